@@ -1,0 +1,25 @@
+//! What a command did to the tree, for those who wait to be told.
+
+use super::Zxid;
+use std::sync::Arc;
+
+/// One change of one znode, as `apply` reports it. Changes of a command come in the order in which
+/// ZooKeeper fires their watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub kind: ChangeKind,
+    pub path: Arc<str>,
+    pub zxid: Zxid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeKind {
+    /// The znode came into being; its parent's list of children changed.
+    Created,
+    /// The znode is gone; its parent's list of children changed.
+    Deleted,
+    /// Its data were set (also to the same bytes).
+    DataChanged,
+    /// Its access list was set. No watch fires for this.
+    AclChanged,
+}

@@ -1,0 +1,75 @@
+//! Who belongs to the ensemble, and where each can be reached.
+
+use super::MemberId;
+use std::collections::BTreeMap;
+
+/// Whether a member votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    Voter,
+    Observer,
+}
+
+/// The doors of one member, each `host:port`. Names are resolved at every dial, never stored as
+/// addresses: a member's identity is its number, not where it happens to be.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Hash)]
+pub struct MemberAddresses {
+    /// ZooKeeper protocol, as clients reach it (served in `/zookeeper/config`). Empty if it has none.
+    pub client: String,
+    /// Raft and forwarding.
+    pub peer: String,
+    /// Native API.
+    pub grpc: String,
+    /// Health, metrics.
+    pub admin: String,
+}
+
+/// The ensemble as of one log position.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Membership {
+    /// The position of the entry that set it; `None` before the first.
+    pub position: Option<super::LogPosition>,
+    /// One set in quiet times, two while a change is under way (joint consensus).
+    pub voters: Vec<std::collections::BTreeSet<MemberId>>,
+    pub members: BTreeMap<MemberId, MemberAddresses>,
+}
+
+impl Membership {
+    pub fn role(&self, id: MemberId) -> Option<Role> {
+        if self.voters.iter().any(|set| set.contains(&id)) {
+            Some(Role::Voter)
+        } else if self.members.contains_key(&id) {
+            Some(Role::Observer)
+        } else {
+            None
+        }
+    }
+
+    /// The text of `/zookeeper/config`: one `server.<id>=…` line each, then `version=<hex>`.
+    ///
+    /// Curator replaces its connection string by the client parts, so they are either reachable
+    /// addresses or left out. The quorum and election ports of ZooKeeper do not exist here; the peer
+    /// port stands in both places.
+    pub fn config_text(&self) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        for (id, addresses) in &self.members {
+            let role = match self.role(*id) {
+                Some(Role::Voter) => "participant",
+                _ => "observer",
+            };
+            let (host, port) = addresses
+                .peer
+                .rsplit_once(':')
+                .unwrap_or((&addresses.peer, "0"));
+            let _ = write!(text, "server.{id}={host}:{port}:{port}:{role}");
+            if !addresses.client.is_empty() {
+                let _ = write!(text, ";{}", addresses.client);
+            }
+            text.push('\n');
+        }
+        let version = self.position.map_or(0, |position| position.index);
+        let _ = write!(text, "version={version:x}");
+        text
+    }
+}

@@ -1,0 +1,25 @@
+//! The words of the house: plain values that every other room speaks.
+//!
+//! Owns: identifiers, paths, stats, access lists, commands, outcomes, refusals, changes.
+//! At all times: values only. No async, no I/O, no clock, no randomness, and nothing of ours below it.
+//! Rules from: ZooKeeper 3.9 (`zookeeper.jute`, `KeeperException.Code`, `PathUtils`, `ZooDefs`).
+
+mod acl;
+mod change;
+mod command;
+mod ids;
+mod membership;
+mod outcome;
+mod path;
+mod refusal;
+mod stat;
+
+pub use acl::{Acl, Id, Permissions};
+pub use change::{Change, ChangeKind};
+pub use command::{Command, CreateMode, MemberBatch, Operation, Request};
+pub use ids::{ClusterId, LogPosition, MemberId, Password, SessionId, Zxid};
+pub use membership::{MemberAddresses, Membership, Role};
+pub use outcome::{Answer, MultiFailure, Outcome};
+pub use path::{PathError, basename, is_root, parent, validate as validate_path};
+pub use refusal::Refusal;
+pub use stat::Stat;

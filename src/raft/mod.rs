@@ -1,0 +1,3 @@
+//! openraft on top of our store.
+
+pub mod log;

@@ -1,0 +1,30 @@
+//! Time and network behind traits, so that whole clusters can be simulated.
+//!
+//! Owns: the wall clock, listeners and streams. Disks have their trait in `store::disk`.
+//! At all times: product code asks these traits and never `SystemTime` or `tokio::net` itself.
+//! Timers are tokio's (`tokio::time`), which a simulation pauses and advances; what reads a *date*
+//! asks the `Clock`.
+
+pub mod clock;
+pub mod network;
+
+pub use clock::{Clock, SystemClock};
+pub use network::{BoxedListener, BoxedStream, Network, TcpNetwork};
+
+use std::sync::Arc;
+
+/// What a member is run upon: real in the product, simulated in tests.
+#[derive(Clone)]
+pub struct Environment {
+    pub clock: Arc<dyn Clock>,
+    pub network: Arc<dyn Network>,
+}
+
+impl Environment {
+    pub fn real() -> Environment {
+        Environment {
+            clock: Arc::new(SystemClock),
+            network: Arc::new(TcpNetwork),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The tree.
+
+/// A consistent view.
+#[derive(Clone)]
+pub struct FrozenTree;
