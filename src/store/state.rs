@@ -131,6 +131,14 @@ impl State {
         &self.membership
     }
 
+    /// The last batch applied of one run of a member; 0 if none.
+    pub fn last_sequence(&self, origin: MemberId, incarnation: u64) -> u64 {
+        self.streams
+            .get(&origin)
+            .filter(|stream| stream.incarnation == incarnation)
+            .map_or(0, |stream| stream.last_sequence)
+    }
+
     /// Equal on all members that have applied the same entries.
     pub fn digest(&self) -> u64 {
         let mut mixed = self.tree.digest();
