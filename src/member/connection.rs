@@ -3,7 +3,9 @@
 //! Owns the mailbox. Apply puts answers and events into it, in order; the door takes them out.
 
 use crate::model::{Answer, SessionId, Zxid};
-use crate::watch::Event;
+use crate::store::State;
+use crate::watch::{Event, WatchTable};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -14,6 +16,8 @@ use tokio::sync::Notify;
 pub enum Delivery {
     /// The answer to the connection's oldest unanswered request.
     Answer { zxid: Zxid, answer: Answer },
+    /// What a parked read came to, ready to be sent.
+    Reply(Bytes),
     /// A watch fired.
     Event(Event),
     /// Nothing follows.
@@ -54,10 +58,44 @@ impl CloseReason {
 /// an event may not be dropped and may not be kept for ever.
 pub const MAILBOX_DELIVERIES_MAX: usize = 100_000;
 
+/// A read that stands behind unanswered writes of its own session. Apply runs it right after the
+/// last of them, before anything later takes effect: so it sees what the session wrote before it and
+/// nothing that the session wrote after it.
+pub trait Parked: Send {
+    fn run(self: Box<Self>, state: &State, watches: &mut WatchTable) -> Delivery;
+}
+
+/// What a client sent and was not answered yet, in its order. The front is always a write.
+enum Unanswered {
+    Write,
+    Read(Box<dyn Parked>),
+}
+
 #[derive(Default)]
 struct Mailbox {
     deliveries: VecDeque<Delivery>,
+    unanswered: VecDeque<Unanswered>,
     closed: bool,
+}
+
+impl Mailbox {
+    fn put(&mut self, delivery: Delivery) {
+        if self.closed {
+            return;
+        }
+        if self.deliveries.len() >= MAILBOX_DELIVERIES_MAX {
+            self.end(CloseReason::SlowReader);
+            return;
+        }
+        self.closed = matches!(delivery, Delivery::Close(_));
+        self.deliveries.push_back(delivery);
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        self.deliveries.clear();
+        self.deliveries.push_back(Delivery::Close(reason));
+        self.closed = true;
+    }
 }
 
 /// See the module's text. Shared by the door that serves it and by apply.
@@ -119,18 +157,47 @@ impl Connection {
 
     /// Puts a delivery behind those that wait. Nothing follows a `Close`.
     pub(super) fn put(&self, delivery: Delivery) {
+        self.mailbox.lock().put(delivery);
+    }
+
+    /// A write is about to be submitted: reads that come after it park behind it.
+    pub fn expect_answer(&self) {
+        self.mailbox.lock().unanswered.push_back(Unanswered::Write);
+    }
+
+    /// How much the client waits for: unanswered writes, and reads parked behind them.
+    pub fn unanswered(&self) -> usize {
+        self.mailbox.lock().unanswered.len()
+    }
+
+    /// Parks a read behind the unanswered writes. Given back if there are none (any more): then
+    /// nothing of the session stands before it, and the caller runs it.
+    pub fn park(&self, read: Box<dyn Parked>) -> Result<(), Box<dyn Parked>> {
         let mut mailbox = self.mailbox.lock();
-        if mailbox.closed {
-            return;
+        if mailbox.unanswered.is_empty() {
+            return Err(read);
         }
-        if mailbox.deliveries.len() >= MAILBOX_DELIVERIES_MAX {
-            mailbox.deliveries.clear();
-            mailbox.deliveries.push_back(Delivery::Close(CloseReason::SlowReader));
-            mailbox.closed = true;
-            return;
+        mailbox.unanswered.push_back(Unanswered::Read(read));
+        Ok(())
+    }
+
+    /// The oldest write was applied: its answer, then the reads up to the next write.
+    pub(super) fn answer(
+        &self,
+        zxid: Zxid,
+        answer: Answer,
+        state: &State,
+        watches: &mut WatchTable,
+    ) {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.unanswered.pop_front();
+        mailbox.put(Delivery::Answer { zxid, answer });
+        while let Some(Unanswered::Read(_)) = mailbox.unanswered.front() {
+            if let Some(Unanswered::Read(read)) = mailbox.unanswered.pop_front() {
+                let reply = read.run(state, watches);
+                mailbox.put(reply);
+            }
         }
-        mailbox.closed = matches!(delivery, Delivery::Close(_));
-        mailbox.deliveries.push_back(delivery);
     }
 
     pub(super) fn wake(&self) {
@@ -178,6 +245,34 @@ mod tests {
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
         assert_eq!(taken, [answer(1), answer(2), Delivery::Close(CloseReason::SessionEnded)]);
+    }
+
+    struct Marker(&'static [u8]);
+
+    impl Parked for Marker {
+        fn run(self: Box<Self>, _state: &State, _watches: &mut WatchTable) -> Delivery {
+            Delivery::Reply(Bytes::from_static(self.0))
+        }
+    }
+
+    #[test]
+    fn a_read_between_two_writes_runs_between_their_answers() {
+        let connection = Connection::new(1);
+        let (state, mut watches) = (State::new(), WatchTable::default());
+        assert!(connection.park(Box::new(Marker(b"early"))).is_err(), "nothing to wait for");
+        connection.expect_answer();
+        assert!(connection.park(Box::new(Marker(b"middle"))).is_ok());
+        connection.expect_answer();
+        assert_eq!(connection.unanswered(), 3);
+        connection.answer(Zxid(1), Ok(Outcome::Deleted), &state, &mut watches);
+        connection.answer(Zxid(2), Ok(Outcome::Deleted), &state, &mut watches);
+        let mut taken = VecDeque::new();
+        connection.take(&mut taken);
+        assert_eq!(
+            taken,
+            [answer(1), Delivery::Reply(Bytes::from_static(b"middle")), answer(2)]
+        );
+        assert_eq!(connection.unanswered(), 0);
     }
 
     #[test]

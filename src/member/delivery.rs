@@ -6,7 +6,7 @@
 use super::connection::{CloseReason, Connection, Delivery};
 use super::handle::Shared;
 use super::session_clock::SessionClock;
-use crate::model::{Change, Command, MemberBatch, Outcome, SessionId, Zxid};
+use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
 use crate::raft::ApplyObserver;
 use crate::store::{Applied, BatchResult, State};
 use crate::watch::{WatchKind, WatchLimit, WatchTable};
@@ -76,8 +76,8 @@ impl Local {
         });
     }
 
-    fn answer(&mut self, connection: Arc<Connection>, applied: Applied) {
-        connection.put(Delivery::Answer { zxid: applied.zxid, answer: applied.answer });
+    fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {
+        connection.answer(zxid, answer, state, &mut self.watches);
         if self.filled.last().is_none_or(|last| last.id() != connection.id()) {
             self.filled.push(connection);
         }
@@ -113,63 +113,67 @@ pub struct Observer {
     pub clock: Arc<SessionClock>,
 }
 
+impl Observer {
+    fn is_own(&self, batch: &MemberBatch) -> bool {
+        batch.origin == self.shared.member && batch.incarnation == self.shared.incarnation
+    }
+}
+
 impl ApplyObserver for Observer {
-    fn applied(&self, _state: &State, batch: &MemberBatch, result: BatchResult) {
-        let own = batch.origin == self.shared.member && batch.incarnation == self.shared.incarnation;
-        let results = match result {
-            BatchResult::Applied(results) => results,
-            BatchResult::Skipped => return,
-            BatchResult::OutOfLine { expected } => {
-                if own {
-                    tracing::debug!(sequence = batch.sequence, expected, "batch out of line");
-                    self.shared.resend.notify_one();
-                }
-                return;
-            }
-        };
-        let mut waiters = if own {
-            self.shared.unapplied.lock().applied(batch.sequence).unwrap_or_default()
+    fn applied(&self, state: &State, batch: &MemberBatch, index: usize, applied: Applied) {
+        let waiter = if self.is_own(batch) {
+            self.shared.unapplied.lock().take_waiter(batch.sequence, index)
         } else {
-            Vec::new()
+            None
         };
         let mut local = self.shared.local.lock();
-        for (index, (request, applied)) in batch.requests.iter().zip(results).enumerate() {
-            for change in &applied.changes {
-                local.fire(change);
-            }
-            let waiter = waiters.get_mut(index).and_then(Option::take);
-            let mut ended = None;
-            match &applied.answer {
-                Ok(
-                    Outcome::SessionCreated { session, generation, timeout_ms }
-                    | Outcome::SessionAttached { session, generation, timeout_ms },
-                ) => {
-                    if let Some(connection) = &waiter {
-                        connection.attach(*session, *generation, *timeout_ms);
-                    }
-                    local.attached(*session, waiter.as_ref());
-                    self.clock.heard(*session, *timeout_ms);
-                }
-                Ok(Outcome::SessionClosed) => {
-                    let session = match &request.command {
-                        Command::ExpireSession { session, .. } => *session,
-                        _ => request.session,
-                    };
-                    self.clock.ended(session);
-                    ended = Some(session);
-                }
-                _ => {}
-            }
-            if let Some(connection) = waiter {
-                local.answer(connection, applied);
-            }
-            if let Some(session) = ended {
-                local.ended(session);
-            }
+        for change in &applied.changes {
+            local.fire(change);
         }
-        drop(local);
-        if own {
-            self.shared.progress.notify_one();
+        let mut ended = None;
+        match &applied.answer {
+            Ok(
+                Outcome::SessionCreated { session, generation, timeout_ms }
+                | Outcome::SessionAttached { session, generation, timeout_ms },
+            ) => {
+                if let Some(connection) = &waiter {
+                    connection.attach(*session, *generation, *timeout_ms);
+                }
+                local.attached(*session, waiter.as_ref());
+                self.clock.heard(*session, *timeout_ms);
+            }
+            Ok(Outcome::SessionClosed) => {
+                let session = match &batch.requests[index].command {
+                    Command::ExpireSession { session, .. } => *session,
+                    _ => batch.requests[index].session,
+                };
+                self.clock.ended(session);
+                ended = Some(session);
+            }
+            _ => {}
+        }
+        if let Some(connection) = waiter {
+            local.answer(connection, applied.zxid, applied.answer, state);
+        }
+        if let Some(session) = ended {
+            local.ended(session);
+        }
+    }
+
+    fn batch_applied(&self, _state: &State, batch: &MemberBatch, result: BatchResult) {
+        if !self.is_own(batch) {
+            return;
+        }
+        match result {
+            BatchResult::Applied => {
+                self.shared.unapplied.lock().forget_through(batch.sequence);
+                self.shared.progress.notify_one();
+            }
+            BatchResult::Skipped => {}
+            BatchResult::OutOfLine { expected } => {
+                tracing::debug!(sequence = batch.sequence, expected, "batch out of line");
+                self.shared.resend.notify_one();
+            }
         }
     }
 

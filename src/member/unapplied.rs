@@ -54,22 +54,17 @@ impl Unapplied {
         self.sent.front().map(|sent| sent.sequence)
     }
 
-    /// Batch `sequence` was applied: who waits for its answers.
+    /// Who waits for the answer to one request of batch `sequence`; given out once.
     ///
-    /// `None` if it is not under way, as after a restart that replays its log.
-    pub fn applied(&mut self, sequence: u64) -> Option<Vec<Option<Arc<Connection>>>> {
-        // A batch that a snapshot skipped over can lie in front; its connections were closed then.
-        while self.sent.front().is_some_and(|sent| sent.sequence < sequence) {
-            self.sent.pop_front();
-        }
-        let front = self.sent.front()?;
-        if front.sequence != sequence {
-            return None;
-        }
-        self.sent.pop_front().map(|sent| sent.waiters)
+    /// `None` if the batch is not under way, as after a restart that replays its log.
+    pub fn take_waiter(&mut self, sequence: u64, index: usize) -> Option<Arc<Connection>> {
+        // Applied in line, so it is the oldest, unless a snapshot jumped over some before it: their
+        // connections were closed then.
+        let sent = self.sent.iter_mut().find(|sent| sent.sequence == sequence)?;
+        sent.waiters.get_mut(index)?.take()
     }
 
-    /// Everything up to `sequence` is known to be applied, though not by this member's own apply.
+    /// Everything up to `sequence` is applied.
     pub fn forget_through(&mut self, sequence: u64) {
         while self.sent.front().is_some_and(|sent| sent.sequence <= sequence) {
             self.sent.pop_front();
@@ -85,7 +80,8 @@ mod tests {
         let mut unapplied = Unapplied::default();
         for n in 1..=count {
             assert_eq!(unapplied.next_sequence(), n);
-            unapplied.push(Bytes::from(vec![n as u8]), vec![None; n as usize]);
+            let waiter = Arc::new(Connection::new(n));
+            unapplied.push(Bytes::from(vec![n as u8]), vec![None, Some(waiter)]);
         }
         unapplied
     }
@@ -93,26 +89,21 @@ mod tests {
     #[test]
     fn batches_are_offered_again_from_the_oldest_unapplied_one() {
         let mut unapplied = with_batches(3);
-        assert_eq!(unapplied.applied(1).map(|waiters| waiters.len()), Some(1));
+        unapplied.forget_through(1);
+        assert_eq!(unapplied.front(), Some(2));
         assert_eq!(unapplied.first_from(0), Some((2, Bytes::from_static(&[2]))));
         assert_eq!(unapplied.first_from(3), Some((3, Bytes::from_static(&[3]))));
         assert_eq!(unapplied.first_from(4), None);
-    }
-
-    #[test]
-    fn a_batch_is_answered_once() {
-        let mut unapplied = with_batches(2);
-        assert!(unapplied.applied(1).is_some());
-        assert!(unapplied.applied(1).is_none());
-        assert_eq!(unapplied.front(), Some(2));
-    }
-
-    #[test]
-    fn batches_that_a_snapshot_covers_are_forgotten() {
-        let mut unapplied = with_batches(3);
-        unapplied.forget_through(2);
-        assert_eq!(unapplied.front(), Some(3));
         assert_eq!(unapplied.next_sequence(), 4);
+    }
+
+    #[test]
+    fn a_request_is_answered_once() {
+        let mut unapplied = with_batches(2);
+        assert!(unapplied.take_waiter(1, 0).is_none(), "nobody waits for it");
+        assert_eq!(unapplied.take_waiter(1, 1).map(|waiter| waiter.id()), Some(1));
+        assert!(unapplied.take_waiter(1, 1).is_none());
+        assert!(unapplied.take_waiter(9, 0).is_none(), "not under way");
     }
 
     #[test]
