@@ -51,10 +51,10 @@ pub struct Applied {
 }
 
 /// What became of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchResult {
-    /// One per request, in order.
-    Applied(Vec<Applied>),
+    /// Every request was applied and told of.
+    Applied,
     /// It was applied before, or comes from an earlier run of its member.
     Skipped,
     /// Something before it is missing; its member has to send again from `expected` on.
@@ -131,6 +131,14 @@ impl State {
         &self.membership
     }
 
+    /// The last batch applied of one run of a member; 0 if none.
+    pub fn last_sequence(&self, origin: MemberId, incarnation: u64) -> u64 {
+        self.streams
+            .get(&origin)
+            .filter(|stream| stream.incarnation == incarnation)
+            .map_or(0, |stream| stream.last_sequence)
+    }
+
     /// Equal on all members that have applied the same entries.
     pub fn digest(&self) -> u64 {
         let mut mixed = self.tree.digest();
@@ -152,7 +160,15 @@ impl State {
     }
 
     /// Applies one batch of an entry. `advance` follows once all batches of the entry are applied.
-    pub fn apply(&mut self, context: &EntryContext, batch: &MemberBatch) -> BatchResult {
+    ///
+    /// `each` is told of every request right after it took effect and before the next one does, with
+    /// its index in the batch: a read that a client sent between two of its writes is served there.
+    pub fn apply(
+        &mut self,
+        context: &EntryContext,
+        batch: &MemberBatch,
+        mut each: impl FnMut(&State, usize, Applied),
+    ) -> BatchResult {
         let stream = self.streams.entry(batch.origin).or_default();
         if batch.incarnation < stream.incarnation {
             return BatchResult::Skipped;
