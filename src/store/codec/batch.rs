@@ -60,6 +60,10 @@ enum CommandV1<'a> {
     Sync,
     Operation(OperationV1<'a>),
     Multi(List<OperationV1<'a>>),
+    VerifyDigest {
+        index: u64,
+        digest: u64,
+    },
 }
 
 #[derive(Debug, Encode, BorrowDecode)]
@@ -246,6 +250,10 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
             Command::Multi(operations) => {
                 CommandV1::Multi(operations.iter().map(OperationV1::from).collect())
             }
+            Command::VerifyDigest { index, digest } => CommandV1::VerifyDigest {
+                index: *index,
+                digest: *digest,
+            },
         }
     }
 }
@@ -286,6 +294,7 @@ impl CommandV1<'_> {
                     .map(|operation| operation.into_model(input))
                     .collect(),
             ),
+            CommandV1::VerifyDigest { index, digest } => Command::VerifyDigest { index, digest },
         }
     }
 }
@@ -575,6 +584,8 @@ mod tests {
             Just(Command::Sync),
             operation().prop_map(Command::Operation),
             proptest::collection::vec(operation(), 0..4).prop_map(Command::Multi),
+            any::<(u64, u64)>()
+                .prop_map(|(index, digest)| Command::VerifyDigest { index, digest }),
         ]
     }
 
