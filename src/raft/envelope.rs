@@ -4,13 +4,17 @@
 //! version u8 | proposed_at_ms i64 | count u32 | count times: length u32, encoded MemberBatch
 //! ```
 //! Big-endian. `version` is also the first byte of the log record (see `record`), so that a proposal
-//! goes to the log and to the peers without being copied. Frozen per version.
+//! goes to the log and to the peers without being copied. Frozen per version. No checksum: the log,
+//! the peers' transport and each batch have their own.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
+/// Set in the first byte of every envelope, and of no other record.
+pub const VERSION_BIT: u8 = 0x80;
+
 /// The only version known so far.
-pub const VERSION: u8 = 1;
+pub const VERSION_1: u8 = VERSION_BIT | 1;
 
 /// How many batches one entry carries at most.
 pub const BATCHES_MAX: usize = 4096;
@@ -25,7 +29,7 @@ const LENGTH_BYTES: usize = 4;
 /// What makes bytes no envelope.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EnvelopeError {
-    #[error("entry version {0} is not known to this program")]
+    #[error("entry version {0:#04x} is not known to this program")]
     UnknownVersion(u8),
     #[error("entry is cut short")]
     Truncated,
@@ -54,67 +58,72 @@ pub fn encoded_len(batches: impl IntoIterator<Item = usize>) -> usize {
             .sum::<usize>()
 }
 
-/// Puts batches into one entry, in order.
-///
-/// Refuses what `decode` would refuse: too many batches, too many bytes.
-pub fn encode(proposed_at_ms: i64, batches: &[Bytes]) -> Result<Bytes, EnvelopeError> {
-    if batches.len() > BATCHES_MAX {
-        return Err(EnvelopeError::TooMany(
-            u32::try_from(batches.len()).unwrap_or(u32::MAX),
-        ));
-    }
-    let bytes = encoded_len(batches.iter().map(Bytes::len));
-    if bytes > ENTRY_BYTES_MAX {
-        return Err(EnvelopeError::TooLarge(bytes));
-    }
-    let mut out = BytesMut::with_capacity(bytes);
-    out.put_u8(VERSION);
+/// Puts batches into one entry, in order. Whether it may be proposed is for `check` to say.
+pub fn encode(proposed_at_ms: i64, batches: &[Bytes]) -> Bytes {
+    let mut out = BytesMut::with_capacity(encoded_len(batches.iter().map(Bytes::len)));
+    out.put_u8(VERSION_1);
     out.put_i64(proposed_at_ms);
     out.put_u32(batches.len() as u32);
     for batch in batches {
         out.put_u32(batch.len() as u32);
         out.put_slice(batch);
     }
-    Ok(out.freeze())
+    out.freeze()
+}
+
+/// Whether an entry is within the limits that every member keeps when it applies: one that is not
+/// must not get into the log.
+pub fn check(entry: &Bytes) -> Result<(), EnvelopeError> {
+    let (mut header, _) = header(entry)?;
+    match header.get_u32() {
+        count if count as usize > BATCHES_MAX => Err(EnvelopeError::TooMany(count)),
+        _ => Ok(()),
+    }
 }
 
 /// Takes an entry apart without copying its batches.
-pub fn decode(mut entry: Bytes) -> Result<Envelope, EnvelopeError> {
+pub fn decode(entry: Bytes) -> Result<Envelope, EnvelopeError> {
+    let (mut rest, proposed_at_ms) = header(&entry)?;
+    let count = rest.get_u32();
+    if count as usize > BATCHES_MAX {
+        return Err(EnvelopeError::TooMany(count));
+    }
+    let mut batches = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        if rest.remaining() < LENGTH_BYTES {
+            return Err(EnvelopeError::Truncated);
+        }
+        let length = rest.get_u32() as usize;
+        if rest.remaining() < length {
+            return Err(EnvelopeError::Truncated);
+        }
+        batches.push(rest.split_to(length));
+    }
+    if !rest.is_empty() {
+        return Err(EnvelopeError::Trailing(rest.len()));
+    }
+    Ok(Envelope {
+        proposed_at_ms,
+        batches,
+    })
+}
+
+/// What follows the date, and the date.
+fn header(entry: &Bytes) -> Result<(Bytes, i64), EnvelopeError> {
     if entry.len() > ENTRY_BYTES_MAX {
         return Err(EnvelopeError::TooLarge(entry.len()));
     }
     match entry.first() {
-        Some(&VERSION) => {}
+        Some(&VERSION_1) => {}
         Some(&other) => return Err(EnvelopeError::UnknownVersion(other)),
         None => return Err(EnvelopeError::Truncated),
     }
     if entry.len() < HEADER_BYTES {
         return Err(EnvelopeError::Truncated);
     }
-    entry.advance(1);
-    let proposed_at_ms = entry.get_i64();
-    let count = entry.get_u32();
-    if count as usize > BATCHES_MAX {
-        return Err(EnvelopeError::TooMany(count));
-    }
-    let mut batches = Vec::with_capacity(count as usize);
-    for _ in 0..count {
-        if entry.remaining() < LENGTH_BYTES {
-            return Err(EnvelopeError::Truncated);
-        }
-        let length = entry.get_u32() as usize;
-        if entry.remaining() < length {
-            return Err(EnvelopeError::Truncated);
-        }
-        batches.push(entry.split_to(length));
-    }
-    if !entry.is_empty() {
-        return Err(EnvelopeError::Trailing(entry.len()));
-    }
-    Ok(Envelope {
-        proposed_at_ms,
-        batches,
-    })
+    let mut rest = entry.slice(1..);
+    let proposed_at_ms = rest.get_i64();
+    Ok((rest, proposed_at_ms))
 }
 
 #[cfg(test)]
@@ -124,69 +133,52 @@ mod tests {
 
     #[test]
     fn bytes_of_version_one_never_change() {
-        let entry = encode(0x0102, &[Bytes::from_static(b"ab"), Bytes::new()]).unwrap();
-        assert_eq!(
-            entry.as_ref(),
-            [1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 2, 0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0]
-        );
+        let entry = encode(0x0102, &[Bytes::from_static(b"ab"), Bytes::new()]);
+        let date = [0, 0, 0, 0, 0, 0, 1, 2];
+        let batches = [0, 0, 0, 2, 0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0];
+        assert_eq!(entry, [&[0x81][..], &date, &batches].concat());
         assert_eq!(entry.len(), encoded_len([2, 0]));
     }
 
     #[test]
     fn every_cut_is_refused() {
-        let entry = encode(-1, &[Bytes::from_static(b"abc"), Bytes::from_static(b"d")]).unwrap();
+        let entry = encode(-1, &[Bytes::from_static(b"abc"), Bytes::from_static(b"d")]);
         for length in 0..entry.len() {
-            assert_eq!(
-                decode(entry.slice(..length)),
-                Err(EnvelopeError::Truncated),
-                "{length}"
-            );
+            let cut = decode(entry.slice(..length));
+            assert_eq!(cut, Err(EnvelopeError::Truncated), "{length}");
         }
     }
 
     #[test]
     fn an_unknown_version_is_refused() {
+        let unknown = Bytes::from_static(&[0x82; 40]);
         assert_eq!(
-            decode(Bytes::from_static(&[2; 40])),
-            Err(EnvelopeError::UnknownVersion(2))
+            decode(unknown.clone()),
+            Err(EnvelopeError::UnknownVersion(0x82))
         );
+        assert_eq!(check(&unknown), Err(EnvelopeError::UnknownVersion(0x82)));
     }
 
     #[test]
-    fn a_count_above_the_limit_is_refused_before_anything_is_reserved() {
-        let mut entry = BytesMut::new();
-        entry.put_u8(VERSION);
-        entry.put_i64(0);
-        entry.put_u32(u32::MAX);
-        assert_eq!(
-            decode(entry.freeze()),
-            Err(EnvelopeError::TooMany(u32::MAX))
-        );
-        let many = vec![Bytes::new(); BATCHES_MAX + 1];
-        assert_eq!(
-            encode(0, &many),
-            Err(EnvelopeError::TooMany(BATCHES_MAX as u32 + 1))
-        );
+    fn more_batches_than_the_limit_are_refused_before_anything_is_reserved() {
+        let many = encode(0, &vec![Bytes::new(); BATCHES_MAX + 1]);
+        let refused = EnvelopeError::TooMany(BATCHES_MAX as u32 + 1);
+        assert_eq!(check(&many), Err(refused.clone()));
+        assert_eq!(decode(many), Err(refused));
+        assert_eq!(check(&encode(0, &vec![Bytes::new(); BATCHES_MAX])), Ok(()));
     }
 
     #[test]
-    fn an_entry_above_the_limit_is_refused_on_both_sides() {
-        let half = Bytes::from(vec![0; ENTRY_BYTES_MAX / 2]);
-        assert!(matches!(
-            encode(0, &[half.clone(), half]),
-            Err(EnvelopeError::TooLarge(_))
-        ));
-        assert!(matches!(
-            decode(Bytes::from(vec![VERSION; ENTRY_BYTES_MAX + 1])),
-            Err(EnvelopeError::TooLarge(_))
-        ));
+    fn more_bytes_than_the_limit_are_refused() {
+        let large = encode(0, &[Bytes::from(vec![0; ENTRY_BYTES_MAX])]);
+        assert!(matches!(check(&large), Err(EnvelopeError::TooLarge(_))));
+        assert!(matches!(decode(large), Err(EnvelopeError::TooLarge(_))));
     }
 
     #[test]
     fn bytes_after_the_last_batch_are_refused() {
-        let mut entry = BytesMut::from(encode(0, &[]).unwrap().as_ref());
-        entry.put_u8(7);
-        assert_eq!(decode(entry.freeze()), Err(EnvelopeError::Trailing(1)));
+        let surplus = [encode(0, &[]).as_ref(), &[7]].concat();
+        assert_eq!(decode(surplus.into()), Err(EnvelopeError::Trailing(1)));
     }
 
     proptest! {
@@ -196,16 +188,17 @@ mod tests {
             batches in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..20),
         ) {
             let batches: Vec<Bytes> = batches.into_iter().map(Bytes::from).collect();
-            let entry = encode(at, &batches).unwrap();
-            prop_assert_eq!(decode(entry).unwrap(), Envelope { proposed_at_ms: at, batches });
+            let entry = encode(at, &batches);
+            prop_assert_eq!(decode(entry), Ok(Envelope { proposed_at_ms: at, batches }));
         }
 
         #[test]
         fn hostile_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(Bytes::from(bytes.clone()));
             if let Some(first) = bytes.first_mut() {
-                *first = VERSION;
+                *first = VERSION_1;
             }
+            let _ = check(&Bytes::from(bytes.clone()));
             let _ = decode(Bytes::from(bytes));
         }
     }

@@ -133,7 +133,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         self.log
             .vote()
             .map(|vote| {
-                record::decode_vote(vote).map_err(|error| {
+                record::decode_vote(&vote).map_err(|error| {
                     tracing::error!(%error, "the saved vote is not understood");
                     io::Error::new(io::ErrorKind::InvalidData, error)
                 })

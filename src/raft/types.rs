@@ -11,16 +11,31 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use std::collections::BTreeMap;
 use std::fmt;
 
-openraft::declare_raft_types!(
-    /// The types of our Raft group.
-    pub TypeConfig:
-        D = Proposal,
-        R = (),
-        NodeId = u64,
-        Node = MemberAddresses,
-        LeaderId = leader_id_std::LeaderId<u64, u64>,
-        Responder<T> = openraft::impls::OneshotResponder<Self, T> where T: Send + 'static,
-);
+/// The types of our Raft group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TypeConfig;
+
+impl openraft::RaftTypeConfig for TypeConfig {
+    type D = Proposal;
+    type R = ();
+    type NodeId = u64;
+    type Node = MemberAddresses;
+    type Term = u64;
+    type LeaderId = leader_id_std::LeaderId<u64, u64>;
+    type Vote = Vote;
+    type Payload = Payload;
+    type Entry = Entry;
+    type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
+    type Responder<T>
+        = openraft::impls::OneshotResponder<Self, T>
+    where
+        T: Send + 'static;
+    type Batch<T>
+        = openraft::impls::InlineBatch<T>
+    where
+        T: Send + 'static;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
 
 pub type LogId = openraft::LogId<CommittedLeaderId<u64>>;
 pub type Vote = openraft::Vote<leader_id_std::LeaderId<u64, u64>>;

@@ -1,0 +1,248 @@
+//! The state machine: committed entries become changes of the replicated state.
+//!
+//! Owns: the order of apply. One task applies, entry by entry, in groups: a group is decoded first,
+//! then applied under the state's write lock, taken once, then its proposers are told.
+//!
+//! Invariants
+//! 1. What is not understood, and a state that is not the leader's, end this member's part in
+//!    consensus. Nothing is skipped and nothing is guessed.
+//! 2. The observer sees every batch, in log order, under the lock; its proposer hears of it after.
+//! 3. A snapshot replaces the state and the checkpoint in one step as seen by `upkeep`: whoever
+//!    writes the checkpoint holds its lock.
+
+use super::envelope::{self, EnvelopeError};
+use super::observer::ApplyObserver;
+use super::snapshot::{RaftSnapshot, Received, SnapshotHandle, Snapshots};
+use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::model::{LogPosition, MemberBatch, Membership};
+use crate::store::codec::{self, CodecError};
+use crate::store::disk::CheckpointStore;
+use crate::store::{EntryContext, SharedState, StateImage, StorageFault};
+use futures::{Stream, StreamExt};
+use openraft::storage::{
+    ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine,
+};
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Entries applied under one hold of the state's lock at most: readers wait that long.
+const GROUP_ENTRIES_MAX: usize = 64;
+
+pub type SharedCheckpoint = Arc<Mutex<Box<dyn CheckpointStore>>>;
+
+/// What the applying task and the rest of the room share.
+pub struct Machine {
+    pub state: SharedState,
+    pub observer: Arc<dyn ApplyObserver>,
+    pub checkpoint: SharedCheckpoint,
+    pub snapshots: Arc<Snapshots>,
+    /// The last position applied.
+    pub applied: watch::Sender<Option<LogPosition>>,
+}
+
+/// openraft's view of it.
+#[derive(Clone)]
+pub struct StateMachine(pub Arc<Machine>);
+
+/// An entry that ends this member's part.
+#[derive(Debug, Error)]
+enum Unappliable {
+    #[error("entry {position} is not understood: {source}")]
+    Envelope {
+        position: LogPosition,
+        source: EnvelopeError,
+    },
+    #[error("entry {position} is not understood: {source}")]
+    Batch {
+        position: LogPosition,
+        source: CodecError,
+    },
+    #[error(
+        "the state differs from the leader's at entry {index}: digest {own:#018x}, the leader has {leader:#018x}"
+    )]
+    Diverged { index: u64, leader: u64, own: u64 },
+}
+
+impl From<Unappliable> for io::Error {
+    fn from(error: Unappliable) -> io::Error {
+        tracing::error!(%error, "this member stops: it cannot apply the log");
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+enum Content {
+    Blank,
+    Batches {
+        proposed_at_ms: i64,
+        batches: Vec<MemberBatch>,
+    },
+    Membership(Membership),
+}
+
+struct Decoded {
+    position: LogPosition,
+    content: Content,
+    proposer: Option<ApplyResponder<TypeConfig>>,
+}
+
+fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
+    let position = types::position(&entry.log_id);
+    let content = match entry.payload {
+        Payload::Blank => Content::Blank,
+        Payload::Membership(raft) => Content::Membership(types::membership(Some(position), &raft)),
+        Payload::Normal(proposal) => {
+            let envelope = envelope::decode(proposal.0)
+                .map_err(|source| Unappliable::Envelope { position, source })?;
+            let batches = envelope.batches.iter().map(codec::decode_batch).collect();
+            Content::Batches {
+                proposed_at_ms: envelope.proposed_at_ms,
+                batches: batches.map_err(|source| Unappliable::Batch { position, source })?,
+            }
+        }
+    };
+    Ok((position, content))
+}
+
+impl Machine {
+    fn apply_group(&self, group: Vec<Decoded>) -> Result<(), Unappliable> {
+        let mut proposers = Vec::with_capacity(group.len());
+        let mut state = self.state.write();
+        for entry in group {
+            match entry.content {
+                Content::Blank => {}
+                Content::Batches {
+                    proposed_at_ms,
+                    batches,
+                } => {
+                    let context = EntryContext {
+                        position: entry.position,
+                        proposed_at_ms,
+                    };
+                    for batch in &batches {
+                        let result = state.apply(&context, batch);
+                        self.observer.applied(&state, batch, result);
+                    }
+                }
+                Content::Membership(membership) => {
+                    let mut changes = Vec::new();
+                    state.apply_membership(membership, &mut changes);
+                    self.observer.membership_changed(&state, &changes);
+                }
+            }
+            state.advance(entry.position);
+            proposers.extend(entry.proposer);
+        }
+        let (zxid, applied, diverged) = (state.zxid(), state.last_applied(), state.diverged());
+        drop(state);
+        self.observer.released(zxid);
+        self.applied.send_replace(applied);
+        if let Some(crate::store::Divergence { index, leader, own }) = diverged {
+            return Err(Unappliable::Diverged { index, leader, own });
+        }
+        proposers.into_iter().for_each(|proposer| proposer.send(()));
+        Ok(())
+    }
+
+    /// Puts a verified snapshot in the place of the state and of the checkpoint. Blocks.
+    fn install(&self, received: Received) -> Result<(), StorageFault> {
+        let loaded = received.into_state(&self.snapshots)?;
+        let mut checkpoint = self.checkpoint.lock();
+        let image = {
+            let mut state = self.state.write();
+            *state = loaded;
+            self.observer.replaced(&state);
+            state.freeze()
+        };
+        self.observer.released(image.header.zxid);
+        self.applied.send_replace(image.header.last_applied);
+        checkpoint.replace(&image)
+    }
+}
+
+/// Logs the fault where it ends this member's part, and wraps it for openraft.
+fn fault(fault: StorageFault) -> io::Error {
+    tracing::error!(%fault, "this member stops: its storage cannot be trusted");
+    io::Error::other(fault)
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotHandle;
+    type SnapshotBuilder = Builder;
+
+    /// What the checkpoint had when this process began, and what was applied since.
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let state = self.0.state.read();
+        Ok((
+            state.last_applied().map(types::log_id),
+            types::stored_membership(state.membership()),
+        ))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
+    {
+        let mut groups = entries.ready_chunks(GROUP_ENTRIES_MAX);
+        while let Some(group) = groups.next().await {
+            let mut decoded = Vec::with_capacity(group.len());
+            for item in group {
+                let (entry, proposer) = item?;
+                let (position, content) = decode(entry)?;
+                decoded.push(Decoded {
+                    position,
+                    content,
+                    proposer,
+                });
+            }
+            self.0.apply_group(decoded)?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            image: self.0.state.read().freeze(),
+            snapshots: Arc::clone(&self.0.snapshots),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotHandle,
+    ) -> Result<(), io::Error> {
+        let machine = Arc::clone(&self.0);
+        let log_index = meta.last_log_id.map(|last| last.index);
+        tracing::info!(log_index, "installing a snapshot");
+        let received = snapshot.into_received();
+        tokio::task::spawn_blocking(move || machine.install(received))
+            .await
+            .map_err(io::Error::other)?
+            .map_err(fault)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {
+        Ok(self.0.snapshots.current())
+    }
+}
+
+/// Writes one consistent image, while the state moves on.
+pub struct Builder {
+    image: StateImage,
+    snapshots: Arc<Snapshots>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = SnapshotHandle;
+
+    async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
+        let (image, snapshots) = (self.image.clone(), Arc::clone(&self.snapshots));
+        tokio::task::spawn_blocking(move || snapshots.write(&image))
+            .await
+            .map_err(io::Error::other)?
+            .map_err(fault)
+    }
+}
