@@ -30,7 +30,7 @@ mod unapplied;
 mod unavailable;
 
 pub use connection::{CloseReason, Connection, Delivery};
-pub use handle::{Handle, ReadView, WatchRefused};
+pub use handle::{Handle, HandleLimits, ReadView};
 pub use start::{Member, StartError, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;
