@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// A request on its way into a batch, and who waits for its answer.
 pub(super) struct Queued {
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     pub traffic: TrafficStats,
     pub leadership: watch::Receiver<Leadership>,
     pub liveness: Liveness,
+    pub started: Instant,
     pub stopping: AtomicBool,
 }
 
@@ -146,6 +148,11 @@ impl Handle {
     /// Who leads, as this member knows it; changes wake the receiver.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.clone()
+    }
+
+    /// Milliseconds since the member started.
+    pub fn uptime_ms(&self) -> u64 {
+        self.shared.started.elapsed().as_millis() as u64
     }
 
     pub fn traffic(&self) -> &TrafficStats {

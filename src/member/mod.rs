@@ -18,6 +18,7 @@
 //! 3. Every queue here has a limit; reaching it makes doors stop reading from their sockets.
 
 mod carrier;
+mod chores;
 mod connection;
 mod delivery;
 mod desk;
