@@ -172,12 +172,12 @@ impl Connection {
 
     /// Parks a read behind the unanswered writes. Given back if there are none (any more): then
     /// nothing of the session stands before it, and the caller runs it.
-    pub fn park(&self, read: Box<dyn Parked>) -> Result<(), Box<dyn Parked>> {
+    pub fn park<R: Parked + 'static>(&self, read: R) -> Result<(), R> {
         let mut mailbox = self.mailbox.lock();
         if mailbox.unanswered.is_empty() {
             return Err(read);
         }
-        mailbox.unanswered.push_back(Unanswered::Read(read));
+        mailbox.unanswered.push_back(Unanswered::Read(Box::new(read)));
         Ok(())
     }
 
@@ -259,9 +259,9 @@ mod tests {
     fn a_read_between_two_writes_runs_between_their_answers() {
         let connection = Connection::new(1);
         let (state, mut watches) = (State::new(), WatchTable::default());
-        assert!(connection.park(Box::new(Marker(b"early"))).is_err(), "nothing to wait for");
+        assert!(connection.park(Marker(b"early")).is_err(), "nothing to wait for");
         connection.expect_answer();
-        assert!(connection.park(Box::new(Marker(b"middle"))).is_ok());
+        assert!(connection.park(Marker(b"middle")).is_ok());
         connection.expect_answer();
         assert_eq!(connection.unanswered(), 3);
         connection.answer(Zxid(1), Ok(Outcome::Deleted), &state, &mut watches);

@@ -9,7 +9,7 @@ use super::session_clock::SessionClock;
 use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
 use crate::raft::ApplyObserver;
 use crate::store::{Applied, BatchResult, State};
-use crate::watch::{WatchKind, WatchLimit, WatchTable};
+use crate::watch::WatchTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -60,10 +60,6 @@ impl Local {
         for connection in self.connections.values() {
             connection.close(reason);
         }
-    }
-
-    pub fn watch(&mut self, watcher: u64, kind: WatchKind, path: &str) -> Result<(), WatchLimit> {
-        self.watches.add(watcher, kind, path)
     }
 
     fn fire(&mut self, change: &Change) {

@@ -2,30 +2,35 @@
 
 use super::connection::{CloseReason, Connection};
 use super::delivery::Local;
+use super::liveness::Liveness;
 use super::status::{MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
-use crate::model::{MemberId, Request, SessionId, Zxid};
+use crate::model::{MemberId, Request, Zxid};
 use crate::raft::Leadership;
 use crate::store::{SharedState, State};
-use crate::watch::{WatchKind, WatchLimit};
 use parking_lot::{Mutex, RwLockReadGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use thiserror::Error;
 use tokio::sync::{Notify, watch};
-
-/// Requests that may wait to be batched, over all connections. Reached, doors stop reading.
-pub const QUEUE_REQUESTS_MAX: usize = 16_384;
-/// The same in bytes of data and paths.
-pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+use tokio::time::Instant;
 
 /// A request on its way into a batch, and who waits for its answer.
 pub(super) struct Queued {
     pub request: Request,
     pub waiter: Option<Arc<Connection>>,
     pub bytes: usize,
+}
+
+/// What one member takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandleLimits {
+    /// Requests that wait to be batched, over all connections. Reached, doors stop reading.
+    pub requests_max: usize,
+    /// The same in bytes of data and paths.
+    pub request_bytes_max: usize,
+    pub connections_max: Option<usize>,
 }
 
 #[derive(Default)]
@@ -49,10 +54,12 @@ pub(super) struct Shared {
     /// Offer again, from the oldest unapplied batch on.
     pub resend: Notify,
     pub local: Mutex<Local>,
-    pub connections_max: usize,
+    pub limits: HandleLimits,
     pub next_connection: AtomicU64,
     pub traffic: TrafficStats,
     pub leadership: watch::Receiver<Leadership>,
+    pub liveness: Liveness,
+    pub started: Instant,
     pub stopping: AtomicBool,
 }
 
@@ -68,11 +75,6 @@ impl Shared {
         self.queued.notify_one();
     }
 }
-
-/// A watch could not be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(transparent)]
-pub struct WatchRefused(#[from] pub WatchLimit);
 
 /// Cheap to clone; see the module's text.
 #[derive(Clone)]
@@ -92,9 +94,10 @@ impl Handle {
         }
         let id = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(id));
-        let limit = self.shared.connections_max;
         let mut local = self.shared.local.lock();
-        if limit > 0 && local.connection_count() >= limit {
+        if let Some(limit) = self.shared.limits.connections_max
+            && local.connection_count() >= limit
+        {
             return Err(Unavailable::TooManyConnections { limit });
         }
         local.connect(connection.clone());
@@ -109,7 +112,8 @@ impl Handle {
     /// Whether more requests may be submitted now. Doors ask before they read from their sockets.
     pub fn has_room(&self) -> bool {
         let queue = self.shared.queue.lock();
-        queue.waiting.len() < QUEUE_REQUESTS_MAX && queue.bytes < QUEUE_BYTES_MAX
+        let limits = &self.shared.limits;
+        queue.waiting.len() < limits.requests_max && queue.bytes < limits.request_bytes_max
     }
 
     /// Returns when the queue has room.
@@ -135,16 +139,27 @@ impl Handle {
         ReadView { state: self.shared.state.read(), shared: &self.shared }
     }
 
+    /// Whether a session with this timeout cannot have expired unnoticed: only then is a ping
+    /// answered.
+    pub fn vouches_for(&self, timeout_ms: u32) -> bool {
+        self.shared.liveness.vouches_for(timeout_ms)
+    }
+
     /// Who leads, as this member knows it; changes wake the receiver.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.clone()
+    }
+
+    /// Milliseconds since the member started.
+    pub fn uptime_ms(&self) -> u64 {
+        self.shared.started.elapsed().as_millis() as u64
     }
 
     pub fn traffic(&self) -> &TrafficStats {
         &self.shared.traffic
     }
 
-    /// Ends the connection that serves a session here, if there is one.
+    /// Ends every connection.
     pub fn close_connections(&self, reason: CloseReason) {
         self.shared.local.lock().close_all(reason);
     }
@@ -192,23 +207,10 @@ impl ReadView<'_> {
         self.state.zxid()
     }
 
-    /// Sets a watch in the same critical section as the read that asked for it.
-    pub fn watch(
-        &self,
-        connection: &Connection,
-        kind: WatchKind,
-        path: &str,
-    ) -> Result<(), WatchRefused> {
-        Ok(self.shared.local.lock().watch(connection.id(), kind, path)?)
-    }
-
-    /// The member's watch table and connections, under the same view.
+    /// The member's watch table under the same view, so that a watch is set in the same step as the
+    /// read that asked for it.
     pub fn with_watches<R>(&self, look: impl FnOnce(&mut crate::watch::WatchTable) -> R) -> R {
         look(self.shared.local.lock().watches())
-    }
-
-    pub fn session_is_attached(&self, session: SessionId, generation: u32) -> bool {
-        self.state.sessions().is_current(session, generation)
     }
 }
 

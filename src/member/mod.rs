@@ -18,6 +18,7 @@
 //! 3. Every queue here has a limit; reaching it makes doors stop reading from their sockets.
 
 mod carrier;
+mod chores;
 mod connection;
 mod delivery;
 mod desk;
@@ -30,7 +31,7 @@ mod unapplied;
 mod unavailable;
 
 pub use connection::{CloseReason, Connection, Delivery};
-pub use handle::{Handle, ReadView, WatchRefused};
+pub use handle::{Handle, HandleLimits, ReadView};
 pub use start::{Member, StartError, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;
