@@ -96,10 +96,15 @@ fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
         Payload::Normal(proposal) => {
             let envelope = envelope::decode(proposal.0)
                 .map_err(|source| Unappliable::Envelope { position, source })?;
-            let batches = envelope.batches.iter().map(codec::decode_batch).collect();
+            let batches = envelope
+                .batches
+                .iter()
+                .map(codec::decode_batch)
+                .collect::<Result<_, _>>()
+                .map_err(|source| Unappliable::Batch { position, source })?;
             Content::Batches {
                 proposed_at_ms: envelope.proposed_at_ms,
-                batches: batches.map_err(|source| Unappliable::Batch { position, source })?,
+                batches,
             }
         }
     };
@@ -122,8 +127,10 @@ impl Machine {
                         proposed_at_ms,
                     };
                     for batch in &batches {
-                        let result = state.apply(&context, batch);
-                        self.observer.applied(&state, batch, result);
+                        let result = state.apply(&context, batch, |state, index, applied| {
+                            self.observer.applied(state, batch, index, applied);
+                        });
+                        self.observer.batch_applied(&state, batch, result);
                     }
                 }
                 Content::Membership(membership) => {

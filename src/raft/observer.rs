@@ -2,14 +2,18 @@
 
 use super::NotLeader;
 use crate::model::{Change, MemberBatch, MemberId, SessionId, Zxid};
-use crate::store::{BatchResult, State};
+use crate::store::{Applied, BatchResult, State};
 use async_trait::async_trait;
 use bytes::Bytes;
 
 /// Learns what was applied here, in log order.
 pub trait ApplyObserver: Send + Sync + 'static {
-    /// Called while the state's write lock is held. `batch` is what was applied.
-    fn applied(&self, state: &State, batch: &MemberBatch, result: BatchResult);
+    /// Called while the state's write lock is held, for each request of a batch as soon as it took
+    /// effect.
+    fn applied(&self, state: &State, batch: &MemberBatch, index: usize, applied: Applied);
+
+    /// Called after that for the batch as a whole, also for one that was not applied.
+    fn batch_applied(&self, state: &State, batch: &MemberBatch, result: BatchResult);
 
     /// Called while the state's write lock is held.
     fn membership_changed(&self, state: &State, changes: &[Change]);

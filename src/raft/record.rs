@@ -5,7 +5,7 @@
 //! has. What is neither stops the member that reads it: it never guesses.
 
 use super::envelope;
-use super::types::{self, Payload, Proposal, RaftMembership, Vote};
+use super::types::{self, Payload, Proposal, Vote};
 use crate::model::{MemberAddresses, MemberId};
 use crate::store::codec::{self, CodecError, LogEntry, VoteRecord};
 use bytes::Bytes;
@@ -49,7 +49,9 @@ pub fn decode_payload(record: Bytes) -> Result<Payload, RecordError> {
         _ => match codec::decode_entry(&record)? {
             LogEntry::Blank => Ok(Payload::Blank),
             LogEntry::Membership(membership) => {
-                raft_membership(&membership).map(Payload::Membership)
+                types::raft_membership(&membership)
+                    .map(Payload::Membership)
+                    .map_err(RecordError::Inconsistent)
             }
             LogEntry::Batches(_) => Err(RecordError::BareBatches),
         },
@@ -72,22 +74,6 @@ pub fn decode_vote(record: &[u8]) -> Result<Vote, RecordError> {
     } else {
         Vote::new(record.term, candidate)
     })
-}
-
-/// A membership from outside, as openraft takes it: it panics on voters without addresses.
-pub fn raft_membership(
-    membership: &crate::model::Membership,
-) -> Result<RaftMembership, RecordError> {
-    let stray = membership
-        .voters
-        .iter()
-        .flatten()
-        .find(|voter| !membership.members.contains_key(voter));
-    if let Some(stray) = stray {
-        let what = format!("voter {stray} is not among the members");
-        return Err(RecordError::Inconsistent(what));
-    }
-    Ok(types::stored_membership(membership).membership().clone())
 }
 
 /// Whether a member with these addresses may join: each is short, and it can be reached by peers.
@@ -115,7 +101,7 @@ pub fn check_addresses(addresses: &MemberAddresses) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LogPosition, Membership};
+    use crate::model::Membership;
     use proptest::prelude::*;
 
     fn sample() -> Membership {
@@ -135,7 +121,7 @@ mod tests {
     fn entries_come_back_as_they_were() {
         for payload in [
             Payload::Blank,
-            Payload::Membership(raft_membership(&sample()).unwrap()),
+            Payload::Membership(types::raft_membership(&sample()).unwrap()),
             Payload::Normal(Proposal(envelope::encode(5, &[]))),
         ] {
             assert_eq!(decode_payload(encode_payload(&payload)), Ok(payload));
@@ -174,10 +160,10 @@ mod tests {
     #[test]
     fn a_voter_without_addresses_is_refused() {
         let mut membership = sample();
-        membership.position = Some(LogPosition { term: 1, index: 1 });
         membership.voters[0].insert(MemberId(9));
+        let record = codec::encode_entry(&LogEntry::Membership(membership));
         assert!(matches!(
-            raft_membership(&membership),
+            decode_payload(record),
             Err(RecordError::Inconsistent(_))
         ));
     }

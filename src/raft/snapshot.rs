@@ -9,12 +9,13 @@
 
 use super::types::{self, SnapshotMeta};
 use crate::model::{LogPosition, MemberAddresses, Membership};
-use crate::store::disk::{Disk, snapshot};
+use crate::store::disk::{Disk, DiskFile, snapshot};
 use crate::store::{State, StateImage, StorageFault};
 use openraft::storage::Snapshot;
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,6 +88,7 @@ impl Snapshots {
             meta: meta(known.position, &known.membership),
             snapshot: SnapshotHandle {
                 pin: Some(Pin::new(self, known.position.index)),
+                disk: Arc::clone(&self.disk),
                 known,
                 state: None,
             },
@@ -141,6 +143,7 @@ impl Snapshots {
         Ok(Snapshot {
             meta: meta(position, state.membership()),
             snapshot: SnapshotHandle {
+                disk: Arc::clone(&self.disk),
                 known,
                 pin: None,
                 state: Some(Box::new(state)),
@@ -207,11 +210,17 @@ fn meta(position: LogPosition, membership: &Membership) -> SnapshotMeta {
 /// What openraft passes around: a file, and if it was just received also what is in it.
 pub struct SnapshotHandle {
     pub known: Known,
+    disk: Arc<dyn Disk>,
     pin: Option<Pin>,
     state: Option<Box<State>>,
 }
 
 impl SnapshotHandle {
+    /// Opens the file, which stays readable through this handle even when it is removed.
+    pub fn open(&self) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(&self.known.path, false)
+    }
+
     /// The snapshot to install, and no longer one to be sent.
     pub fn into_received(self) -> Received {
         drop(self.pin);

@@ -77,22 +77,30 @@ pub fn position(log_id: &LogId) -> LogPosition {
 }
 
 /// The membership of the replicated state, as openraft stores it.
+///
+/// # Panics
+/// If a voter is not among the members: the state has its memberships from the log, and what does
+/// not hold together is refused where it comes in from outside (`raft_membership`).
 pub fn stored_membership(membership: &Membership) -> StoredMembership {
     StoredMembership::new(
         membership.position.map(log_id),
-        RaftMembership::new_with_defaults(
-            membership
-                .voters
-                .iter()
-                .map(|set| set.iter().map(|id| id.0).collect())
-                .collect(),
-            membership
-                .members
-                .iter()
-                .map(|(id, addresses)| (id.0, addresses.clone()))
-                .collect::<BTreeMap<_, _>>(),
-        ),
+        raft_membership(membership).expect("every voter is among the members"),
     )
+}
+
+/// The same, refused when a set of voters is empty or a voter is not among the members.
+pub fn raft_membership(membership: &Membership) -> Result<RaftMembership, String> {
+    let voters = membership.voters.iter();
+    let members = membership.members.iter();
+    RaftMembership::new(
+        voters
+            .map(|set| set.iter().map(|id| id.0).collect())
+            .collect(),
+        members
+            .map(|(id, addresses)| (id.0, addresses.clone()))
+            .collect::<BTreeMap<_, _>>(),
+    )
+    .map_err(|error| error.to_string())
 }
 
 /// openraft's membership as the replicated state keeps it.
