@@ -1,10 +1,10 @@
 //! Who the member is, how it starts, and what its four doors are: settings that depend on each other.
 
-use super::load::Values;
 use super::member_list::{
     ADMIN_PORT, CLIENT_PORT, GRPC_PORT, InitialMember, MemberList, PEER_PORT, is_loopback,
     is_wildcard, parse_id, split_host,
 };
+use super::resolver::Values;
 use super::settings::{Door, DoorSettings, MemberSettings, Start, StorageSettings};
 use crate::model::{MemberAddresses, MemberId, Role};
 use std::path::Path;

@@ -1,15 +1,13 @@
 //! From sources to `Settings`: reads each once, lays them over each other, checks the whole.
 
-use super::catalogue::{self, Kind, SETTINGS};
-use super::layers::{Entry, Layers, Raw};
-use super::member_list::{self, MemberList};
+use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
+use super::resolver::Values;
 use super::settings::{
     AccessSettings, FourLetterWords, LimitSettings, Secret, Settings, StorageSettings,
     TimingSettings,
 };
-use super::{environment, identity, toml_file, value, zoo_cfg};
-use std::collections::BTreeMap;
+use super::{environment, identity, toml_file, value, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
 
 /// A configuration file longer than this is something else.
@@ -21,7 +19,7 @@ const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
 /// Where settings come from. Later fields override earlier ones.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// `vivarium.toml`.
+    /// `vivarium.toml`, or an `application.yaml` with the same keys under `registry:`.
     pub config: Option<PathBuf>,
     pub zoo_cfg: Option<PathBuf>,
     /// All variables of the process; those that do not begin with `VIVARIUM_` are not looked at.
@@ -39,8 +37,12 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let mut warnings = Vec::new();
     let mut layers = Layers::default();
     if let Some(path) = &sources.config {
-        let entries = read_file(path, &Origin::Flag, &mut problems)
-            .map(|text| toml_file::read(path, &text, &mut problems));
+        let entries = read_file(path, &Origin::Flag, &mut problems).map(|text| {
+            match path.extension().and_then(|ending| ending.to_str()) {
+                Some("yaml" | "yml") => yaml_file::read(path, &text, &mut problems),
+                _ => toml_file::read(path, &text, &mut problems),
+            }
+        });
         layers.lay(entries.unwrap_or_default(), &mut problems);
     }
     if let Some(path) = &sources.zoo_cfg {
@@ -53,11 +55,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let flags = flags.map(|(key, text)| Entry::text(key, text, &Origin::Flag));
     layers.lay(flags.collect(), &mut problems);
 
-    let mut values = Values {
-        layers: &layers,
-        problems,
-        effective: BTreeMap::new(),
-    };
+    let mut values = Values::new(&layers, problems);
     let timing = timing(&mut values);
     let limits = limits(&mut values);
     let storage = storage(&mut values);
@@ -222,160 +220,6 @@ fn access(values: &mut Values<'_>) -> AccessSettings {
     AccessSettings {
         four_letter_words: words.unwrap_or(FourLetterWords::All),
         super_digest: values.text("access.super_digest").map(Secret::new),
-    }
-}
-
-/// Hands out checked values by key, and notes what became effective and what was wrong.
-pub(super) struct Values<'a> {
-    layers: &'a Layers,
-    pub(super) problems: Vec<Problem>,
-    effective: BTreeMap<&'static str, (String, Origin)>,
-}
-
-impl Values<'_> {
-    /// A number that always has a value: the default's if the given one was refused.
-    pub(super) fn integer(&mut self, key: &'static str) -> u64 {
-        self.number(key)
-            .unwrap_or_else(|| match catalogue::find(key) {
-                Some(catalogue::Setting {
-                    default: catalogue::Default::Is(text),
-                    ..
-                }) => text.parse().unwrap_or_default(),
-                _ => 0,
-            })
-    }
-
-    /// A number whose default is computed.
-    pub(super) fn integer_or(&mut self, key: &'static str, derived: u64) -> u64 {
-        match self.number(key) {
-            Some(number) => number,
-            None => {
-                self.note_derived(key, &derived.to_string());
-                derived
-            }
-        }
-    }
-
-    fn size(&mut self, key: &'static str) -> usize {
-        usize::try_from(self.integer(key)).unwrap_or(usize::MAX)
-    }
-
-    /// The number a source gave, or a fixed default; `None` if there is none.
-    pub(super) fn number(&mut self, key: &'static str) -> Option<u64> {
-        let (min, max) = match catalogue::find(key)?.kind {
-            Kind::Integer { min, max } => (min, max),
-            _ => return None,
-        };
-        self.parsed(key, |text| value::integer(text, min, max))
-    }
-
-    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        self.parsed(key, value::flag)
-    }
-
-    /// A text of whichever kind the catalogue says.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
-        let kind = catalogue::find(key)?.kind;
-        self.parsed(key, |text| match kind {
-            Kind::Text { chars_max } => value::text(text, chars_max),
-            Kind::Path => value::path(text),
-            Kind::Address if text.is_empty() => Ok(String::new()),
-            Kind::Address => value::address(text),
-            Kind::Digest => value::digest(text),
-            Kind::Integer { .. } | Kind::Flag | Kind::Members | Kind::Words => {
-                Err("this setting is not a text".to_owned())
-            }
-        })
-    }
-
-    pub(super) fn members(&mut self) -> MemberList {
-        let key = "cluster.members";
-        if let Some(Entry {
-            raw: Raw::Members(members),
-            origin,
-            ..
-        }) = self.layers.get(key)
-        {
-            let listed: Vec<String> = members
-                .iter()
-                .map(|(id, m)| format!("{id}={}", m.addresses.peer))
-                .collect();
-            self.effective
-                .insert(key, (listed.join(","), origin.clone()));
-            return members.clone();
-        }
-        self.parsed(key, member_list::parse_members)
-            .unwrap_or_default()
-    }
-
-    /// Reads the winning text of `key`, or its fixed default. A refused one is noted as a problem
-    /// and counts as absent.
-    fn parsed<T>(
-        &mut self,
-        key: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let setting = catalogue::find(key)?;
-        let (text, origin, written) = match (self.layers.get(key), setting.default) {
-            (
-                Some(Entry {
-                    raw: Raw::Text(text),
-                    origin,
-                    written,
-                    ..
-                }),
-                _,
-            ) => (text.clone(), origin.clone(), written.clone()),
-            (_, catalogue::Default::Is(text)) => (text.to_owned(), Origin::Default, key.to_owned()),
-            _ => return None,
-        };
-        match parse(&text) {
-            Ok(parsed) => {
-                let shown = if setting.is_secret() {
-                    "******".to_owned()
-                } else {
-                    text
-                };
-                self.effective.insert(setting.key, (shown, origin));
-                Some(parsed)
-            }
-            Err(what) => {
-                self.problems.push(Problem::new(&origin, written, what));
-                None
-            }
-        }
-    }
-
-    /// Where the winning value of `key` stands.
-    pub(super) fn origin(&self, key: &str) -> Origin {
-        self.layers
-            .get(key)
-            .map_or(Origin::Default, |entry| entry.origin.clone())
-    }
-
-    /// A value that is wrong only beside others.
-    pub(super) fn refuse(&mut self, key: &'static str, what: impl Into<String>) {
-        let written = self
-            .layers
-            .get(key)
-            .map_or(key.to_owned(), |entry| entry.written.clone());
-        let problem = Problem::new(&self.origin(key), written, what);
-        self.problems.push(problem);
-    }
-
-    pub(super) fn note_derived(&mut self, key: &'static str, shown: &str) {
-        self.effective
-            .insert(key, (shown.to_owned(), Origin::Default));
-    }
-
-    fn lines(&self) -> Vec<String> {
-        SETTINGS
-            .iter()
-            .map(|setting| match self.effective.get(setting.key) {
-                Some((text, origin)) => format!("{} = {text}  # {origin}", setting.key),
-                None => format!("{} =  # default", setting.key),
-            })
-            .collect()
     }
 }
 

@@ -29,9 +29,11 @@ mod layers;
 mod load;
 mod member_list;
 mod problem;
+mod resolver;
 mod settings;
 mod toml_file;
 mod value;
+mod yaml_file;
 mod zoo_cfg;
 mod zoo_keys;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::catalogue::{self, Kind, SETTINGS};
 use crate::config::{FourLetterWords, Start};
 use crate::model::{MemberId, Role};
 
@@ -335,4 +336,22 @@ fn a_file_that_is_not_there_or_far_too_long_is_refused() {
         });
         assert!(error.contains("cannot be read"), "{error}");
     }
+}
+
+#[test]
+fn a_yaml_file_is_told_by_its_ending() {
+    let files = directory(&[(
+        "application.yaml",
+        "registry:\n  type: embedded\n  member:\n    standalone: true\n  timing:\n    tik_ms: 1\n",
+    )]);
+    let config = Some(files.path().join("application.yaml"));
+    let error = told(&Sources {
+        config,
+        ..Sources::default()
+    });
+    assert!(
+        error.contains("application.yaml:6: registry.timing.tik_ms: "),
+        "{error}"
+    );
+    assert!(error.contains("did you mean timing.tick_ms?"), "{error}");
 }
