@@ -30,7 +30,7 @@ mod status;
 mod unapplied;
 mod unavailable;
 
-pub use connection::{CloseReason, Connection, Delivery};
+pub use connection::{CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
 pub use start::{Member, StartError, start};
 pub use status::{MemberStatus, Mode, TrafficStats};

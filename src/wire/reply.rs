@@ -281,3 +281,6 @@ impl Reply {
 
 /// Two empty strings.
 const CLIENT_BYTES_MIN: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! Rules from: ZooKeeper 3.9 `FinalRequestProcessor`, `DataTree#setWatches`.
 
 use crate::member::{Connection, Delivery, Parked};
-use crate::model::{AddWatchMode, EventKind, Id, Refusal, Zxid};
+use crate::model::{EventKind, Id, Refusal, Zxid};
 use crate::store::State;
 use crate::store::tree::Tree;
 use crate::watch::{WatchKind, WatchTable};
@@ -111,12 +111,8 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             Ok(())
         }
         ClientRequest::AddWatch { path, mode } => {
-            let kind = match mode {
-                AddWatchMode::Persistent => WatchKind::Persistent,
-                AddWatchMode::PersistentRecursive => WatchKind::PersistentRecursive,
-            };
             // A null path is answered with success and watches nothing, as in the original.
-            path.map_or(Ok(()), |path| set(true, kind, &path))
+            path.map_or(Ok(()), |path| set(true, mode.into(), &path))
                 .map(|()| reply::number(out, ok, 0))
         }
         ClientRequest::CheckWatches { path, kind } => {
