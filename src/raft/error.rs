@@ -64,6 +64,12 @@ pub enum StartError {
     Settings(String),
     #[error("consensus could not recover: {0}")]
     Recovery(String),
+    /// It would vote without knowing what it has promised.
+    #[error(
+        "member {0} has no data, and the leader knows that it had: give this member a new number \
+         and let it replace {0} (`vivarium cluster replace`)"
+    )]
+    DataLost(MemberId),
 }
 
 /// A change of the membership was not made.

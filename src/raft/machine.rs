@@ -7,22 +7,21 @@
 //! 1. What is not understood, and a state that is not the leader's, end this member's part in
 //!    consensus. Nothing is skipped and nothing is guessed.
 //! 2. The observer sees every batch, in log order, under the lock; its proposer hears of it after.
-//! 3. A snapshot replaces the state and the checkpoint in one step as seen by `upkeep`: whoever
-//!    writes the checkpoint holds its lock.
+//! 3. Snapshots are built beside consensus (`upkeep`), which is told of one when it is finished and
+//!    verified. A full disk then costs a snapshot and not this member's part in consensus.
 
+use super::checkpoint::Checkpoint;
 use super::envelope::{self, EnvelopeError};
 use super::observer::ApplyObserver;
-use super::snapshot::{RaftSnapshot, Received, SnapshotHandle, Snapshots};
+use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots};
 use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::model::{LogPosition, MemberBatch, Membership};
+use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
 use crate::store::codec::{self, CodecError};
-use crate::store::disk::CheckpointStore;
-use crate::store::{EntryContext, SharedState, StateImage, StorageFault};
+use crate::store::{EntryContext, SharedState, StorageFault};
 use futures::{Stream, StreamExt};
 use openraft::storage::{
     ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine,
 };
-use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
@@ -31,13 +30,11 @@ use tokio::sync::watch;
 /// Entries applied under one hold of the state's lock at most: readers wait that long.
 const GROUP_ENTRIES_MAX: usize = 64;
 
-pub type SharedCheckpoint = Arc<Mutex<Box<dyn CheckpointStore>>>;
-
 /// What the applying task and the rest of the room share.
 pub struct Machine {
     pub state: SharedState,
     pub observer: Arc<dyn ApplyObserver>,
-    pub checkpoint: SharedCheckpoint,
+    pub checkpoint: Arc<Checkpoint>,
     pub snapshots: Arc<Snapshots>,
     /// The last position applied.
     pub applied: watch::Sender<Option<LogPosition>>,
@@ -153,19 +150,16 @@ impl Machine {
         Ok(())
     }
 
-    /// Puts a verified snapshot in the place of the state and of the checkpoint. Blocks.
-    fn install(&self, received: Received) -> Result<(), StorageFault> {
-        let loaded = received.into_state(&self.snapshots)?;
-        let mut checkpoint = self.checkpoint.lock();
-        let image = {
-            let mut state = self.state.write();
-            *state = loaded;
-            self.observer.replaced(&state);
-            state.freeze()
-        };
-        self.observer.released(image.header.zxid);
-        self.applied.send_replace(image.header.last_applied);
-        checkpoint.replace(&image)
+    /// Puts a verified snapshot in the place of the state. Blocks.
+    fn install(&self, snapshot: SnapshotHandle) -> Result<(), StorageFault> {
+        let mut zxid = Zxid::ZERO;
+        self.checkpoint.replace(snapshot.into_state()?, |state| {
+            zxid = state.zxid();
+            self.applied.send_replace(state.last_applied());
+            self.observer.replaced(state);
+        });
+        self.observer.released(zxid);
+        Ok(())
     }
 }
 
@@ -209,10 +203,21 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
+    /// Gives the snapshot that `upkeep` has finished. Without one openraft waits, unless it cannot.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        match self.0.snapshots.current() {
+            None if !force => None,
+            finished => Some(Builder {
+                finished,
+                machine: Arc::clone(&self.0),
+            }),
+        }
+    }
+
     async fn get_snapshot_builder(&mut self) -> Builder {
         Builder {
-            image: self.0.state.read().freeze(),
-            snapshots: Arc::clone(&self.0.snapshots),
+            finished: self.0.snapshots.current(),
+            machine: Arc::clone(&self.0),
         }
     }
 
@@ -224,8 +229,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let machine = Arc::clone(&self.0);
         let log_index = meta.last_log_id.map(|last| last.index);
         tracing::info!(log_index, "installing a snapshot");
-        let received = snapshot.into_received();
-        tokio::task::spawn_blocking(move || machine.install(received))
+        tokio::task::spawn_blocking(move || machine.install(snapshot))
             .await
             .map_err(io::Error::other)?
             .map_err(fault)
@@ -236,20 +240,26 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-/// Writes one consistent image, while the state moves on.
+/// Hands over a snapshot.
 pub struct Builder {
-    image: StateImage,
-    snapshots: Arc<Snapshots>,
+    finished: Option<RaftSnapshot>,
+    machine: Arc<Machine>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotHandle;
 
     async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
-        let (image, snapshots) = (self.image.clone(), Arc::clone(&self.snapshots));
-        tokio::task::spawn_blocking(move || snapshots.write(&image))
-            .await
-            .map_err(io::Error::other)?
-            .map_err(fault)
+        if let Some(finished) = self.finished.take() {
+            return Ok(finished);
+        }
+        let machine = Arc::clone(&self.machine);
+        tokio::task::spawn_blocking(move || {
+            let image = machine.state.read().freeze();
+            machine.snapshots.write(&image)
+        })
+        .await
+        .map_err(io::Error::other)?
+        .map_err(fault)
     }
 }

@@ -9,7 +9,7 @@
 
 use super::types::{self, SnapshotMeta};
 use crate::model::{LogPosition, MemberAddresses, Membership};
-use crate::store::disk::{Disk, DiskFile, snapshot};
+use crate::store::disk::{Disk, DiskFile, SnapshotFile, snapshot};
 use crate::store::{State, StateImage, StorageFault};
 use openraft::storage::Snapshot;
 use openraft::vote::leader_id_std::CommittedLeaderId;
@@ -38,10 +38,12 @@ pub struct Snapshots {
     current: Mutex<Option<Known>>,
     /// How many senders need the log from this index on.
     pinned: Mutex<BTreeMap<u64, usize>>,
+    /// Held while a file is written or received: unfinished files of others are removed after that.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl Snapshots {
-    /// Finds what is there. Files that cannot be read are left alone and named in the log.
+    /// Finds what is there. Files that cannot be used are left alone and named in the log.
     pub fn open(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
@@ -49,12 +51,11 @@ impl Snapshots {
     ) -> Result<Snapshots, StorageFault> {
         disk.create_dir_all(&directory)
             .map_err(|error| StorageFault::io("create directory", &directory, error))?;
-        remove_unfinished(disk.as_ref(), &directory)?;
         let mut current = None;
         for file in snapshot::list(disk.as_ref(), &directory)? {
-            match known(disk.as_ref(), &file.path) {
-                Ok(found) => {
-                    current = Some(found);
+            match snapshot::read_header(disk.as_ref(), &file.path) {
+                Ok(header) => {
+                    current = known(file, header.membership);
                     break;
                 }
                 Err(fault) => tracing::error!(%fault, "a snapshot cannot be used"),
@@ -66,6 +67,7 @@ impl Snapshots {
             kept,
             current: Mutex::new(current),
             pinned: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -73,6 +75,7 @@ impl Snapshots {
         &self.disk
     }
 
+    /// Where the current snapshot ends.
     pub fn position(&self) -> Option<LogPosition> {
         self.current.lock().as_ref().map(|known| known.position)
     }
@@ -80,138 +83,108 @@ impl Snapshots {
     /// The current snapshot, to be sent or loaded.
     pub fn current(self: &Arc<Self>) -> Option<RaftSnapshot> {
         let known = self.current.lock().clone()?;
-        Some(self.handle(known))
+        Some(self.handle(known, None))
     }
 
-    fn handle(self: &Arc<Self>, known: Known) -> RaftSnapshot {
+    fn handle(self: &Arc<Self>, known: Known, state: Option<Box<State>>) -> RaftSnapshot {
         Snapshot {
-            meta: meta(known.position, &known.membership),
+            meta: SnapshotMeta {
+                last_log_id: Some(types::log_id(known.position)),
+                last_membership: types::stored_membership(&known.membership),
+            },
             snapshot: SnapshotHandle {
-                pin: Some(Pin::new(self, known.position.index)),
+                _pin: Pin::new(self, known.position.index),
                 disk: Arc::clone(&self.disk),
                 known,
-                state: None,
+                state,
             },
         }
     }
 
-    /// Writes an image and makes it the current snapshot. Blocks; the caller's thread is its own.
+    /// Writes an image and makes it the current snapshot. Blocks.
     pub fn write(self: &Arc<Self>, image: &StateImage) -> Result<RaftSnapshot, StorageFault> {
+        let _writing = self.writing.blocking_lock();
         let file = snapshot::write(self.disk.as_ref(), &self.directory, image)?;
         // Read back whole: the log is purged behind it.
-        snapshot::read(self.disk.as_ref(), &file.path)?;
-        let known = known(self.disk.as_ref(), &file.path)?;
+        let state = snapshot::read(self.disk.as_ref(), &file.path)?;
+        let nothing = || StorageFault::Refused("a snapshot before the first entry".to_owned());
+        let known = known(file, state.membership().clone()).ok_or_else(nothing)?;
+        self.make_current(&known)?;
         tracing::info!(
             log_index = known.position.index,
             bytes = known.bytes,
             "snapshot written"
         );
-        self.make_current(known.clone())?;
-        Ok(self.handle(known))
+        Ok(self.handle(known, None))
     }
 
-    /// Where a snapshot that is being received is written.
-    pub fn incoming_path(&self, position: LogPosition) -> PathBuf {
-        let name = format!("{}{UNFINISHED}", snapshot::file_name(position));
-        self.directory.join(name)
+    /// One snapshot is written or received at a time.
+    pub async fn begin_receiving(&self) -> Receiving<'_> {
+        Receiving {
+            path: snapshot::incoming_path(&self.directory),
+            _writing: self.writing.lock().await,
+        }
     }
 
-    /// Verifies a received file by loading it, and makes it the current snapshot. Blocks.
+    /// Verifies a received file by loading it, and makes it the current snapshot. Blocks. The caller
+    /// holds a `Receiving`.
     ///
     /// It is in its place, and durable, before consensus hears of it: consensus may purge the log
     /// while it is still being installed.
     pub fn accept(
         self: &Arc<Self>,
-        incoming: &Path,
-        position: LogPosition,
+        received: &Path,
+        announced: LogPosition,
     ) -> Result<RaftSnapshot, StorageFault> {
-        let state = snapshot::read(self.disk.as_ref(), incoming)?;
-        if state.last_applied() != Some(position) {
-            let what = format!("it ends at {:?}, announced was {position}", state.last_applied());
-            return Err(StorageFault::damaged(incoming, 0, what));
-        }
-        let path = self.directory.join(snapshot::file_name(position));
-        let io = |operation, error| StorageFault::io(operation, &path, error);
-        self.disk
-            .rename(incoming, &path)
-            .map_err(|error| io("rename", error))?;
-        self.disk
-            .sync_dir(&self.directory)
-            .map_err(|error| io("sync directory", error))?;
-        let known = known(self.disk.as_ref(), &path)?;
-        self.make_current(known.clone())?;
-        Ok(Snapshot {
-            meta: meta(position, state.membership()),
-            snapshot: SnapshotHandle {
-                disk: Arc::clone(&self.disk),
-                known,
-                pin: None,
-                state: Some(Box::new(state)),
-            },
-        })
+        let (file, state) = snapshot::adopt(self.disk.as_ref(), &self.directory, received)?;
+        let path = file.path.clone();
+        let known = known(file, state.membership().clone())
+            .filter(|known| known.position == announced)
+            .ok_or_else(|| {
+                let found = state.last_applied();
+                let what = format!("it ends at {found:?} and not at {announced}, as announced");
+                StorageFault::damaged(&path, 0, what)
+            })?;
+        self.make_current(&known)?;
+        Ok(self.handle(known, Some(Box::new(state))))
     }
 
-    fn make_current(&self, known: Known) -> Result<(), StorageFault> {
+    fn make_current(&self, known: &Known) -> Result<(), StorageFault> {
         let mut current = self.current.lock();
-        if current
-            .as_ref()
-            .is_none_or(|current| current.position <= known.position)
-        {
-            *current = Some(known);
+        let older = |current: &Known| current.position <= known.position;
+        if current.as_ref().is_none_or(older) {
+            *current = Some(known.clone());
         }
         snapshot::retain(self.disk.as_ref(), &self.directory, self.kept)
     }
 
-    /// The lowest index that a snapshot under way ends at.
+    /// The lowest index that a snapshot in use ends at.
     pub fn pinned(&self) -> Option<u64> {
         self.pinned.lock().first_key_value().map(|(index, _)| *index)
     }
 }
 
-/// The end of the names of files that are not whole yet.
-const UNFINISHED: &str = ".incoming";
-
-fn remove_unfinished(disk: &dyn Disk, directory: &Path) -> Result<(), StorageFault> {
-    let names = disk
-        .list(directory)
-        .map_err(|error| StorageFault::io("list", directory, error))?;
-    for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
-        let path = directory.join(name);
-        disk.remove(&path)
-            .map_err(|error| StorageFault::io("remove", &path, error))?;
-    }
-    Ok(())
+/// The right to receive a snapshot, and where to.
+pub struct Receiving<'a> {
+    pub path: PathBuf,
+    _writing: tokio::sync::MutexGuard<'a, ()>,
 }
 
-fn known(disk: &dyn Disk, path: &Path) -> Result<Known, StorageFault> {
-    let header = snapshot::read_header(disk, path)?;
-    let position = header
-        .last_applied
-        .ok_or_else(|| StorageFault::damaged(path, 0, "a snapshot of nothing"))?;
-    let bytes = disk
-        .open(path, false)
-        .and_then(|file| file.len())
-        .map_err(|error| StorageFault::io("open", path, error))?;
-    Ok(Known {
-        path: path.to_owned(),
-        bytes,
-        position,
-        membership: header.membership,
+fn known(file: SnapshotFile, membership: Membership) -> Option<Known> {
+    Some(Known {
+        path: file.path,
+        bytes: file.bytes,
+        position: file.position?,
+        membership,
     })
-}
-
-fn meta(position: LogPosition, membership: &Membership) -> SnapshotMeta {
-    SnapshotMeta {
-        last_log_id: Some(types::log_id(position)),
-        last_membership: types::stored_membership(membership),
-    }
 }
 
 /// What openraft passes around: a file, and if it was just received also what is in it.
 pub struct SnapshotHandle {
     pub known: Known,
     disk: Arc<dyn Disk>,
-    pin: Option<Pin>,
+    /// Held, not used.
+    _pin: Pin,
     state: Option<Box<State>>,
 }
 
@@ -221,33 +194,16 @@ impl SnapshotHandle {
         self.disk.open(&self.known.path, false)
     }
 
-    /// The snapshot to install, and no longer one to be sent.
-    pub fn into_received(self) -> Received {
-        drop(self.pin);
-        Received {
-            path: self.known.path,
-            state: self.state,
-        }
-    }
-}
-
-/// A snapshot on its way into the state.
-pub struct Received {
-    path: PathBuf,
-    state: Option<Box<State>>,
-}
-
-impl Received {
-    /// Loads the file unless that was done when it was verified. Blocks.
-    pub fn into_state(self, snapshots: &Snapshots) -> Result<State, StorageFault> {
+    /// The state in it: loaded from the file, unless that was done when it was verified. Blocks.
+    pub fn into_state(self) -> Result<State, StorageFault> {
         match self.state {
             Some(state) => Ok(*state),
-            None => snapshot::read(snapshots.disk.as_ref(), &self.path),
+            None => snapshot::read(self.disk.as_ref(), &self.known.path),
         }
     }
 }
 
-/// Keeps the log behind a snapshot that is being sent.
+/// Keeps the log behind a snapshot that is in use.
 struct Pin {
     snapshots: Arc<Snapshots>,
     index: u64,

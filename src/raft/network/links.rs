@@ -6,6 +6,7 @@ use super::introduction::{self, Introduction};
 use crate::model::{ClusterId, MemberAddresses, MemberId};
 use crate::raft::PeerError;
 use crate::raft::options::{MESSAGE_BYTES_MAX, PeerOptions};
+use crate::raft::proto::cluster_client::ClusterClient;
 use crate::raft::proto::peer_client::PeerClient;
 use crate::runtime::Network;
 use hyper_util::rt::TokioIo;
@@ -49,10 +50,6 @@ impl Links {
             options,
             channels: Mutex::default(),
         }
-    }
-
-    pub fn options(&self) -> &PeerOptions {
-        &self.options
     }
 
     pub fn member(&self) -> MemberId {
@@ -133,6 +130,11 @@ impl Link {
         PeerClient::new(self.links.channel(self.to, &self.address, self.lane))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The same connection, for the operators' service of the peer.
+    pub fn cluster_client(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.links.channel(self.to, &self.address, self.lane))
     }
 
     /// Forgets the connection, so that the next call opens another: a connection on which nothing

@@ -1,8 +1,8 @@
 //! A snapshot on its way in.
 //!
-//! It is written beside the others under a name of its own, synced, verified by loading it, and only
-//! then given its name and to consensus. A transfer that breaks leaves a file that the next one
-//! overwrites and the next start removes.
+//! It is written under a name of its own, verified by loading it, and only then given its name, made
+//! durable, and handed to consensus. A transfer that breaks leaves a file that the next one
+//! overwrites.
 
 use super::messages;
 use crate::model::LogPosition;
@@ -10,7 +10,7 @@ use crate::raft::proto::{SnapshotData, SnapshotHeader, SnapshotPart, snapshot_pa
 use crate::raft::snapshot::{RaftSnapshot, Snapshots};
 use crate::raft::types::{self, Vote};
 use crate::store::disk::DiskFile;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -35,12 +35,12 @@ pub async fn receive(
         bytes = header.file_bytes,
         "receiving a snapshot"
     );
-    let path = snapshots.incoming_path(position);
+    let receiving = snapshots.begin_receiving().await;
     let (to_disk, from_network) = mpsc::channel(PARTS_WAITING_MAX);
     let writer = {
-        let (snapshots, path) = (Arc::clone(&snapshots), path.clone());
+        let (snapshots, path) = (Arc::clone(&snapshots), receiving.path.clone());
         tokio::task::spawn_blocking(move || {
-            Incoming::create(&snapshots, path, header.file_bytes)?.write(from_network)
+            Incoming::create(&snapshots, &path, header.file_bytes)?.write(from_network)
         })
     };
     while let Some(part) = next(&mut parts, idle).await? {
@@ -54,8 +54,10 @@ pub async fn receive(
     }
     drop(to_disk);
     joined(writer.await)?;
-    let accepted =
-        tokio::task::spawn_blocking(move || snapshots.accept(&path, position)).await;
+    let accepted = {
+        let (snapshots, path) = (Arc::clone(&snapshots), receiving.path.clone());
+        tokio::task::spawn_blocking(move || snapshots.accept(&path, position)).await
+    };
     match accepted {
         Ok(Ok(snapshot)) => Ok((vote, snapshot)),
         Ok(Err(fault)) => {
@@ -103,15 +105,15 @@ fn joined(result: Result<Result<(), Status>, tokio::task::JoinError>) -> Result<
     result.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
 }
 
+/// The file that parts are written to.
 struct Incoming {
     file: Box<dyn DiskFile>,
-    path: PathBuf,
     file_bytes: u64,
 }
 
 impl Incoming {
-    fn create(snapshots: &Snapshots, path: PathBuf, file_bytes: u64) -> Result<Incoming, Status> {
-        let directory = path.parent().unwrap_or(&path);
+    fn create(snapshots: &Snapshots, path: &Path, file_bytes: u64) -> Result<Incoming, Status> {
+        let directory = path.parent().unwrap_or(path);
         let free = snapshots.disk().free_bytes(directory);
         if free.as_ref().is_ok_and(|free| *free < file_bytes) {
             return Err(Status::resource_exhausted(format!(
@@ -120,14 +122,10 @@ impl Incoming {
         }
         let file = snapshots
             .disk()
-            .open(&path, true)
+            .open(path, true)
             .and_then(|file| file.set_len(0).map(|()| file))
             .map_err(|error| failed("created", &error))?;
-        Ok(Incoming {
-            file,
-            path,
-            file_bytes,
-        })
+        Ok(Incoming { file, file_bytes })
     }
 
     /// Takes parts in order until they end.
@@ -159,10 +157,6 @@ impl Incoming {
                 self.file_bytes
             )));
         }
-        self.file
-            .sync_data()
-            .map_err(|error| failed("synced", &error))?;
-        tracing::debug!(path = %self.path.display(), "snapshot received");
         Ok(())
     }
 }

@@ -29,8 +29,6 @@ pub struct PeerService {
     pub snapshots: Arc<Snapshots>,
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
-    /// One snapshot is received at a time.
-    pub receiving: tokio::sync::Mutex<()>,
 }
 
 impl PeerService {
@@ -174,10 +172,6 @@ impl Peer for PeerService {
         request: Request<Streaming<proto::SnapshotPart>>,
     ) -> Result<Response<proto::SnapshotResponse>, Status> {
         let from = self.caller(request.metadata())?;
-        let _one_at_a_time = self
-            .receiving
-            .try_lock()
-            .map_err(|_| Status::resource_exhausted("another snapshot is being received"))?;
         let snapshots = Arc::clone(&self.snapshots);
         let parts = request.into_inner();
         let (vote, snapshot) = receiving::receive(parts, snapshots, self.snapshot_idle).await?;
