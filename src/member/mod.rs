@@ -32,6 +32,6 @@ mod unavailable;
 
 pub use connection::{CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
-pub use start::{Member, StartError, start};
+pub use start::{Ground, Member, Options, StartError, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;

@@ -7,6 +7,7 @@ mod disk;
 mod eventually;
 pub mod processes;
 pub mod raw_client;
+pub mod simulated;
 
 pub use disk::{Failure, Loss, MemoryDisk};
 pub use eventually::{eventually, poll};
