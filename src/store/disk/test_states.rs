@@ -10,11 +10,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 
-/// Different names that requests use: few, so that they meet.
-const NAMES: u32 = 200;
-
 pub(super) struct Scripted {
     pub state: State,
+    /// Different names that requests use: few, so that they meet.
+    pub names: u32,
+    pub data_bytes_max: usize,
     random: StdRng,
     index: u64,
     sessions: Vec<SessionId>,
@@ -25,6 +25,8 @@ impl Scripted {
     pub fn new(seed: u64) -> Scripted {
         Scripted {
             state: State::new(),
+            names: 200,
+            data_bytes_max: 300,
             random: StdRng::seed_from_u64(seed),
             index: 0,
             sessions: Vec::new(),
@@ -84,11 +86,11 @@ impl Scripted {
             0 => SessionId::NONE,
             count => self.sessions[self.random.random_range(0..count)],
         };
-        let path = format!("/n{}", self.random.random_range(0..NAMES));
-        let bytes = self.random.random_range(0..300);
+        let path = format!("/n{}", self.random.random_range(0..self.names));
+        let bytes = self.random.random_range(0..=self.data_bytes_max);
         let data = Some(Bytes::from(vec![self.random.random::<u8>(); bytes]));
-        let command = match self.random.random_range(0..100) {
-            0..50 => Command::Operation(Operation::Create {
+        let command = match self.random.random_range(0..1000) {
+            0..500 => Command::Operation(Operation::Create {
                 path,
                 data,
                 acl: Acl::open(),
@@ -98,12 +100,12 @@ impl Scripted {
                     CreateMode::Ephemeral
                 },
             }),
-            50..80 => Command::Operation(Operation::SetData {
+            500..800 => Command::Operation(Operation::SetData {
                 path,
                 data,
                 version: -1,
             }),
-            80..98 => Command::Operation(Operation::Delete { path, version: -1 }),
+            800..995 => Command::Operation(Operation::Delete { path, version: -1 }),
             _ => Command::CloseSession,
         };
         self.request(session, command)
