@@ -253,7 +253,7 @@ impl Reply {
     /// getACL.
     pub fn acl(&self) -> Result<(Vec<Acl>, Stat), Malformed> {
         let mut reader = self.reader();
-        Ok((reader.acl()?, reader.stat()?))
+        Ok((reader.acl()?.unwrap_or_default(), reader.stat()?))
     }
 
     /// getAllChildrenNumber, addWatch.
