@@ -2,12 +2,13 @@
 //!
 //! Owns the mailbox. Apply puts answers and events into it, in order; the door takes them out.
 
-use crate::model::{Answer, SessionId, Zxid};
+use crate::model::{Answer, EventKind, SessionId, Zxid};
 use crate::store::State;
-use crate::watch::{Event, WatchTable};
+use crate::watch::WatchTable;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use tokio::sync::Notify;
 
@@ -19,7 +20,7 @@ pub enum Delivery {
     /// What a parked read came to, ready to be sent.
     Reply(Bytes),
     /// A watch fired.
-    Event(Event),
+    Event { kind: EventKind, path: Arc<str>, zxid: Zxid },
     /// Nothing follows.
     Close(CloseReason),
 }
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn a_read_between_two_writes_runs_between_their_answers() {
         let connection = Connection::new(1);
-        let (state, mut watches) = (State::new(), WatchTable::default());
+        let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
         assert!(connection.park(Marker(b"early")).is_err(), "nothing to wait for");
         connection.expect_answer();
         assert!(connection.park(Marker(b"middle")).is_ok());

@@ -9,7 +9,7 @@ use super::session_clock::SessionClock;
 use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
 use crate::raft::ApplyObserver;
 use crate::store::{Applied, BatchResult, State};
-use crate::watch::WatchTable;
+use crate::watch::{Event, WatchTable};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -64,9 +64,13 @@ impl Local {
 
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
-        self.watches.fire(change, &mut |watcher, event| {
+        self.watches.fire(change, &mut |watcher, event: Event<'_>| {
             if let Some(connection) = connections.get(&watcher) {
-                connection.put(Delivery::Event(event));
+                connection.put(Delivery::Event {
+                    kind: event.kind,
+                    path: event.path.clone(),
+                    zxid: event.zxid,
+                });
                 filled.push(connection.clone());
             }
         });
@@ -136,7 +140,7 @@ impl ApplyObserver for Observer {
                     connection.attach(*session, *generation, *timeout_ms);
                 }
                 local.attached(*session, waiter.as_ref());
-                self.clock.heard(*session, *timeout_ms);
+                self.clock.attached(*session, *timeout_ms);
             }
             Ok(Outcome::SessionClosed) => {
                 let session = match &batch.requests[index].command {

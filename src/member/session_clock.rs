@@ -23,14 +23,14 @@ struct Counting {
 
 pub struct SessionClock {
     state: SharedState,
-    tick_ms: u64,
+    tick_ms: u32,
     origin: Instant,
     /// `None` while this member does not lead.
     counting: Mutex<Option<Counting>>,
 }
 
 impl SessionClock {
-    pub fn new(state: SharedState, tick_ms: u64) -> SessionClock {
+    pub fn new(state: SharedState, tick_ms: u32) -> SessionClock {
         SessionClock { state, tick_ms, origin: Instant::now(), counting: Mutex::new(None) }
     }
 
@@ -38,10 +38,10 @@ impl SessionClock {
         self.origin.elapsed().as_millis() as u64
     }
 
-    /// A session was created, attached, or heard from by its member.
-    pub fn heard(&self, session: SessionId, timeout_ms: u32) {
+    /// A session was created or attached.
+    pub fn attached(&self, session: SessionId, timeout_ms: u32) {
         if let Some(counting) = self.counting.lock().as_mut() {
-            counting.queue.touch(session, timeout_ms, self.now_ms());
+            counting.queue.add(session, timeout_ms, self.now_ms());
         }
     }
 
@@ -53,7 +53,7 @@ impl SessionClock {
 
     /// A member's report. `false` if this member does not count in that term.
     pub fn touch(&self, term: u64, sessions: &[SessionId]) -> bool {
-        // The state first, as apply does: apply holds it while it calls `heard`.
+        // The state first, as apply does: apply holds it while it calls `attached`.
         let state = self.state.read();
         let now_ms = self.now_ms();
         let mut counting = self.counting.lock();
@@ -74,7 +74,7 @@ impl SessionClock {
         let mut queue = ExpiryQueue::new(self.tick_ms);
         let now_ms = self.now_ms();
         for (id, row) in state.sessions().iter() {
-            queue.touch(id, row.timeout_ms, now_ms);
+            queue.add(id, row.timeout_ms, now_ms);
         }
         *self.counting.lock() = Some(Counting { term, queue });
     }
@@ -93,7 +93,7 @@ impl SessionClock {
             if let Some(row) = state.sessions().get(session) {
                 commands.push(Command::ExpireSession { session, generation: row.generation });
                 // Looked at again if the proposal is lost; void if the session is gone by then.
-                counting.queue.touch(session, row.timeout_ms, now_ms);
+                counting.queue.add(session, row.timeout_ms, now_ms);
             }
         }
         commands
@@ -120,7 +120,7 @@ impl SessionClock {
         leadership: &mut tokio::sync::watch::Receiver<Leadership>,
         now: &Leadership,
     ) {
-        let tick = Duration::from_millis(self.tick_ms);
+        let tick = Duration::from_millis(u64::from(self.tick_ms));
         let mut last = Instant::now();
         loop {
             tokio::select! {

@@ -18,7 +18,7 @@ use crate::model::{
     Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Outcome, Refusal,
     Request, SessionId, Zxid,
 };
-use crate::session::SessionTable;
+use crate::session::{Session, SessionIds, SessionTable};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -82,7 +82,7 @@ pub struct State {
     time_ms: i64,
     last_applied: Option<LogPosition>,
     membership: Membership,
-    next_session: i64,
+    session_ids: SessionIds,
     streams: BTreeMap<MemberId, Stream>,
     digests: VecDeque<(u64, u64)>,
     diverged: Option<Divergence>,
@@ -103,7 +103,7 @@ impl State {
             time_ms: 0,
             last_applied: None,
             membership: Membership::default(),
-            next_session: crate::session::FIRST_SESSION,
+            session_ids: SessionIds::new(),
             streams: BTreeMap::new(),
             digests: VecDeque::new(),
             diverged: None,
@@ -144,7 +144,7 @@ impl State {
         let mut mixed = self.tree.digest();
         for part in [
             self.zxid.0 as u64,
-            self.next_session as u64,
+            self.session_ids.next() as u64,
             self.sessions.len() as u64,
         ] {
             mixed = (mixed ^ part)
@@ -225,8 +225,7 @@ impl State {
                 timeout_ms,
             } => {
                 self.zxid = self.zxid.next();
-                let session = SessionId(self.next_session);
-                self.next_session += 1;
+                let session = self.session_ids.draw();
                 self.sessions
                     .create(session, *password, *timeout_ms)
                     .map(|generation| Outcome::SessionCreated {
@@ -249,7 +248,8 @@ impl State {
                 }),
             Command::CloseSession => {
                 self.zxid = self.zxid.next();
-                self.check_session(request)
+                self.sessions
+                    .check(request.session, request.generation)
                     .map(|()| self.close(request.session, &mut changes))
             }
             Command::ExpireSession {
@@ -266,14 +266,14 @@ impl State {
             Command::Sync => Ok(Outcome::Synced),
             Command::Operation(operation) => {
                 self.zxid = self.zxid.next();
-                self.check_session(request).and_then(|()| {
+                self.sessions.check(request.session, request.generation).and_then(|()| {
                     let context = write_context(self.zxid, self.time_ms, request);
                     self.tree.apply(&context, operation, &mut changes)
                 })
             }
             Command::Multi(operations) => {
                 self.zxid = self.zxid.next();
-                self.check_session(request).map(|()| {
+                self.sessions.check(request.session, request.generation).map(|()| {
                     let context = write_context(self.zxid, self.time_ms, request);
                     Outcome::Multi(self.tree.apply_multi(&context, operations, &mut changes))
                 })
@@ -287,19 +287,6 @@ impl State {
             zxid: self.zxid,
             answer,
             changes,
-        }
-    }
-
-    fn check_session(&self, request: &Request) -> Result<(), Refusal> {
-        if self
-            .sessions
-            .is_current(request.session, request.generation)
-        {
-            Ok(())
-        } else if self.sessions.contains(request.session) {
-            Err(Refusal::SessionMoved)
-        } else {
-            Err(Refusal::SessionExpired)
         }
     }
 
@@ -329,7 +316,7 @@ impl State {
             time_ms: self.time_ms,
             last_applied: self.last_applied,
             membership: self.membership.clone(),
-            next_session: self.next_session,
+            next_session: self.session_ids.next(),
             streams: self
                 .streams
                 .iter()
@@ -353,7 +340,7 @@ impl State {
             sessions: self
                 .sessions
                 .iter()
-                .map(|(id, session)| session.record(id))
+                .map(|(id, session)| record(id, session))
                 .collect(),
         }
     }
@@ -365,7 +352,7 @@ impl State {
             .sessions
             .take_dirty()
             .into_iter()
-            .map(|(id, session)| (id, session.map(|session| session.record(id))))
+            .map(|(id, session)| (id, session.map(|session| record(id, &session))))
             .collect();
         CheckpointDelta {
             header: self.header(),
@@ -382,19 +369,25 @@ impl State {
         tree: Tree,
         sessions: Vec<SessionRecord>,
     ) -> Result<State, StorageFault> {
-        let mut table = SessionTable::new();
-        for record in sessions {
-            table.restore(record);
-        }
-        table.take_dirty();
+        let Some(session_ids) = SessionIds::resume(header.next_session) else {
+            return Err(StorageFault::damaged(source, 0, "the next session id is no session id"));
+        };
+        let sessions = SessionTable::from_rows(sessions.into_iter().map(|row| {
+            let session = Session {
+                password: row.password,
+                timeout_ms: row.timeout_ms,
+                generation: row.generation,
+            };
+            (row.id, session)
+        }));
         let state = State {
             tree,
-            sessions: table,
+            sessions,
             zxid: header.zxid,
             time_ms: header.time_ms,
             last_applied: header.last_applied,
             membership: header.membership,
-            next_session: header.next_session,
+            session_ids,
             streams: header
                 .streams
                 .iter()
@@ -425,6 +418,15 @@ impl State {
             }
         }
         Ok(state)
+    }
+}
+
+fn record(id: SessionId, session: &Session) -> SessionRecord {
+    SessionRecord {
+        id,
+        password: session.password,
+        timeout_ms: session.timeout_ms,
+        generation: session.generation,
     }
 }
 

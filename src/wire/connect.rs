@@ -113,3 +113,113 @@ fn read_last_byte(reader: &mut Reader) -> Result<Option<bool>, Malformed> {
     }
     reader.boolean().map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::next_frame;
+
+    const LIMIT: usize = 64;
+
+    fn request(read_only: Option<bool>) -> ConnectRequest {
+        ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid(0x1_0000_0002),
+            timeout_ms: 30_000,
+            session: SessionId(0x1234),
+            password: Some(Password([7; 16])),
+            read_only,
+        }
+    }
+
+    fn body(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        let mut out = BytesMut::new();
+        write(&mut out);
+        next_frame(&mut out, LIMIT).unwrap().unwrap()
+    }
+
+    /// Lengths as observed between the Java client and ZooKeeper 3.9.3.
+    #[test]
+    fn the_read_only_byte_is_answered_as_it_was_asked() {
+        for (read_only, request_bytes, response_bytes) in
+            [(Some(true), 45, 37), (Some(false), 45, 37), (None, 44, 36)]
+        {
+            let frame = body(|out| request(read_only).encode(out).unwrap());
+            assert_eq!(frame.len(), request_bytes);
+            assert_eq!(ConnectRequest::decode(frame), Ok(request(read_only)));
+
+            let response = ConnectResponse {
+                timeout_ms: 4_000,
+                session: SessionId(9),
+                password: Password([3; 16]),
+                read_only,
+            };
+            let frame = body(|out| response.encode(out));
+            assert_eq!(frame.len(), response_bytes);
+            assert_eq!(ConnectResponse::decode(frame), Ok(response));
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_handshake_are_those_of_the_java_client() {
+        let frame = body(|out| {
+            ConnectRequest {
+                protocol_version: 0,
+                last_zxid_seen: Zxid::ZERO,
+                timeout_ms: 4_000,
+                session: SessionId::NONE,
+                password: Some(Password::default()),
+                read_only: Some(false),
+            }
+            .encode(out)
+            .unwrap();
+        });
+        let mut expected = vec![0; 45];
+        expected[14..16].copy_from_slice(&[0x0f, 0xa0]);
+        expected[27] = 16;
+        assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn an_expired_session_is_told_so_by_zeroes() {
+        let frame = body(|out| ConnectResponse::expired(None).encode(out));
+        let mut expected = vec![0; 36];
+        expected[19] = 16;
+        assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn a_password_of_another_length_is_nobodys() {
+        let frame = body(|out| {
+            ConnectRequest {
+                password: None,
+                ..request(None)
+            }
+            .encode(out)
+            .unwrap();
+        });
+        assert_eq!(ConnectRequest::decode(frame).unwrap().password, None);
+        let mut short = vec![0; 24];
+        short.extend_from_slice(&[0, 0, 0, 2, 1, 1, 0]);
+        let short = ConnectRequest::decode(Bytes::from(short)).unwrap();
+        assert_eq!((short.password, short.read_only), (None, Some(false)));
+    }
+
+    #[test]
+    fn a_handshake_cut_short_is_malformed() {
+        let frame = body(|out| request(None).encode(out).unwrap());
+        for bytes in 0..frame.len() {
+            assert!(
+                ConnectRequest::decode(frame.slice(..bytes)).is_err(),
+                "{bytes}"
+            );
+        }
+        let frame = body(|out| ConnectResponse::expired(None).encode(out));
+        for bytes in 0..frame.len() {
+            assert!(
+                ConnectResponse::decode(frame.slice(..bytes)).is_err(),
+                "{bytes}"
+            );
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub const LENGTH_BYTES: usize = 4;
 pub const FRAME_BYTES_MAX_DEFAULT: usize = 0xfffff;
 
 /// The largest message that a length can announce.
-const FRAME_BYTES_REPRESENTABLE: usize = i32::MAX as usize;
+pub(super) const FRAME_BYTES_REPRESENTABLE: usize = i32::MAX as usize;
 
 /// A length that ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -100,7 +100,8 @@ pub(super) fn put_frame(
     put_frame_within(out, FRAME_BYTES_REPRESENTABLE, body)
 }
 
-fn put_frame_within(
+/// The same with a smaller limit.
+pub(super) fn put_frame_within(
     out: &mut BytesMut,
     bytes_max: usize,
     body: impl FnOnce(&mut BytesMut),
@@ -117,6 +118,109 @@ fn put_frame_within(
         _ => {
             out.truncate(at);
             Err(FrameError::TooLong { bytes, bytes_max })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        put_frame(&mut out, |out| out.put_slice(body)).unwrap();
+        out.to_vec()
+    }
+
+    #[test]
+    fn a_frame_is_handed_on_only_when_it_is_whole() {
+        let sent = [frame(b"first"), frame(b""), frame(b"third")].concat();
+        let mut received = BytesMut::new();
+        let mut frames = Vec::new();
+        for byte in sent {
+            received.put_u8(byte);
+            while let Some(frame) = next_frame(&mut received, 16).unwrap() {
+                frames.push(frame);
+            }
+        }
+        assert_eq!(frames, [&b"first"[..], b"", b"third"]);
+        assert!(received.is_empty());
+    }
+
+    #[test]
+    fn a_length_outside_the_limit_is_refused_before_its_bytes_come() {
+        let next = |length: i32| next_frame(&mut BytesMut::from(&length.to_be_bytes()[..]), 10);
+        assert_eq!(next(-1), Err(FrameError::Negative { bytes: -1 }));
+        assert_eq!(
+            next(11),
+            Err(FrameError::TooLong {
+                bytes: 11,
+                bytes_max: 10
+            })
+        );
+        assert_eq!(next(10), Ok(None));
+    }
+
+    #[test]
+    fn what_no_length_can_announce_is_not_written() {
+        let mut out = BytesMut::from(&b"kept"[..]);
+        assert_eq!(
+            put_frame_within(&mut out, 3, |out| out.put_slice(b"four")),
+            Err(FrameError::TooLong {
+                bytes: 4,
+                bytes_max: 3
+            })
+        );
+        assert_eq!(out.as_ref(), b"kept");
+    }
+
+    #[test]
+    fn the_first_bytes_tell_who_speaks() {
+        for (bytes, opening) in [
+            (&b""[..], Opening::Incomplete),
+            (b"ruo", Opening::Incomplete),
+            (b"ruok", Opening::Word(Word::Ruok)),
+            (b"stat\n", Opening::Word(Word::Stat)),
+            (b"\0\0\0\x2d\0", Opening::Frame),
+            (b"abcd", Opening::Frame),
+            (b"GET / HTTP/1.1", Opening::Stranger(Stranger::Http)),
+            (b"POST /", Opening::Stranger(Stranger::Http)),
+            (b"PRI * HTTP/2.0", Opening::Stranger(Stranger::Http)),
+            (b"\x16\x03", Opening::Stranger(Stranger::Tls)),
+            (b"\x16\x03\x01\x02\0", Opening::Stranger(Stranger::Tls)),
+        ] {
+            assert_eq!(recognise_opening(bytes), opening, "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_cutting_into_packets(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8),
+            packet_bytes in 1usize..50,
+        ) {
+            let sent: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+            let mut received = BytesMut::new();
+            let mut frames = Vec::new();
+            for packet in sent.chunks(packet_bytes) {
+                received.extend_from_slice(packet);
+                while let Some(frame) = next_frame(&mut received, 40).unwrap() {
+                    frames.push(frame.to_vec());
+                }
+            }
+            prop_assert_eq!(frames, bodies);
+        }
+
+        #[test]
+        fn garbage_is_refused_or_cut_into_frames_within_the_limit(
+            garbage in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let _ = recognise_opening(&garbage);
+            let mut received = BytesMut::from(&garbage[..]);
+            while let Ok(Some(frame)) = next_frame(&mut received, 20) {
+                prop_assert!(frame.len() <= 20);
+            }
         }
     }
 }

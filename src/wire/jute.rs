@@ -8,8 +8,9 @@
 //! | buffer | int length, then bytes; length −1 is null |
 //! | vector | int count, then the items; count −1 is null |
 //!
-//! At all times: a reader stays within its frame, and reserves for a vector no more items than the
-//! frame's remaining bytes can hold.
+//! At all times: a reader stays within its frame; a vector's count reserves little, and none that the
+//! frame's remaining bytes cannot hold is believed. What is decoded takes memory in proportion to the
+//! frame: at most about ten times its bytes, for lists of empty things.
 //! Rules from: ZooKeeper 3.9 `BinaryInputArchive`, `BinaryOutputArchive`.
 
 use crate::model::{Acl, Id, Permissions, SessionId, Stat, Zxid};
@@ -80,7 +81,7 @@ impl Reader {
         Ok(i64::from_be_bytes(self.array("a long is cut short")?))
     }
 
-    /// A length or a count: `None` for −1, refused below that.
+    /// A length: `None` for −1, refused below that.
     fn length(&mut self, what: &'static str) -> Read<Option<usize>> {
         match self.int()? {
             -1 => Ok(None),
@@ -114,20 +115,22 @@ impl Reader {
         self.string()?.ok_or(Malformed::new(what))
     }
 
-    /// The items of a vector; `None` if it is null. A count that the rest of the frame cannot hold
-    /// is refused before anything is reserved.
+    /// The items of a vector; `None` if it is null. Any other negative count is an empty vector, as
+    /// in ZooKeeper. A count that the rest of the frame cannot hold is refused before anything is
+    /// reserved.
     pub(super) fn vector<T>(
         &mut self,
         item_bytes_min: usize,
         mut item: impl FnMut(&mut Reader) -> Read<T>,
     ) -> Read<Option<Vec<T>>> {
-        let Some(count) = self.length("a vector has a negative count")? else {
-            return Ok(None);
+        let count = match self.int()? {
+            -1 => return Ok(None),
+            count => usize::try_from(count).unwrap_or(0),
         };
         if count > self.remaining() / item_bytes_min {
             return Err(Malformed::new("a vector is longer than its frame"));
         }
-        let mut items = Vec::with_capacity(count);
+        let mut items = Vec::with_capacity(count.min(VECTOR_ITEMS_RESERVED_MAX));
         for _ in 0..count {
             items.push(item(self)?);
         }
@@ -140,10 +143,10 @@ impl Reader {
         })
     }
 
-    /// A null list becomes the empty one, and a null scheme or id the empty text: each pair is
-    /// refused with the same code (−114).
-    pub(super) fn acl(&mut self) -> Read<Vec<Acl>> {
-        let lines = self.vector(ACL_BYTES_MIN, |reader| {
+    /// A null scheme or id becomes the empty text, which no scheme takes (−114). ZooKeeper agrees
+    /// except for a null id of the scheme `world`, where it stumbles (−5).
+    pub(super) fn acl(&mut self) -> Read<Option<Vec<Acl>>> {
+        self.vector(ACL_BYTES_MIN, |reader| {
             Ok(Acl {
                 perms: Permissions(reader.int()?),
                 id: Id {
@@ -151,8 +154,7 @@ impl Reader {
                     id: reader.string()?.unwrap_or_default(),
                 },
             })
-        })?;
-        Ok(lines.unwrap_or_default())
+        })
     }
 
     pub(super) fn stat(&mut self) -> Read<Stat> {
@@ -172,6 +174,8 @@ impl Reader {
     }
 }
 
+/// The most items for which a vector's count alone reserves memory; more is reserved as they appear.
+const VECTOR_ITEMS_RESERVED_MAX: usize = 64;
 /// The length alone.
 const STRING_BYTES_MIN: usize = 4;
 /// Permissions and two empty strings.
@@ -257,4 +261,140 @@ pub(super) fn put_stat(out: &mut BytesMut, stat: &Stat) {
     put_int(out, stat.data_length);
     put_int(out, stat.num_children);
     put_long(out, stat.pzxid.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(bytes: &[u8]) -> Reader {
+        Reader::new(Bytes::copy_from_slice(bytes))
+    }
+
+    #[test]
+    fn primitives_are_big_endian_and_signed() {
+        let mut out = BytesMut::new();
+        put_boolean(&mut out, true);
+        put_int(&mut out, -2);
+        put_long(&mut out, 0x0102_0304_0506_0708);
+        assert_eq!(
+            out.as_ref(),
+            [1, 0xff, 0xff, 0xff, 0xfe, 1, 2, 3, 4, 5, 6, 7, 8]
+        );
+        let mut reader = Reader::new(out.freeze());
+        assert_eq!(reader.boolean(), Ok(true));
+        assert_eq!(reader.int(), Ok(-2));
+        assert_eq!(reader.long(), Ok(0x0102_0304_0506_0708));
+        assert_eq!(reader.remaining(), 0);
+    }
+
+    #[test]
+    fn any_byte_but_zero_is_true() {
+        assert_eq!(reader(&[0x80]).boolean(), Ok(true));
+        assert_eq!(reader(&[0]).boolean(), Ok(false));
+    }
+
+    #[test]
+    fn null_and_empty_are_told_apart() {
+        let null = (-1i32).to_be_bytes();
+        assert_eq!(reader(&null).buffer(), Ok(None));
+        assert_eq!(reader(&null).string(), Ok(None));
+        assert_eq!(reader(&null).strings(), Ok(None));
+        assert_eq!(reader(&[0; 4]).buffer(), Ok(Some(Bytes::new())));
+        assert_eq!(reader(&[0; 4]).string(), Ok(Some(String::new())));
+        assert_eq!(reader(&[0; 4]).strings(), Ok(Some(Vec::new())));
+
+        let mut out = BytesMut::new();
+        put_buffer(&mut out, None);
+        put_buffer(&mut out, Some(b""));
+        assert_eq!(out.as_ref(), [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_buffer_shares_the_memory_of_its_frame() {
+        let frame = Bytes::from_static(b"\0\0\0\x02ab");
+        let data = Reader::new(frame.clone()).buffer().unwrap().unwrap();
+        assert_eq!(data.as_ptr(), frame[4..].as_ptr());
+    }
+
+    #[test]
+    fn invalid_utf8_is_replaced_and_never_refused() {
+        assert_eq!(
+            reader(b"\0\0\0\x04/\xff\xc3a").string(),
+            Ok(Some("/\u{fffd}\u{fffd}a".to_owned()))
+        );
+    }
+
+    /// A count is the cheapest lie: 4 bytes that ask for gigabytes.
+    #[test]
+    fn lengths_and_counts_beyond_the_frame_are_refused() {
+        for length in [i32::MIN, -2, 1, 5, i32::MAX] {
+            let bytes = length.to_be_bytes();
+            assert!(reader(&bytes).buffer().is_err(), "{length}");
+            assert!(reader(&bytes).string().is_err(), "{length}");
+            let empty = length < 0;
+            assert_eq!(reader(&bytes).strings().is_ok(), empty, "{length}");
+            assert_eq!(reader(&bytes).acl().is_ok(), empty, "{length}");
+        }
+        assert_eq!(reader(&(-5i32).to_be_bytes()).acl(), Ok(Some(Vec::new())));
+        // Two strings need eight bytes; seven are there.
+        assert_eq!(
+            reader(&[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]).strings(),
+            Err(Malformed::new("a vector is longer than its frame"))
+        );
+    }
+
+    #[test]
+    fn a_count_reserves_little_and_the_items_do_the_rest() {
+        let mut honest = BytesMut::new();
+        put_strings(&mut honest, std::iter::repeat_n("", 1_000));
+        assert_eq!(
+            reader(&honest).strings().unwrap().map(|items| items.len()),
+            Some(1_000)
+        );
+        // A first string that swallows what the count promised to others.
+        let mut liar = BytesMut::new();
+        put_int(&mut liar, 1_000);
+        put_buffer(&mut liar, Some(&[b'a'; 4_000]));
+        assert!(reader(&liar).strings().is_err());
+    }
+
+    #[test]
+    fn a_null_in_an_access_list_becomes_what_is_refused_the_same_way() {
+        assert_eq!(reader(&(-1i32).to_be_bytes()).acl(), Ok(None));
+        let mut out = BytesMut::new();
+        put_int(&mut out, 1);
+        put_int(&mut out, 31);
+        put_optional_string(&mut out, None);
+        put_optional_string(&mut out, None);
+        assert_eq!(
+            reader(&out).acl(),
+            Ok(Some(vec![Acl {
+                perms: Permissions::ALL,
+                id: Id::new("", "")
+            }]))
+        );
+    }
+
+    #[test]
+    fn a_stat_has_68_bytes_and_pzxid_last() {
+        let stat = Stat {
+            czxid: Zxid(1),
+            mzxid: Zxid(2),
+            ctime_ms: 3,
+            mtime_ms: 4,
+            version: 5,
+            cversion: 6,
+            aversion: 7,
+            ephemeral_owner: SessionId(8),
+            data_length: 9,
+            num_children: 10,
+            pzxid: Zxid(11),
+        };
+        let mut out = BytesMut::new();
+        put_stat(&mut out, &stat);
+        assert_eq!(out.len(), STAT_BYTES);
+        assert_eq!(out[STAT_BYTES - 8..], 11i64.to_be_bytes());
+        assert_eq!(Reader::new(out.freeze()).stat(), Ok(stat));
+    }
 }

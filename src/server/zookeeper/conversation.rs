@@ -416,8 +416,8 @@ impl Conversation {
                     self.out.extend_from_slice(&bytes);
                     self.sent(1);
                 }
-                Delivery::Event(event) => {
-                    encode_watch_event(&mut self.out, event.zxid, event.kind, &event.path);
+                Delivery::Event { kind, path, zxid } => {
+                    encode_watch_event(&mut self.out, zxid, kind, &path);
                     self.sent(1);
                 }
                 Delivery::Close(reason) => {

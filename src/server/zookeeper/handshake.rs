@@ -6,7 +6,6 @@
 use super::Door;
 use crate::member::{Connection, Delivery};
 use crate::model::{Command, Outcome, Password, Request, SessionId, Zxid};
-use crate::session::negotiate_timeout;
 use crate::wire::{ConnectRequest, ConnectResponse};
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -42,11 +41,7 @@ pub async fn establish(
 ) -> Result<(), Failed> {
     catch_up(door, request.last_zxid_seen).await?;
     let options = &door.options;
-    let timeout_ms = negotiate_timeout(
-        request.timeout_ms,
-        options.session_timeout_ms_min,
-        options.session_timeout_ms_max,
-    );
+    let timeout_ms = options.timeouts.negotiate(request.timeout_ms);
     let (command, password) = if request.session.is_none() {
         let password = Password(rand::random());
         (Command::CreateSession { password, timeout_ms }, password)

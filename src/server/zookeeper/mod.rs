@@ -18,6 +18,7 @@ use crate::config::FourLetterWords;
 use crate::member::Handle;
 use crate::runtime::{BoxedListener, Clock};
 use figures::Figures;
+use crate::session::TimeoutBounds;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -34,8 +35,7 @@ pub struct Options {
     pub connections_per_address_max: Option<usize>,
     /// Requests of one connection that are not answered yet; past it the connection is not read.
     pub requests_per_connection_max: usize,
-    pub session_timeout_ms_min: u32,
-    pub session_timeout_ms_max: u32,
+    pub timeouts: TimeoutBounds,
     pub words: FourLetterWords,
     /// `user:base64(sha1(user:password))` of whoever may do everything.
     pub super_digest: Option<String>,

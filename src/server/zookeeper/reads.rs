@@ -6,7 +6,7 @@
 //! Rules from: ZooKeeper 3.9 `FinalRequestProcessor`, `DataTree#setWatches`.
 
 use crate::member::{Connection, Delivery, Parked};
-use crate::model::{AddWatchMode, EventKind, Id, Refusal, Zxid};
+use crate::model::{EventKind, Id, Refusal, Zxid};
 use crate::store::State;
 use crate::store::tree::Tree;
 use crate::watch::{WatchKind, WatchTable};
@@ -111,20 +111,16 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             Ok(())
         }
         ClientRequest::AddWatch { path, mode } => {
-            let kind = match mode {
-                AddWatchMode::Persistent => WatchKind::Persistent,
-                AddWatchMode::PersistentRecursive => WatchKind::PersistentRecursive,
-            };
             // A null path is answered with success and watches nothing, as in the original.
-            path.map_or(Ok(()), |path| set(true, kind, &path))
+            path.map_or(Ok(()), |path| set(true, mode.into(), &path))
                 .map(|()| reply::number(out, ok, 0))
         }
         ClientRequest::CheckWatches { path, kind } => {
-            let watched = path.is_none_or(|path| watches.has(watcher, &path, kind));
+            let watched = path.is_some_and(|path| watches.has(watcher, &path, kind));
             if watched { header(out, ok) } else { Err(Refusal::NoWatcher) }
         }
         ClientRequest::RemoveWatches { path, kind } => {
-            let removed = path.is_none_or(|path| watches.remove(watcher, &path, kind));
+            let removed = path.is_some_and(|path| watches.remove(watcher, &path, kind));
             if removed { header(out, ok) } else { Err(Refusal::NoWatcher) }
         }
         ClientRequest::SetWatches { relative_zxid, lists } => {

@@ -1,0 +1,351 @@
+//! Segments made ready before they are needed, so that an append never waits for one if it can be
+//! helped.
+//!
+//! Owns: the ready segments, the retired ones, and the next id. A helper thread prepares; with
+//! `Threading::Inline` the caller does, by the same code.
+//! At all times: ready segments are whole on the disk and in the directory; an id is given to one
+//! segment only, in rising order.
+//!
+//! A disk without room is no fault here until somebody needs a segment and there is none: the
+//! helper tries again each second, and each time that a segment is retired.
+
+use super::record::{self, SEGMENT_HEADER_BYTES};
+use super::segment::{PREPARING, Segment};
+use crate::store::StorageFault;
+use crate::store::disk::{Disk, DiskFile};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The first segment of a new log is no larger than this, so that a new member is not kept waiting.
+pub const FIRST_SEGMENT_BYTES_MAX: u32 = 4 << 20;
+/// Zeros are written in pieces of this size, each synced, so that an append's own sync never finds
+/// a whole segment of them in front of it.
+const ZEROS_BYTES: usize = 1 << 20;
+/// How long after a failed attempt the next one is made.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+pub struct Spares {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segment_bytes: u32,
+    ready_wanted: usize,
+    has_helper: bool,
+    closing: AtomicBool,
+    shelf: Mutex<Shelf>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Shelf {
+    ready: VecDeque<Segment>,
+    retired: VecDeque<Arc<Segment>>,
+    next_id: u64,
+    /// The writer waits for a segment.
+    awaited: bool,
+    /// Why the last attempt brought no segment.
+    failure: Option<StorageFault>,
+    /// Bytes of the segment that is being prepared or removed just now.
+    handled_bytes: u64,
+}
+
+impl Spares {
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        segment_bytes: u32,
+        ready_wanted: usize,
+        has_helper: bool,
+        ready: VecDeque<Segment>,
+        next_id: u64,
+    ) -> Spares {
+        Spares {
+            disk,
+            dir: dir.to_owned(),
+            segment_bytes,
+            ready_wanted,
+            has_helper,
+            closing: AtomicBool::new(false),
+            shelf: Mutex::new(Shelf {
+                ready,
+                next_id,
+                ..Shelf::default()
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The next segment, empty. Waits for the helper if there is none.
+    pub fn take(&self) -> Result<Segment, StorageFault> {
+        let mut shelf = self.shelf.lock();
+        if shelf.ready.is_empty() {
+            if self.has_helper {
+                shelf.awaited = true;
+                shelf.failure = None;
+                self.changed.notify_all();
+                while shelf.ready.is_empty()
+                    && shelf.failure.is_none()
+                    && !self.closing.load(Ordering::Acquire)
+                {
+                    self.changed.wait(&mut shelf);
+                }
+                shelf.awaited = false;
+            } else {
+                drop(shelf);
+                self.prepare_one();
+                shelf = self.shelf.lock();
+            }
+        }
+        let failure = shelf.failure.take();
+        let segment = shelf.ready.pop_front();
+        self.changed.notify_all();
+        match (segment, failure) {
+            (Some(segment), _) => Ok(segment),
+            (None, Some(failure)) => Err(failure),
+            (None, None) => Err(StorageFault::Refused(
+                "the log is closing: no segment is prepared any more".to_owned(),
+            )),
+        }
+    }
+
+    /// Takes back segments that hold nothing needed any more, oldest first.
+    pub fn retire(&self, segments: Vec<Arc<Segment>>) {
+        let mut shelf = self.shelf.lock();
+        shelf.retired.extend(segments);
+        self.changed.notify_all();
+    }
+
+    /// Does the helper's work in the caller, where there is no helper.
+    pub fn work_inline(&self) {
+        while !self.has_helper && self.work_once() {}
+    }
+
+    /// The helper thread.
+    pub fn run(&self) {
+        loop {
+            let worked = self.work_once();
+            if self.closing.load(Ordering::Acquire) {
+                return;
+            }
+            let mut shelf = self.shelf.lock();
+            if shelf.failure.is_some() && shelf.retired.is_empty() {
+                self.changed.wait_for(&mut shelf, RETRY_INTERVAL);
+            } else if !worked && !self.has_work(&shelf) && !self.closing.load(Ordering::Acquire) {
+                self.changed.wait(&mut shelf);
+            }
+        }
+    }
+
+    /// Tells the helper to end; nobody may `take` from now on.
+    pub fn close(&self) {
+        let _shelf = self.shelf.lock();
+        self.closing.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// Bytes of the files that hold no records in use.
+    pub fn disk_bytes(&self) -> u64 {
+        let shelf = self.shelf.lock();
+        let ready: u64 = shelf.ready.iter().map(|s| u64::from(s.capacity)).sum();
+        let retired: u64 = shelf.retired.iter().map(|s| u64::from(s.capacity)).sum();
+        ready + retired + shelf.handled_bytes
+    }
+
+    /// Bytes of records that the ready segments can take.
+    pub fn room_bytes(&self) -> u64 {
+        let shelf = self.shelf.lock();
+        let room = |s: &Segment| u64::from(s.capacity - SEGMENT_HEADER_BYTES);
+        shelf.ready.iter().map(room).sum()
+    }
+
+    fn has_work(&self, shelf: &Shelf) -> bool {
+        !shelf.retired.is_empty() || shelf.ready.len() < self.ready_wanted || shelf.awaited
+    }
+
+    /// One piece of work; `false` if there was none, or it failed.
+    fn work_once(&self) -> bool {
+        let shelf = self.shelf.lock();
+        let lacking =
+            shelf.ready.len() < self.ready_wanted || (shelf.awaited && shelf.ready.is_empty());
+        let surplus = !lacking && !shelf.retired.is_empty();
+        drop(shelf);
+        if lacking {
+            return self.prepare_one();
+        }
+        if surplus {
+            self.remove_retired();
+        }
+        surplus
+    }
+
+    /// Prepares the next segment, from a retired one if there is one of the right size.
+    fn prepare_one(&self) -> bool {
+        let (id, retired) = {
+            let mut shelf = self.shelf.lock();
+            let retired = shelf.retired.pop_front();
+            shelf.handled_bytes = retired.as_ref().map_or(0, |s| u64::from(s.capacity));
+            (shelf.next_id, retired)
+        };
+        let outcome = match retired.map(|segment| self.reusable(segment)) {
+            Some(Ok(segment)) => self.recycle(segment, id),
+            // Removing it first makes room for the new one on a full disk.
+            Some(Err(path)) => {
+                self.remove(&path);
+                self.create(id)
+            }
+            None => self.create(id),
+        };
+        let mut shelf = self.shelf.lock();
+        shelf.handled_bytes = 0;
+        let prepared = match outcome {
+            Ok(segment) => {
+                shelf.ready.push_back(segment);
+                shelf.next_id = id + 1;
+                shelf.failure = None;
+                true
+            }
+            Err(fault) => {
+                if shelf.failure.is_none() && !self.closing.load(Ordering::Acquire) {
+                    tracing::warn!(error = %fault, room_left = shelf.ready.len(), "no log segment could be prepared");
+                }
+                shelf.failure = Some(fault);
+                false
+            }
+        };
+        self.changed.notify_all();
+        prepared
+    }
+
+    /// The segment itself if nobody reads it any more and it has the size wanted; else its path.
+    fn reusable(&self, segment: Arc<Segment>) -> Result<Segment, PathBuf> {
+        let segment = Arc::try_unwrap(segment).map_err(|shared| shared.path.clone())?;
+        if segment.capacity == self.segment_bytes {
+            Ok(segment)
+        } else {
+            Err(segment.path)
+        }
+    }
+
+    fn recycle(&self, old: Segment, id: u64) -> Result<Segment, StorageFault> {
+        let preparing = self.dir.join(PREPARING);
+        let renamed = self
+            .disk
+            .rename(&old.path, &preparing)
+            .map_err(|e| StorageFault::io("rename", &old.path, e));
+        // The old name must be gone before the header changes: it would name the wrong segment.
+        let renamed = renamed.and_then(|()| self.sync_dir());
+        self.finish(renamed.map(|()| old.file), id, self.segment_bytes)
+    }
+
+    fn create(&self, id: u64) -> Result<Segment, StorageFault> {
+        let capacity = if id == 1 {
+            self.segment_bytes.min(FIRST_SEGMENT_BYTES_MAX)
+        } else {
+            self.segment_bytes
+        };
+        self.finish(self.zero_filled(capacity), id, capacity)
+    }
+
+    /// A new file of zeros. Written zeros, not reserved space: only then does a later sync change
+    /// nothing but data.
+    fn zero_filled(&self, capacity: u32) -> Result<Box<dyn DiskFile>, StorageFault> {
+        let path = self.dir.join(PREPARING);
+        let fault = |operation| {
+            let path = path.clone();
+            move |error| StorageFault::io(operation, &path, error)
+        };
+        let free = self.disk.free_bytes(&self.dir);
+        if free.map_err(fault("ask for free space"))? < u64::from(capacity) {
+            let error = io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!("a log segment needs {capacity} bytes: free some space on this disk"),
+            );
+            return Err(fault("create a segment")(error));
+        }
+        let file = self.disk.open(&path, true).map_err(fault("create"))?;
+        let zeros = vec![0; ZEROS_BYTES.min(capacity as usize)];
+        let mut at = 0;
+        while at < capacity as usize {
+            if self.closing.load(Ordering::Acquire) {
+                return Err(StorageFault::Refused("the log is closing".to_owned()));
+            }
+            let piece = zeros.len().min(capacity as usize - at);
+            let written = file.write_at(&zeros[..piece], at as u64);
+            written.map_err(fault("write zeros"))?;
+            file.sync_data().map_err(fault("sync"))?;
+            at += piece;
+        }
+        Ok(file)
+    }
+
+    /// Gives a prepared file its header, its name and its place in the directory.
+    fn finish(
+        &self,
+        file: Result<Box<dyn DiskFile>, StorageFault>,
+        id: u64,
+        capacity: u32,
+    ) -> Result<Segment, StorageFault> {
+        let preparing = self.dir.join(PREPARING);
+        let path = Segment::path_of(&self.dir, id);
+        let finished = file.and_then(|file| {
+            let header = record::encode_segment_header(id, capacity);
+            let written = file.write_at(&header, 0);
+            written.map_err(|e| StorageFault::io("write", &preparing, e))?;
+            let synced = file.sync_data();
+            synced.map_err(|e| StorageFault::io("sync", &preparing, e))?;
+            let renamed = self.disk.rename(&preparing, &path);
+            renamed.map_err(|e| StorageFault::io("rename", &preparing, e))?;
+            Ok(file)
+        });
+        let finished = finished.and_then(|file| self.sync_dir().map(|()| file));
+        match finished {
+            Ok(file) => Ok(Segment {
+                id,
+                path,
+                file,
+                capacity,
+            }),
+            Err(fault) => {
+                // Whichever of the two names it has now: it holds nothing, and its space may be
+                // what the disk lacks.
+                for left in [&preparing, &path] {
+                    if self.disk.exists(left) {
+                        self.remove(left);
+                    }
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn remove_retired(&self) {
+        let retired = {
+            let mut shelf = self.shelf.lock();
+            let retired = shelf.retired.pop_front();
+            shelf.handled_bytes = retired.as_ref().map_or(0, |s| u64::from(s.capacity));
+            retired
+        };
+        if let Some(segment) = retired {
+            self.remove(&segment.path);
+        }
+        self.shelf.lock().handled_bytes = 0;
+    }
+
+    /// Removes a file that holds nothing needed. Left behind, it is found again at the next start.
+    fn remove(&self, path: &Path) {
+        let removed = self.disk.remove(path);
+        let removed = removed.map_err(|e| StorageFault::io("remove", path, e));
+        if let Err(fault) = removed.and_then(|()| self.sync_dir()) {
+            tracing::warn!(error = %fault, "a file of the log that is not needed was left behind");
+        }
+    }
+
+    fn sync_dir(&self) -> Result<(), StorageFault> {
+        let synced = self.disk.sync_dir(&self.dir);
+        synced.map_err(|e| StorageFault::io("sync the directory", &self.dir, e))
+    }
+}
