@@ -25,6 +25,7 @@ mod desk;
 mod handle;
 mod liveness;
 mod session_clock;
+mod settings;
 mod start;
 mod status;
 mod unapplied;
@@ -32,6 +33,7 @@ mod unavailable;
 
 pub use connection::{CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
-pub use start::{Member, StartError, start};
+pub use settings::{cluster_id, real};
+pub use start::{Ground, Member, Options, StartError, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;

@@ -20,7 +20,7 @@ pub const LENGTH_BYTES: usize = 4;
 pub const FRAME_BYTES_MAX_DEFAULT: usize = 0xfffff;
 
 /// The largest message that a length can announce.
-const FRAME_BYTES_REPRESENTABLE: usize = i32::MAX as usize;
+pub(super) const FRAME_BYTES_REPRESENTABLE: usize = i32::MAX as usize;
 
 /// A length that ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -100,7 +100,8 @@ pub(super) fn put_frame(
     put_frame_within(out, FRAME_BYTES_REPRESENTABLE, body)
 }
 
-fn put_frame_within(
+/// The same with a smaller limit.
+pub(super) fn put_frame_within(
     out: &mut BytesMut,
     bytes_max: usize,
     body: impl FnOnce(&mut BytesMut),

@@ -81,7 +81,7 @@ impl Reader {
         Ok(i64::from_be_bytes(self.array("a long is cut short")?))
     }
 
-    /// A length or a count: `None` for −1, refused below that.
+    /// A length: `None` for −1, refused below that.
     fn length(&mut self, what: &'static str) -> Read<Option<usize>> {
         match self.int()? {
             -1 => Ok(None),
@@ -115,15 +115,17 @@ impl Reader {
         self.string()?.ok_or(Malformed::new(what))
     }
 
-    /// The items of a vector; `None` if it is null. A count that the rest of the frame cannot hold
-    /// is refused before anything is reserved.
+    /// The items of a vector; `None` if it is null. Any other negative count is an empty vector, as
+    /// in ZooKeeper. A count that the rest of the frame cannot hold is refused before anything is
+    /// reserved.
     pub(super) fn vector<T>(
         &mut self,
         item_bytes_min: usize,
         mut item: impl FnMut(&mut Reader) -> Read<T>,
     ) -> Read<Option<Vec<T>>> {
-        let Some(count) = self.length("a vector has a negative count")? else {
-            return Ok(None);
+        let count = match self.int()? {
+            -1 => return Ok(None),
+            count => usize::try_from(count).unwrap_or(0),
         };
         if count > self.remaining() / item_bytes_min {
             return Err(Malformed::new("a vector is longer than its frame"));
@@ -141,10 +143,10 @@ impl Reader {
         })
     }
 
-    /// A null list becomes the empty one, and a null scheme or id the empty text: each pair is
-    /// refused with the same code (−114).
-    pub(super) fn acl(&mut self) -> Read<Vec<Acl>> {
-        let lines = self.vector(ACL_BYTES_MIN, |reader| {
+    /// A null scheme or id becomes the empty text, which no scheme takes (−114). ZooKeeper agrees
+    /// except for a null id of the scheme `world`, where it stumbles (−5).
+    pub(super) fn acl(&mut self) -> Read<Option<Vec<Acl>>> {
+        self.vector(ACL_BYTES_MIN, |reader| {
             Ok(Acl {
                 perms: Permissions(reader.int()?),
                 id: Id {
@@ -152,8 +154,7 @@ impl Reader {
                     id: reader.string()?.unwrap_or_default(),
                 },
             })
-        })?;
-        Ok(lines.unwrap_or_default())
+        })
     }
 
     pub(super) fn stat(&mut self) -> Read<Stat> {
@@ -331,9 +332,11 @@ mod tests {
             let bytes = length.to_be_bytes();
             assert!(reader(&bytes).buffer().is_err(), "{length}");
             assert!(reader(&bytes).string().is_err(), "{length}");
-            assert!(reader(&bytes).strings().is_err(), "{length}");
-            assert!(reader(&bytes).acl().is_err(), "{length}");
+            let empty = length < 0;
+            assert_eq!(reader(&bytes).strings().is_ok(), empty, "{length}");
+            assert_eq!(reader(&bytes).acl().is_ok(), empty, "{length}");
         }
+        assert_eq!(reader(&(-5i32).to_be_bytes()).acl(), Ok(Some(Vec::new())));
         // Two strings need eight bytes; seven are there.
         assert_eq!(
             reader(&[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]).strings(),
@@ -358,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_null_in_an_access_list_becomes_what_is_refused_the_same_way() {
-        assert_eq!(reader(&(-1i32).to_be_bytes()).acl(), Ok(Vec::new()));
+        assert_eq!(reader(&(-1i32).to_be_bytes()).acl(), Ok(None));
         let mut out = BytesMut::new();
         put_int(&mut out, 1);
         put_int(&mut out, 31);
@@ -366,10 +369,10 @@ mod tests {
         put_optional_string(&mut out, None);
         assert_eq!(
             reader(&out).acl(),
-            Ok(vec![Acl {
+            Ok(Some(vec![Acl {
                 perms: Permissions::ALL,
                 id: Id::new("", "")
-            }])
+            }]))
         );
     }
 

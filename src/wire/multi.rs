@@ -13,13 +13,11 @@ use super::jute::{
     Malformed, Reader, put_boolean, put_buffer, put_int, put_stat, put_string, put_strings,
 };
 use super::opcode;
-use super::request::{CreateRequest, decode_create, encode_create};
+use super::request::{CreateRequest, Place, decode_create, encode_create};
 use crate::model::{MultiFailure, Operation, Outcome, Refusal, Stat};
 use bytes::{Bytes, BytesMut};
 
-/// One write of a multi.
-///
-/// A null path is kept as the empty one: apply refuses both with −8 at their place in the order.
+/// One write of a multi. A null path makes the multi as a whole malformed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MultiOp {
     Create(CreateRequest),
@@ -131,21 +129,21 @@ pub(super) fn decode_multi(reader: &mut Reader) -> Result<Vec<MultiOp>, Malforme
         }
         ops.push(match header.opcode {
             opcode::DELETE => MultiOp::Delete {
-                path: reader.string()?.unwrap_or_default(),
+                path: read_path(reader)?,
                 version: reader.int()?,
             },
             opcode::SET_DATA => MultiOp::SetData {
-                path: reader.string()?.unwrap_or_default(),
+                path: read_path(reader)?,
                 data: reader.buffer()?,
                 version: reader.int()?,
             },
             opcode::CHECK => MultiOp::Check {
-                path: reader.string()?.unwrap_or_default(),
+                path: read_path(reader)?,
                 version: reader.int()?,
             },
-            other => MultiOp::Create(decode_create(reader, other)?.ok_or(Malformed::new(
-                "a multi holds an operation that is not its own",
-            ))?),
+            other => MultiOp::Create(decode_create(reader, other, Place::InMulti)?.ok_or(
+                Malformed::new("a multi holds an operation that is not its own"),
+            )?),
         });
     }
 }
@@ -197,7 +195,7 @@ pub(super) fn decode_multi_read(reader: &mut Reader) -> Result<Vec<ReadOp>, Malf
         };
         ops.push(ReadOp {
             kind,
-            path: reader.required_string("the path of a read is null")?,
+            path: read_path(reader)?,
             watch: reader.boolean()?,
         });
     }
@@ -214,6 +212,10 @@ pub(super) fn encode_multi_read(out: &mut BytesMut, ops: &[ReadOp]) {
         put_boolean(out, op.watch);
     }
     END.put(out);
+}
+
+fn read_path(reader: &mut Reader) -> Result<String, Malformed> {
+    reader.required_string("the path of an operation in a multi is null")
 }
 
 fn put_operation_header(out: &mut BytesMut, opcode: i32) {

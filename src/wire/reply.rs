@@ -8,7 +8,7 @@
 //! announce (2 GiB) is replaced by a refusal with −1, so that the client hears of its request.
 //! Rules from: ZooKeeper 3.9 `ReplyHeader`, `FinalRequestProcessor`, `zookeeper.jute`.
 
-use super::frame::put_frame;
+use super::frame::{FRAME_BYTES_REPRESENTABLE, put_frame, put_frame_within};
 use super::jute::{
     Malformed, Reader, put_acl, put_buffer, put_int, put_long, put_optional_string, put_stat,
     put_string, put_strings, put_vector,
@@ -60,7 +60,16 @@ impl ReplyHeader {
 }
 
 fn put_reply(out: &mut BytesMut, header: ReplyHeader, body: impl FnOnce(&mut BytesMut)) {
-    let whole = put_frame(out, |out| {
+    put_reply_within(out, FRAME_BYTES_REPRESENTABLE, header, body);
+}
+
+fn put_reply_within(
+    out: &mut BytesMut,
+    bytes_max: usize,
+    header: ReplyHeader,
+    body: impl FnOnce(&mut BytesMut),
+) {
+    let whole = put_frame_within(out, bytes_max, |out| {
         header.put(out);
         body(out);
     });
@@ -244,7 +253,7 @@ impl Reply {
     /// getACL.
     pub fn acl(&self) -> Result<(Vec<Acl>, Stat), Malformed> {
         let mut reader = self.reader();
-        Ok((reader.acl()?, reader.stat()?))
+        Ok((reader.acl()?.unwrap_or_default(), reader.stat()?))
     }
 
     /// getAllChildrenNumber, addWatch.

@@ -17,7 +17,7 @@ pub use create::{CreateKind, CreateRequest};
 pub use decode::{NoHeader, decode_request};
 pub use encode::encode_request;
 
-pub(super) use create::{decode_create, encode_create};
+pub(super) use create::{Place, decode_create, encode_create};
 
 use super::{MultiOp, ReadOp, opcode};
 use crate::model::{Acl, AddWatchMode, WatcherType, Zxid};
@@ -43,9 +43,9 @@ pub struct WatchLists {
 
 /// What a client asks. Data are slices of the frame, which lives as long as they do.
 ///
-/// Paths are as sent; nothing about them has been checked. A write's null path is the empty path
-/// here (both are refused with −8); where ZooKeeper answers null with −5 the body is malformed;
-/// where it lets null pass, `path` is an `Option`.
+/// Paths are as sent; nothing about them has been checked. Where ZooKeeper answers a null path with −5
+/// the body is malformed; where it answers −8 (setData, setACL) null is the empty path, which is
+/// refused the same way; where it lets null pass, `path` is an `Option`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientRequest {
     Create(CreateRequest),

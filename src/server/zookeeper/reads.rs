@@ -116,11 +116,11 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                 .map(|()| reply::number(out, ok, 0))
         }
         ClientRequest::CheckWatches { path, kind } => {
-            let watched = path.is_none_or(|path| watches.has(watcher, &path, kind));
+            let watched = path.is_some_and(|path| watches.has(watcher, &path, kind));
             if watched { header(out, ok) } else { Err(Refusal::NoWatcher) }
         }
         ClientRequest::RemoveWatches { path, kind } => {
-            let removed = path.is_none_or(|path| watches.remove(watcher, &path, kind));
+            let removed = path.is_some_and(|path| watches.remove(watcher, &path, kind));
             if removed { header(out, ok) } else { Err(Refusal::NoWatcher) }
         }
         ClientRequest::SetWatches { relative_zxid, lists } => {

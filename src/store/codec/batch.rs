@@ -584,8 +584,7 @@ mod tests {
             Just(Command::Sync),
             operation().prop_map(Command::Operation),
             proptest::collection::vec(operation(), 0..4).prop_map(Command::Multi),
-            any::<(u64, u64)>()
-                .prop_map(|(index, digest)| Command::VerifyDigest { index, digest }),
+            any::<(u64, u64)>().prop_map(|(index, digest)| Command::VerifyDigest { index, digest }),
         ]
     }
 

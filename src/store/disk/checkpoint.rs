@@ -7,7 +7,8 @@ use crate::store::{CheckpointDelta, State, StateImage, StorageFault};
 ///
 /// Deltas continue what is in the store. So `save` is for the state that `load` gave, or for a state
 /// that began empty when `load` gave none; after a state from anywhere else (a snapshot), `replace`
-/// comes first. All calls block.
+/// comes first. The same after a `save` that failed: its delta is lost, so every later one is refused
+/// until a whole state was saved. All calls block.
 pub trait CheckpointStore: Send {
     /// The newest state that is here whole and verified; `None` if there is none.
     ///

@@ -18,6 +18,8 @@ pub struct FileCheckpoint {
     dir: PathBuf,
     /// A delta has the whole tree, and of the sessions only what changed.
     sessions: BTreeMap<SessionId, SessionRecord>,
+    /// A delta was lost: later ones do not continue what is here.
+    lost_delta: bool,
 }
 
 impl FileCheckpoint {
@@ -29,6 +31,7 @@ impl FileCheckpoint {
             disk,
             dir: dir.to_owned(),
             sessions: BTreeMap::new(),
+            lost_delta: false,
         })
     }
 
@@ -40,6 +43,7 @@ impl FileCheckpoint {
 
 impl CheckpointStore for FileCheckpoint {
     fn load(&mut self) -> Result<Option<State>, StorageFault> {
+        self.lost_delta = false;
         let Some((_, state)) = snapshot::load_newest(&*self.disk, &self.dir)? else {
             self.sessions.clear();
             return Ok(None);
@@ -49,6 +53,13 @@ impl CheckpointStore for FileCheckpoint {
     }
 
     fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+        if self.lost_delta {
+            return Err(StorageFault::Refused(
+                "an earlier delta could not be saved: the whole state has to be saved again".into(),
+            ));
+        }
+        // Until this one is durable it counts as lost.
+        self.lost_delta = true;
         let mut sessions = self.sessions.clone();
         for (id, session) in &delta.sessions {
             match session {
@@ -62,12 +73,14 @@ impl CheckpointStore for FileCheckpoint {
             sessions: sessions.values().cloned().collect(),
         })?;
         self.sessions = sessions;
+        self.lost_delta = false;
         Ok(())
     }
 
     fn replace(&mut self, image: &StateImage) -> Result<(), StorageFault> {
         self.write(image)?;
         self.sessions = by_id(&image.sessions);
+        self.lost_delta = false;
         Ok(())
     }
 }
@@ -130,5 +143,24 @@ mod tests {
         assert!(delta.sessions.len() < delta.header.sessions as usize);
         assert!(matches!(store.save(&delta), Err(StorageFault::Refused(_))));
         assert!(store.load().unwrap().is_none());
+    }
+
+    #[test]
+    fn after_a_lost_delta_only_a_whole_state_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FileCheckpoint::open(Arc::new(RealDisk), dir.path()).unwrap();
+        let mut scripted = Scripted::new(4);
+        scripted.run(20);
+        store.save(&scripted.state.take_delta()).unwrap();
+        scripted.run(20);
+        let mut unsound = scripted.state.take_delta();
+        unsound.header.sessions += 1;
+        store.save(&unsound).unwrap_err();
+        scripted.run(20);
+        store.save(&scripted.state.take_delta()).unwrap_err();
+        store.replace(&scripted.state.freeze()).unwrap();
+        scripted.run(20);
+        store.save(&scripted.state.take_delta()).unwrap();
+        scripted.assert_same(&store.load().unwrap().unwrap());
     }
 }

@@ -32,7 +32,7 @@ pub use checkpoint::CheckpointStore;
 pub use file_checkpoint::FileCheckpoint;
 pub use files::{Disk, DiskFile, RealDisk};
 pub use identity::{DataDirectory, Identity};
-pub use sled_checkpoint::{SledCheckpoint, SledOptions};
+pub use sled_checkpoint::{SledCheckpoint, SledOptions, abort_on_panic};
 pub use snapshot::SnapshotFile;
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod contained;
 mod database;
 mod rows;
 
+pub use self::contained::abort_on_panic;
 use self::contained::contained;
 use self::database::{Database, Opened};
 use self::rows::Rows;
@@ -47,6 +48,9 @@ pub struct SledOptions {
     /// Opening and verifying take longer than this only if sled is lost in a damaged file, in
     /// milliseconds. A million znodes take about two seconds.
     pub open_ms_max: u64,
+    /// How long to wait for the database's own lock, in milliseconds. One that was just closed in
+    /// this process is let go by sled's threads a moment later.
+    pub lock_ms_max: u64,
 }
 
 impl Default for SledOptions {
@@ -54,6 +58,7 @@ impl Default for SledOptions {
         SledOptions {
             cache_bytes: 64 << 20,
             open_ms_max: 10 * 60 * 1000,
+            lock_ms_max: 5000,
         }
     }
 }
@@ -63,6 +68,8 @@ pub struct SledCheckpoint {
     options: SledOptions,
     /// What deltas are added to. `None` before the first load, save or replace.
     current: Option<Generation>,
+    /// A delta was lost: later ones do not continue what is here.
+    lost_delta: bool,
 }
 
 struct Generation {
@@ -80,6 +87,7 @@ impl SledCheckpoint {
             dir: dir.to_owned(),
             options,
             current: None,
+            lost_delta: false,
         })
     }
 
@@ -131,6 +139,28 @@ impl SledCheckpoint {
         contained(Duration::from_millis(self.options.open_ms_max), work)
     }
 
+    fn add(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+        let generation = match &mut self.current {
+            Some(generation) => generation,
+            None => {
+                // Refused before anything is created, if it is not the whole of a state.
+                Rows::default().after(delta)?;
+                let first = self.begin()?;
+                self.current.insert(first)
+            }
+        };
+        let change = generation.rows.after(delta)?;
+        generation.database.save(delta)?;
+        generation.rows.take(change);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some(generation) = self.current.take() {
+            generation.database.close();
+        }
+    }
+
     /// Removes every generation older than `number`: a newer one is durable.
     fn remove_older(&self, number: u64) -> Result<(), StorageFault> {
         for older in self.generations()?.into_iter().filter(|n| *n < number) {
@@ -147,7 +177,8 @@ impl SledCheckpoint {
 
 impl CheckpointStore for SledCheckpoint {
     fn load(&mut self) -> Result<Option<State>, StorageFault> {
-        self.current = None;
+        self.close();
+        self.lost_delta = false;
         for number in self.generations()? {
             let path = self.path(number);
             let work = {
@@ -155,18 +186,14 @@ impl CheckpointStore for SledCheckpoint {
                 move || Database::open(&path, &options)?.load()
             };
             let damage = match self.contained(&path, work) {
-                Ok(Ok(Opened::Whole {
-                    database,
-                    rows,
-                    state,
-                })) => {
+                Ok(Ok(Opened::Whole(loaded))) => {
                     self.current = Some(Generation {
                         number,
-                        database,
-                        rows,
+                        database: loaded.database,
+                        rows: loaded.rows,
                     });
                     self.remove_older(number)?;
-                    return Ok(Some(*state));
+                    return Ok(Some(loaded.state));
                 }
                 Ok(Ok(Opened::Unfinished)) => {
                     self.remove(number)?;
@@ -188,20 +215,14 @@ impl CheckpointStore for SledCheckpoint {
     }
 
     fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
-        let started;
-        let generation = match &mut self.current {
-            Some(generation) => generation,
-            None => {
-                // Refused before anything is created, if it is not the whole of a state.
-                Rows::default().after(delta)?;
-                started = self.begin()?;
-                self.current.insert(started)
-            }
-        };
-        let change = generation.rows.after(delta)?;
-        generation.database.save(delta)?;
-        generation.rows.take(change);
-        Ok(())
+        if self.lost_delta {
+            return Err(StorageFault::Refused(
+                "an earlier delta could not be saved: the whole state has to be saved again".into(),
+            ));
+        }
+        let saved = self.add(delta);
+        self.lost_delta = saved.is_err();
+        saved
     }
 
     fn replace(&mut self, image: &StateImage) -> Result<(), StorageFault> {
@@ -210,14 +231,16 @@ impl CheckpointStore for SledCheckpoint {
             Ok(rows) => next.rows = rows,
             Err(fault) => {
                 let number = next.number;
-                drop(next);
+                next.database.close();
                 // Best effort: an unfinished generation is removed at the next load too.
                 let _ = self.remove(number);
                 return Err(fault);
             }
         }
         let number = next.number;
+        self.close();
         self.current = Some(next);
+        self.lost_delta = false;
         self.remove_older(number)
     }
 }

@@ -10,14 +10,15 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 
-/// Different names that requests use: few, so that they meet.
-const NAMES: u32 = 200;
-
 pub(super) struct Scripted {
     pub state: State,
+    /// Different names that requests use: few, so that they meet.
+    pub names: u32,
+    pub data_bytes_max: usize,
     random: StdRng,
     index: u64,
-    sessions: Vec<SessionId>,
+    /// Each with its current generation.
+    sessions: Vec<(SessionId, u32)>,
     identities: Arc<[Id]>,
 }
 
@@ -25,6 +26,8 @@ impl Scripted {
     pub fn new(seed: u64) -> Scripted {
         Scripted {
             state: State::new(),
+            names: 200,
+            data_bytes_max: 300,
             random: StdRng::seed_from_u64(seed),
             index: 0,
             sessions: Vec::new(),
@@ -40,7 +43,7 @@ impl Scripted {
             incarnation: 1,
             sequence: self.index,
             requests: vec![self.request(
-                SessionId::NONE,
+                (SessionId::NONE, 0),
                 Command::CreateSession {
                     password: Password([self.index as u8; 16]),
                     timeout_ms: 4000,
@@ -60,20 +63,21 @@ impl Scripted {
             proposed_at_ms: 1_000_000 + self.index as i64,
         };
         let before = self.state.freeze().sessions.len();
-        assert!(matches!(
-            self.state.apply(&context, &batch),
-            BatchResult::Applied(_)
-        ));
+        let result = self.state.apply(&context, &batch, |_, _, _| {});
+        assert_eq!(result, BatchResult::Applied);
         self.state.advance(position);
         let sessions = self.state.freeze().sessions;
         assert!(sessions.len() <= before + 1);
-        self.sessions = sessions.iter().map(|session| session.id).collect();
+        self.sessions = sessions
+            .iter()
+            .map(|session| (session.id, session.generation))
+            .collect();
     }
 
-    fn request(&self, session: SessionId, command: Command) -> Request {
+    fn request(&self, (session, generation): (SessionId, u32), command: Command) -> Request {
         Request {
             session,
-            generation: 1,
+            generation,
             identities: Arc::clone(&self.identities),
             command,
         }
@@ -81,14 +85,14 @@ impl Scripted {
 
     fn random_request(&mut self) -> Request {
         let session = match self.sessions.len() {
-            0 => SessionId::NONE,
+            0 => (SessionId::NONE, 0),
             count => self.sessions[self.random.random_range(0..count)],
         };
-        let path = format!("/n{}", self.random.random_range(0..NAMES));
-        let bytes = self.random.random_range(0..300);
+        let path = format!("/n{}", self.random.random_range(0..self.names));
+        let bytes = self.random.random_range(0..=self.data_bytes_max);
         let data = Some(Bytes::from(vec![self.random.random::<u8>(); bytes]));
-        let command = match self.random.random_range(0..100) {
-            0..50 => Command::Operation(Operation::Create {
+        let command = match self.random.random_range(0..1000) {
+            0..500 => Command::Operation(Operation::Create {
                 path,
                 data,
                 acl: Acl::open(),
@@ -98,12 +102,12 @@ impl Scripted {
                     CreateMode::Ephemeral
                 },
             }),
-            50..80 => Command::Operation(Operation::SetData {
+            500..800 => Command::Operation(Operation::SetData {
                 path,
                 data,
                 version: -1,
             }),
-            80..98 => Command::Operation(Operation::Delete { path, version: -1 }),
+            800..995 => Command::Operation(Operation::Delete { path, version: -1 }),
             _ => Command::CloseSession,
         };
         self.request(session, command)

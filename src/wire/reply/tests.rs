@@ -246,6 +246,16 @@ fn several_replies_share_one_buffer() {
     assert_eq!((frames, out.len()), (3, 0));
 }
 
+#[test]
+fn a_reply_that_no_length_can_announce_becomes_a_refusal() {
+    let reply = reply(|out| put_reply_within(out, 20, OK, |out| put_string(out, "too long")));
+    assert_eq!(
+        reply.header,
+        ReplyHeader::refused(OK.xid, OK.zxid, Refusal::SystemError)
+    );
+    assert!(reply.body.is_empty());
+}
+
 fn read_as_everything(reply: &Reply) {
     let _ = reply.path();
     let _ = reply.path_and_stat();

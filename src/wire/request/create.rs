@@ -8,6 +8,9 @@
 //! | 5, 6 | −6 | −6 | −6 |
 //! | other | −8 | −8 | −8 |
 //!
+//! Inside a multi, flags that are −6 or −8 here make the multi as a whole malformed (−5), except those
+//! of a createTTL and of a sequential container.
+//!
 //! −6 is what ZooKeeper answers while its extended types are disabled, which is its default. A
 //! createTTL with other flags and a negative ttl ends a ZooKeeper server; here it is −8.
 //! Rules from: ZooKeeper 3.9 `CreateMode#fromFlag`, `PrepRequestProcessor#validateCreateRequest`,
@@ -17,6 +20,9 @@ use super::super::jute::{Malformed, Reader, put_acl, put_buffer, put_int, put_lo
 use super::super::opcode;
 use crate::model::{Acl, CreateMode, Operation, Refusal};
 use bytes::{Bytes, BytesMut};
+
+/// The flags that need no ttl.
+const PLAIN_FLAGS: std::ops::RangeInclusive<i32> = 0..=4;
 
 /// Which operation of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +94,21 @@ impl CreateRequest {
     }
 }
 
+/// Where a create stands, which decides what of it is malformed and what is refused by apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Place {
+    /// Unknown flags and a null access list are refused at apply.
+    Alone,
+    /// The multi as a whole is malformed by either (observed on ZooKeeper 3.9.5), except for the
+    /// flags of a createTTL.
+    InMulti,
+}
+
 /// The record of one of the family; `None` if `opcode` is not of it.
 pub(in super::super) fn decode_create(
     reader: &mut Reader,
     opcode: i32,
+    place: Place,
 ) -> Result<Option<CreateRequest>, Malformed> {
     let kind = match opcode {
         opcode::CREATE => CreateKind::Create,
@@ -102,13 +119,23 @@ pub(in super::super) fn decode_create(
     };
     let mut create = CreateRequest {
         kind,
-        path: reader.string()?.unwrap_or_default(),
+        path: reader.required_string("the path of a create is null")?,
         data: reader.buffer()?,
-        acl: reader.acl()?,
+        acl: match reader.acl()? {
+            Some(acl) => acl,
+            None if place == Place::Alone => Vec::new(),
+            None => {
+                return Err(Malformed::new(
+                    "the access list of a multi's create is null",
+                ));
+            }
+        },
         flags: reader.int()?,
     };
     if let CreateKind::Ttl { ttl_ms } = &mut create.kind {
         *ttl_ms = reader.long()?;
+    } else if place == Place::InMulti && !PLAIN_FLAGS.contains(&create.flags) {
+        return Err(Malformed::new("a multi's create has unknown flags"));
     }
     Ok(Some(create))
 }

@@ -3,7 +3,7 @@
 use super::super::jute::{Malformed, Reader};
 use super::super::multi::{decode_multi, decode_multi_read};
 use super::super::opcode;
-use super::{ClientRequest, RequestHeader, WatchLists, decode_create};
+use super::{ClientRequest, Place, RequestHeader, WatchLists, decode_create};
 use crate::model::{AddWatchMode, WatcherType, Zxid};
 use bytes::Bytes;
 use thiserror::Error;
@@ -35,7 +35,7 @@ fn decode_header(reader: &mut Reader) -> Result<RequestHeader, Malformed> {
 fn decode_body(reader: &mut Reader, opcode: i32) -> Result<ClientRequest, Malformed> {
     Ok(match opcode {
         opcode::DELETE => ClientRequest::Delete {
-            path: reader.string()?.unwrap_or_default(),
+            path: read_path(reader)?,
             version: reader.int()?,
         },
         opcode::EXISTS => ClientRequest::Exists {
@@ -56,7 +56,7 @@ fn decode_body(reader: &mut Reader, opcode: i32) -> Result<ClientRequest, Malfor
         },
         opcode::SET_ACL => ClientRequest::SetAcl {
             path: reader.string()?.unwrap_or_default(),
-            acl: reader.acl()?,
+            acl: reader.acl()?.unwrap_or_default(),
             version: reader.int()?,
         },
         opcode::GET_CHILDREN => ClientRequest::GetChildren {
@@ -113,16 +113,16 @@ fn decode_body(reader: &mut Reader, opcode: i32) -> Result<ClientRequest, Malfor
         },
         opcode::WHO_AM_I => ClientRequest::WhoAmI,
         opcode::CLOSE_SESSION => ClientRequest::CloseSession,
-        other => match decode_create(reader, other)? {
+        other => match decode_create(reader, other, Place::Alone)? {
             Some(create) => ClientRequest::Create(create),
             None => ClientRequest::Unknown { opcode: other },
         },
     })
 }
 
-/// The path of a read, where null is answered with −5.
+/// A path where null is answered with −5.
 fn read_path(reader: &mut Reader) -> Result<String, Malformed> {
-    reader.required_string("the path of a read is null")
+    reader.required_string("a path is null")
 }
 
 fn read_watcher_type(reader: &mut Reader) -> Result<WatcherType, Malformed> {

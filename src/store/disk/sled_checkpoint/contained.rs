@@ -1,10 +1,43 @@
 //! Running work whose panics and endless loops must not be ours.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
+
+/// How sled names its own threads; a panic there reaches us as an error of the call that waits.
+const SLED_THREADS: &str = "sled-";
+
+thread_local! {
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on a panic ends the process, except where this room contains it.
+///
+/// A release build unwinds only so that a damaged checkpoint can be survived. Anywhere else a panic
+/// is a broken invariant, and a member that goes on without one of its tasks may diverge. `main`
+/// calls this before anything else.
+pub fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if !is_contained() {
+            std::process::abort();
+        }
+    }));
+}
+
+fn is_contained() -> bool {
+    let of_sled = || {
+        let thread = thread::current();
+        thread
+            .name()
+            .is_some_and(|name| name.starts_with(SLED_THREADS))
+    };
+    CONTAINED.get() || of_sled()
+}
 
 /// Runs `work` on a thread of its own and returns what it returned; the text of its panic, or of its
 /// silence, otherwise.
@@ -38,7 +71,10 @@ pub(super) fn contained<T: Send + 'static>(
 ///
 /// What `work` was changing is not looked at again after a panic, so unwind safety is not asked for.
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| format!("panic: {}", text(&*panic)))
+    let outer = CONTAINED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    CONTAINED.set(outer);
+    result.map_err(|panic| format!("panic: {}", text(&*panic)))
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {
@@ -61,6 +97,18 @@ mod tests {
         assert_eq!(contained(long, || 7), Ok(7));
         let panic = contained(long, || panic!("broken {}", 1)).map(|(): ()| ());
         assert_eq!(panic, Err("panic: broken 1".into()));
+    }
+
+    #[test]
+    fn only_contained_work_and_sled_itself_may_panic() {
+        assert!(!is_contained());
+        assert_eq!(caught(is_contained), Ok(true));
+        assert!(caught(|| panic!("broken")).map(|(): ()| ()).is_err());
+        assert!(!is_contained());
+        let sled = thread::Builder::new().name("sled-io-1".into());
+        assert!(sled.spawn(is_contained).unwrap().join().unwrap());
+        let other = thread::Builder::new().name("apply".into());
+        assert!(!other.spawn(is_contained).unwrap().join().unwrap());
     }
 
     #[test]

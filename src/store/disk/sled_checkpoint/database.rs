@@ -30,9 +30,8 @@ const ZNODES: u8 = b'z';
 /// comes last.
 const BUILD_BATCH_ROWS: usize = 4096;
 
-/// A database that was just closed in this process is let go by sled's threads a moment later.
-const LOCK_TRIES: u32 = 500;
-const LOCK_TRY_EVERY: Duration = Duration::from_millis(10);
+/// How often a held lock is tried again, in milliseconds.
+const LOCK_TRY_EVERY_MS: u64 = 10;
 
 pub(super) struct Database {
     path: PathBuf,
@@ -45,18 +44,20 @@ pub(super) struct Database {
 
 /// What an existing database turned out to hold.
 pub(super) enum Opened {
-    Whole {
-        database: Database,
-        rows: Rows,
-        state: Box<State>,
-    },
+    Whole(Box<Loaded>),
     /// The process ended before it was complete; it never counted.
     Unfinished,
 }
 
+pub(super) struct Loaded {
+    pub database: Database,
+    pub rows: Rows,
+    pub state: State,
+}
+
 impl Database {
     pub fn open(path: &Path, options: &SledOptions) -> Result<Database, StorageFault> {
-        wait_until_unlocked(path)?;
+        wait_until_unlocked(path, options.lock_ms_max)?;
         let sled = sled::Config::new()
             .path(path)
             .cache_capacity(options.cache_bytes)
@@ -127,12 +128,12 @@ impl Database {
         };
         let tree = Tree::from_records(znodes).map_err(as_damage)?;
         rows.check(&header).map_err(as_damage)?;
-        let state = Box::new(State::restore(&self.path, header, tree, sessions)?);
-        Ok(Opened::Whole {
+        let state = State::restore(&self.path, header, tree, sessions)?;
+        Ok(Opened::Whole(Box::new(Loaded {
             database: self,
             rows,
             state,
-        })
+        })))
     }
 
     /// Adds a delta in one batch, and returns once it is durable.
@@ -200,6 +201,14 @@ impl Database {
         self.apply(last)?;
         self.sync()?;
         Ok(rows)
+    }
+
+    /// Lets go of the files. sled writes once more as it closes, which can fail as any write can; what
+    /// counts was synced before.
+    pub fn close(self) {
+        if let Err(panic) = caught(|| drop(self.sled)) {
+            tracing::warn!(path = %self.path.display(), error = panic, "checkpoint did not close cleanly");
+        }
     }
 
     /// No header: either it was never finished, or it was lost.
@@ -308,16 +317,18 @@ fn sync_file(path: &Path) -> Result<(), StorageFault> {
 }
 
 /// Waits while the database's own lock is held, so that a held lock is never taken for damage.
-fn wait_until_unlocked(path: &Path) -> Result<(), StorageFault> {
+fn wait_until_unlocked(path: &Path, ms_max: u64) -> Result<(), StorageFault> {
     let path = path.join("db");
     let Ok(file) = File::open(&path) else {
         // Nothing to lock yet; sled says what else may be wrong.
         return Ok(());
     };
-    for _ in 0..LOCK_TRIES {
+    for _ in 0..=ms_max / LOCK_TRY_EVERY_MS {
         match file.try_lock() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_TRY_EVERY),
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(Duration::from_millis(LOCK_TRY_EVERY_MS));
+            }
             Err(TryLockError::Error(error)) => {
                 return Err(StorageFault::io("lock", &path, error));
             }

@@ -82,6 +82,7 @@ fn values_in_files_of_their_own_are_read_back() {
                 proposed_at_ms: 0,
             },
             &batch,
+            |_, _, _| {},
         );
         scripted.state.advance(position);
         store.save(&scripted.state.take_delta()).unwrap();
@@ -140,16 +141,38 @@ fn a_delta_that_continues_something_else_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn after_a_lost_delta_only_a_whole_state_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scripted = Scripted::new(14);
+    scripted.run(20);
+    let mut store = open(dir.path());
+    store.save(&scripted.state.take_delta()).unwrap();
+    scripted.run(20);
+    let mut unsound = scripted.state.take_delta();
+    unsound.header.sessions += 1;
+    store.save(&unsound).unwrap_err();
+    scripted.run(20);
+    store.save(&scripted.state.take_delta()).unwrap_err();
+    store.replace(&scripted.state.freeze()).unwrap();
+    scripted.run(20);
+    store.save(&scripted.state.take_delta()).unwrap();
+    drop(store);
+    scripted.assert_same(&open(dir.path()).load().unwrap().unwrap());
+}
+
+#[test]
 fn a_second_opener_is_told_who_has_it_and_nothing_is_moved() {
     let dir = tempfile::tempdir().unwrap();
     let mut scripted = Scripted::new(6);
     scripted.run(10);
     let mut store = open(dir.path());
     store.save(&scripted.state.take_delta()).unwrap();
-    assert!(matches!(
-        open(dir.path()).load(),
-        Err(StorageFault::NotOurs { .. })
-    ));
+    let impatient = SledOptions {
+        lock_ms_max: 1,
+        ..SledOptions::default()
+    };
+    let mut second = SledCheckpoint::open(dir.path(), impatient).unwrap();
+    assert!(matches!(second.load(), Err(StorageFault::NotOurs { .. })));
     assert_eq!(names(dir.path()), ["0000000001"]);
 }
 
@@ -234,11 +257,14 @@ fn a_checkpoint_of_a_newer_layout_is_left_to_the_newer_program() {
 
 /// sled's files of a checkpoint after some saves, and the digests of all of them.
 fn sound(dir: &Path) -> Vec<u64> {
+    // Several of sled's segments of 512 KiB: damage in one is not damage in all.
     let mut scripted = Scripted::new(10);
+    scripted.names = 1000;
+    scripted.data_bytes_max = 8000;
     let mut store = open(dir);
     let mut digests = Vec::new();
     for _ in 0..6 {
-        scripted.run(60);
+        scripted.run(200);
         store.save(&scripted.state.take_delta()).unwrap();
         digests.push(scripted.state.digest());
     }
@@ -362,11 +388,9 @@ fn what_is_damaged_is_kept_beside_what_replaces_it() {
         .unwrap()
         .set_len(length / 2)
         .unwrap();
-    let bytes = fs::read(&file).unwrap();
     let mut store = open(dir.path());
-    if store.load().unwrap().is_none() {
-        assert_eq!(names(dir.path()), ["0000000001.damaged-1"]);
-        let kept = fs::read(dir.path().join("0000000001.damaged-1/db")).unwrap();
-        assert_eq!(kept.len(), bytes.len());
-    }
+    assert!(store.load().unwrap().is_none());
+    assert_eq!(names(dir.path()), ["0000000001.damaged-1"]);
+    let kept = names(&dir.path().join("0000000001.damaged-1"));
+    assert!(kept.contains(&"db".into()), "{kept:?}");
 }

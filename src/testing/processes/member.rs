@@ -1,0 +1,236 @@
+//! One member as a process: its files, its ports, its life and death.
+
+use super::ports::free_port;
+use super::subject::Subject;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// How long a four-letter word may take; a paused member accepts the connection and says nothing.
+const WORD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The ports of one member, all on 127.0.0.1.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub client: u16,
+    pub peer: u16,
+    /// Listened on by the original only; a zoo.cfg must name it.
+    pub election: u16,
+    pub grpc: u16,
+    pub admin: u16,
+}
+
+impl Ports {
+    pub(super) fn free() -> Ports {
+        Ports {
+            client: free_port(),
+            peer: free_port(),
+            election: free_port(),
+            grpc: free_port(),
+            admin: free_port(),
+        }
+    }
+
+    pub(super) fn all(&self) -> [u16; 5] {
+        [self.client, self.peer, self.election, self.grpc, self.admin]
+    }
+}
+
+/// What the word `srvr` says a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Leader,
+    Follower,
+    Observer,
+    Standalone,
+}
+
+/// A member of a [`super::ProcessCluster`].
+pub struct Member {
+    pub(super) number: usize,
+    pub(super) ports: Ports,
+    directory: PathBuf,
+    process: Option<Child>,
+}
+
+impl Member {
+    pub(super) fn new(number: usize, ports: Ports, directory: PathBuf) -> Member {
+        fs::create_dir_all(directory.join("data")).expect("the member's directory can be made");
+        Member {
+            number,
+            ports,
+            directory,
+            process: None,
+        }
+    }
+
+    pub fn zoo_cfg(&self) -> PathBuf {
+        self.directory.join("zoo.cfg")
+    }
+
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.join("log.txt")
+    }
+
+    /// All it wrote to its standard output and error, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read(self.log_path())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Writes its zoo.cfg: what every member is told, then what only this one is.
+    pub(super) fn configure(&self, common: &str) {
+        let Ports { client, .. } = self.ports;
+        let data = self.data_directory();
+        fs::write(data.join("myid"), format!("{}\n", self.number)).expect("myid can be written");
+        let text = format!(
+            "dataDir={}\nclientPort={client}\nclientPortAddress=127.0.0.1\n{common}",
+            data.display()
+        );
+        fs::write(self.zoo_cfg(), text).expect("zoo.cfg can be written");
+    }
+
+    pub(super) fn spawn(&mut self, subject: &Subject, settings: &[(String, String)]) {
+        assert!(
+            self.process.is_none(),
+            "member {} runs already",
+            self.number
+        );
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("the member's log can be opened");
+        let mut settings = settings.to_vec();
+        for (key, port) in [
+            ("doors.grpc.bind", self.ports.grpc),
+            ("doors.admin.bind", self.ports.admin),
+        ] {
+            settings.push((key.to_owned(), format!("127.0.0.1:{port}")));
+        }
+        let mut command = subject.command(&self.zoo_cfg(), &settings);
+        if let Subject::ZooKeeper { .. } = subject {
+            quiet_logback(&self.directory);
+            // The class path must not be touched, so the tool's own variable names the file.
+            let file = self.directory.join("logback.xml");
+            command.env(
+                "JDK_JAVA_OPTIONS",
+                format!("-Dlogback.configurationFile={}", file.display()),
+            );
+        }
+        command
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .stdout(clone_of(&log))
+            .stderr(log);
+        self.process = Some(
+            command
+                .spawn()
+                .expect("the member's program can be started"),
+        );
+    }
+
+    /// Whether it was started and neither ended by itself nor was ended.
+    pub fn runs(&mut self) -> bool {
+        self.exit_status().is_none() && self.process.is_some()
+    }
+
+    /// How it ended, if it did so by itself.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        let process = self.process.as_mut()?;
+        process
+            .try_wait()
+            .expect("a child of ours can be asked for its status")
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // An error here means that it has ended already.
+            let _ = process.kill();
+            process.wait().expect("a child of ours can be waited for");
+        }
+    }
+
+    pub(super) fn forget_ended(&mut self) {
+        if self.exit_status().is_some() {
+            self.process = None;
+        }
+    }
+
+    pub(super) fn signal(&self, signal: libc::c_int) {
+        let process = self
+            .process
+            .as_ref()
+            .expect("only a member that runs is signalled");
+        // SAFETY: kill(2) takes plain numbers; the child was not waited for, so the id is its own.
+        let sent = unsafe { libc::kill(process.id() as libc::pid_t, signal) };
+        assert_eq!(sent, 0, "member {} could not be signalled", self.number);
+    }
+
+    /// Resident bytes of its process, where the system tells.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let id = self.process.as_ref()?.id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kibibytes * 1024)
+    }
+
+    pub fn client_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.client))
+    }
+
+    /// Asks a four-letter word; `None` if nobody answers in time.
+    pub fn four_letter_word(&self, word: &str) -> Option<String> {
+        let mut stream = TcpStream::connect_timeout(&self.client_address(), WORD_TIMEOUT).ok()?;
+        stream.set_read_timeout(Some(WORD_TIMEOUT)).ok()?;
+        stream.write_all(word.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// What it says it is; `None` while it does not serve.
+    pub fn mode(&self) -> Option<Mode> {
+        let answer = self.four_letter_word("srvr")?;
+        let mode = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("Mode: "))?;
+        match mode.trim() {
+            "leader" => Some(Mode::Leader),
+            "follower" => Some(Mode::Follower),
+            "observer" => Some(Mode::Observer),
+            "standalone" => Some(Mode::Standalone),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn clone_of(file: &File) -> File {
+    file.try_clone().expect("an open file can be shared")
+}
+
+/// Without a configuration logback writes every packet.
+fn quiet_logback(directory: &Path) {
+    let text = "<configuration><appender name=\"C\" class=\"ch.qos.logback.core.ConsoleAppender\">\
+                <encoder><pattern>%d %-5p %c{1} - %m%n</pattern></encoder></appender>\
+                <root level=\"INFO\"><appender-ref ref=\"C\"/></root></configuration>";
+    fs::write(directory.join("logback.xml"), text).expect("the log configuration can be written");
+}

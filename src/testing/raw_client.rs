@@ -1,0 +1,269 @@
+//! A bare ZooKeeper client: one blocking socket, one request at a time, every byte in sight.
+//!
+//! It reconnects only when told to, retries nothing, and can send what no proper client would. What
+//! it believes of the protocol is written here a second time, apart from the room `wire`, so that a
+//! mistake there is not answered by the same mistake here.
+//!
+//! Rules: ZooKeeper 3.9 `ClientCnxn`, and the notes in `docs/protocol.md`.
+
+mod bytes;
+
+pub use bytes::{Bytes, RawStat, Reader};
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long an answer may take before the connection is given up. Above an election.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Frames longer than this are not believed.
+const FRAME_BYTES_MAX: usize = 16 << 20;
+const XID_NOTIFICATION: i32 = -1;
+const XID_PING: i32 = -2;
+
+pub mod op {
+    //! The operations that tests send.
+    pub const CREATE: i32 = 1;
+    pub const DELETE: i32 = 2;
+    pub const EXISTS: i32 = 3;
+    pub const GET_DATA: i32 = 4;
+    pub const SET_DATA: i32 = 5;
+    pub const GET_CHILDREN: i32 = 8;
+    pub const SYNC: i32 = 9;
+    pub const PING: i32 = 11;
+    pub const MULTI: i32 = 14;
+    pub const CREATE2: i32 = 15;
+    pub const CREATE_TTL: i32 = 21;
+    pub const CLOSE_SESSION: i32 = -11;
+}
+
+pub mod flags {
+    //! How a znode is created.
+    pub const PERSISTENT: i32 = 0;
+    pub const EPHEMERAL: i32 = 1;
+}
+
+/// Why there was no answer of the expected kind.
+#[derive(Debug)]
+pub enum RawError {
+    /// The server's error code.
+    Code(i32),
+    /// The connection ended or kept silent: what was asked may or may not have been done.
+    Connection(io::Error),
+    /// The session is not known any more.
+    Expired,
+}
+
+impl From<io::Error> for RawError {
+    fn from(error: io::Error) -> RawError {
+        RawError::Connection(error)
+    }
+}
+
+/// What makes a session the same on another connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub session: i64,
+    pub password: Vec<u8>,
+    pub timeout_ms: i32,
+    /// The highest zxid seen; a member behind it must not serve this session.
+    pub zxid: i64,
+}
+
+/// The head of a reply, and the rest of it.
+#[derive(Clone, Debug)]
+pub struct RawReply {
+    pub xid: i32,
+    pub zxid: i64,
+    pub err: i32,
+    pub body: Vec<u8>,
+}
+
+/// A connected session.
+#[derive(Debug)]
+pub struct RawClient {
+    stream: TcpStream,
+    credentials: Credentials,
+    last_xid: i32,
+}
+
+impl RawClient {
+    /// A new session; the server may grant another timeout than asked for.
+    pub fn connect(address: SocketAddr, timeout_ms: i32) -> Result<RawClient, RawError> {
+        let nobody = Credentials {
+            session: 0,
+            password: vec![0; 16],
+            timeout_ms,
+            zxid: 0,
+        };
+        RawClient::attach(address, &nobody)
+    }
+
+    /// The same session on a new connection.
+    pub fn attach(address: SocketAddr, credentials: &Credentials) -> Result<RawClient, RawError> {
+        let mut stream = open(address)?;
+        let request = Bytes::new()
+            .int(0)
+            .long(credentials.zxid)
+            .int(credentials.timeout_ms)
+            .long(credentials.session)
+            .text(&credentials.password)
+            .flag(false);
+        stream.write_all(&request.framed())?;
+        let answer = read_frame(&mut stream)?;
+        let mut reader = Reader(&answer);
+        let _protocol_version = reader.int();
+        let timeout_ms = reader.int();
+        let session = reader.long();
+        let password = reader.buffer().unwrap_or_default();
+        if timeout_ms <= 0 {
+            return Err(RawError::Expired);
+        }
+        let credentials = Credentials {
+            session,
+            password,
+            timeout_ms,
+            zxid: credentials.zxid,
+        };
+        Ok(RawClient {
+            stream,
+            credentials,
+            last_xid: 0,
+        })
+    }
+
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub fn session(&self) -> i64 {
+        self.credentials.session
+    }
+
+    /// The socket itself, for what no client should send.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Sends a request of any kind, without waiting; its xid.
+    pub fn send(&mut self, opcode: i32, body: Bytes) -> io::Result<i32> {
+        self.last_xid += 1;
+        let xid = self.last_xid;
+        self.send_as(xid, opcode, body)?;
+        Ok(xid)
+    }
+
+    /// As [`RawClient::send`], with an xid of the caller's choice.
+    pub fn send_as(&mut self, xid: i32, opcode: i32, body: Bytes) -> io::Result<()> {
+        self.stream
+            .write_all(&Bytes::new().int(xid).int(opcode).raw(&body.0).framed())
+    }
+
+    /// The next reply that is neither a notification nor a ping's.
+    pub fn receive(&mut self) -> io::Result<RawReply> {
+        loop {
+            let frame = read_frame(&mut self.stream)?;
+            let mut reader = Reader(&frame);
+            let reply = RawReply {
+                xid: reader.int(),
+                zxid: reader.long(),
+                err: reader.int(),
+                body: reader.0.to_vec(),
+            };
+            self.credentials.zxid = self.credentials.zxid.max(reply.zxid);
+            if reply.xid != XID_NOTIFICATION && reply.xid != XID_PING {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Asks and waits for the answer; `Err(Code)` if it is an error.
+    ///
+    /// # Panics
+    /// If another request is answered: replies come in the order of the requests.
+    pub fn ask(&mut self, opcode: i32, body: Bytes) -> Result<RawReply, RawError> {
+        let xid = self.send(opcode, body)?;
+        let reply = self.receive()?;
+        assert_eq!(reply.xid, xid, "answers come in the order of the requests");
+        match reply.err {
+            0 => Ok(reply),
+            code => Err(RawError::Code(code)),
+        }
+    }
+
+    /// The path made, which differs from the one asked for if it is sequential.
+    pub fn create(&mut self, path: &str, data: &[u8], flags: i32) -> Result<String, RawError> {
+        let reply = self.ask(op::CREATE, create_body(path, data, flags))?;
+        Ok(Reader(&reply.body).string())
+    }
+
+    pub fn delete(&mut self, path: &str, version: i32) -> Result<(), RawError> {
+        self.ask(op::DELETE, Bytes::new().text(path).int(version))
+            .map(drop)
+    }
+
+    pub fn exists(&mut self, path: &str) -> Result<Option<RawStat>, RawError> {
+        match self.ask(op::EXISTS, Bytes::new().text(path).flag(false)) {
+            Ok(reply) => Ok(Some(Reader(&reply.body).stat())),
+            Err(RawError::Code(-101)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn data(&mut self, path: &str) -> Result<(Vec<u8>, RawStat), RawError> {
+        let reply = self.ask(op::GET_DATA, Bytes::new().text(path).flag(false))?;
+        let mut reader = Reader(&reply.body);
+        Ok((reader.buffer().unwrap_or_default(), reader.stat()))
+    }
+
+    pub fn set_data(&mut self, path: &str, data: &[u8], version: i32) -> Result<RawStat, RawError> {
+        let reply = self.ask(
+            op::SET_DATA,
+            Bytes::new().text(path).text(data).int(version),
+        )?;
+        Ok(Reader(&reply.body).stat())
+    }
+
+    pub fn children(&mut self, path: &str) -> Result<Vec<String>, RawError> {
+        let reply = self.ask(op::GET_CHILDREN, Bytes::new().text(path).flag(false))?;
+        let mut reader = Reader(&reply.body);
+        Ok((0..reader.int()).map(|_| reader.string()).collect())
+    }
+
+    /// What was committed before is seen by the reads after.
+    pub fn sync(&mut self) -> Result<(), RawError> {
+        self.ask(op::SYNC, Bytes::new().text("/")).map(drop)
+    }
+
+    /// Ends the session, and with it its ephemerals.
+    pub fn close(mut self) -> Result<(), RawError> {
+        self.ask(op::CLOSE_SESSION, Bytes::new()).map(drop)
+    }
+}
+
+/// The body of a create request with an open ACL.
+pub fn create_body(path: &str, data: &[u8], flags: i32) -> Bytes {
+    Bytes::new().text(path).text(data).open_acl().int(flags)
+}
+
+/// A connection on which nothing was said yet.
+pub fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// One frame, without its length.
+pub fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(io::Error::other(format!("a frame of {length} bytes")));
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame)?;
+    Ok(frame)
+}

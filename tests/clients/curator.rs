@@ -1,0 +1,1 @@
+//! Curator, the Java client (next commit).
