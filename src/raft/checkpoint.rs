@@ -151,7 +151,10 @@ mod tests {
             *witness.calls.lock(),
             [("save", Some(1)), ("replace", Some(2)), ("save", Some(2))]
         );
-        assert_eq!(checkpoint.position(), Some(LogPosition { term: 1, index: 2 }));
+        assert_eq!(
+            checkpoint.position(),
+            Some(LogPosition { term: 1, index: 2 })
+        );
     }
 
     #[test]

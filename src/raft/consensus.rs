@@ -30,6 +30,8 @@ use super::proto::peer_server::PeerServer;
 use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
+#[cfg(any(test, feature = "testing"))]
+use crate::model::LogPosition;
 use crate::model::{MemberAddresses, MemberId, SessionId};
 use crate::runtime::{BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
@@ -69,6 +71,8 @@ pub(super) struct Inner {
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
     upkeep: UpkeepHandle,
+    #[cfg(any(test, feature = "testing"))]
+    suspicions: Suspicions,
     /// Ends the peer port and its connections.
     closing: CancellationToken,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
@@ -147,6 +151,8 @@ impl Consensus {
             leadership: leadership_seen,
             stopped: stopped_seen,
             upkeep: upkeep_handle,
+            #[cfg(any(test, feature = "testing"))]
+            suspicions: suspicions.clone(),
             closing: closing.clone(),
             tasks: Mutex::default(),
             listening,
@@ -269,9 +275,7 @@ impl Consensus {
     }
 
     fn link(&self, to: MemberId, lane: Lane) -> Result<Link, PeerError> {
-        let addresses = self
-            .addresses(to)
-            .ok_or(PeerError::UnknownMember(to))?;
+        let addresses = self.addresses(to).ok_or(PeerError::UnknownMember(to))?;
         Ok(self.0.links.link(to, &addresses, lane))
     }
 
@@ -334,16 +338,6 @@ impl Consensus {
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
     }
 
-    /// Ends this member as a killed process ends: connections break, nothing is handed on, and nothing
-    /// is saved but what the log was given.
-    #[cfg(any(test, feature = "testing"))]
-    pub async fn kill(&self) {
-        self.0.closing.cancel();
-        self.0.tasks.lock().clear();
-        let _ = self.0.raft.shutdown().await;
-        self.0.log.close();
-    }
-
     async fn hand_on(&self) {
         let Some(successor) = self.most_advanced_follower() else {
             return;
@@ -378,6 +372,47 @@ impl Drop for Inner {
     /// Connections outlive the task that accepted them.
     fn drop(&mut self) {
         self.closing.cancel();
+    }
+}
+
+/// What only tests ask for.
+#[cfg(any(test, feature = "testing"))]
+impl Consensus {
+    /// Ends this member as a killed process ends: connections break, nothing is handed on, and nothing
+    /// is saved but what the log was given.
+    pub async fn kill(&self) {
+        self.0.closing.cancel();
+        self.0.tasks.lock().clear();
+        let _ = self.0.raft.shutdown().await;
+        self.0.log.close();
+    }
+
+    /// Asks for votes now.
+    pub async fn campaign(&self) {
+        let _ = self.0.raft.trigger().elect(false).await;
+    }
+
+    /// As if a stream of appends from `member` had broken off.
+    pub fn suspect(&self, member: MemberId) {
+        self.0.suspicions.broke_off(member);
+    }
+
+    /// How far the checkpoint is.
+    pub fn checkpoint_position(&self) -> Option<LogPosition> {
+        self.0.machine.checkpoint.position()
+    }
+
+    /// Returns when the log has been purged through `index`.
+    pub async fn purged_through(&self, index: u64) {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            let purged = metrics.borrow_and_update().purged;
+            if purged.is_some_and(|purged| purged.index >= index)
+                || metrics.changed().await.is_err()
+            {
+                return;
+            }
+        }
     }
 }
 
@@ -452,7 +487,9 @@ async fn publish(
             let metrics = metrics.borrow_and_update();
             let term = metrics.vote.leader_id.term;
             let leader = metrics.state == ServerState::Leader;
-            let ready = applied.borrow_and_update().is_some_and(|at| at.term == term);
+            let ready = applied
+                .borrow_and_update()
+                .is_some_and(|at| at.term == term);
             let now = Leadership {
                 term,
                 leader: metrics.current_leader.map(MemberId),

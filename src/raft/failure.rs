@@ -107,7 +107,9 @@ impl FailureDetector {
     fn followed(&self) -> Option<Followed> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        let leader = metrics.current_leader.filter(|leader| *leader != metrics.id)?;
+        let leader = metrics
+            .current_leader
+            .filter(|leader| *leader != metrics.id)?;
         if metrics.state != ServerState::Follower || !metrics.vote.committed {
             return None;
         }

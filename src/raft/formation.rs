@@ -47,7 +47,11 @@ pub async fn found(
     voters: &BTreeMap<MemberId, MemberAddresses>,
 ) -> Result<(), StartError> {
     let recovery = |error: &dyn std::fmt::Display| StartError::Recovery(error.to_string());
-    if raft.is_initialized().await.map_err(|error| recovery(&error))? {
+    if raft
+        .is_initialized()
+        .await
+        .map_err(|error| recovery(&error))?
+    {
         return Ok(());
     }
     let own = links.member();

@@ -12,8 +12,8 @@ use super::types::{self, Entry, LogId, TypeConfig, Vote};
 use crate::store::StorageFault;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
-use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::LogState;
+use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
@@ -208,8 +208,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             })
             .collect();
         self.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.log
-            .append(records, Box::new(move |result| callback.io_completed(result)));
+        self.log.append(
+            records,
+            Box::new(move |result| callback.io_completed(result)),
+        );
         Ok(())
     }
 

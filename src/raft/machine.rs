@@ -19,9 +19,7 @@ use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
 use crate::store::codec::{self, CodecError};
 use crate::store::{EntryContext, SharedState, StorageFault};
 use futures::{Stream, StreamExt};
-use openraft::storage::{
-    ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine,
-};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;

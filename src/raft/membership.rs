@@ -103,7 +103,9 @@ impl Consensus {
             return refused(format!("member {id} belongs to the cluster already"));
         }
         if members.len() >= MEMBERS_MAX {
-            return refused(format!("the cluster has {MEMBERS_MAX} members, which is the limit"));
+            return refused(format!(
+                "the cluster has {MEMBERS_MAX} members, which is the limit"
+            ));
         }
         let added = self.0.raft.add_learner(id.0, addresses, false).await;
         added.map(drop).map_err(change_error)
@@ -247,7 +249,9 @@ fn change_error(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> C
             ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)) => {
                 ChangeError::InProgress
             }
-            ClientWriteError::ChangeMembershipError(error) => ChangeError::Refused(error.to_string()),
+            ClientWriteError::ChangeMembershipError(error) => {
+                ChangeError::Refused(error.to_string())
+            }
             ClientWriteError::LogEntryDiscarded(_) => {
                 ChangeError::Unknown("another leader took over meanwhile".to_owned())
             }

@@ -92,7 +92,9 @@ impl Cluster for MembershipService {
     ) -> Result<Response<proto::ChangeResponse>, Status> {
         change!(self, request, add_observer, |consensus, message| {
             let addresses = messages::to_addresses(message.addresses)?;
-            consensus.add_observer(MemberId(message.id), addresses).await
+            consensus
+                .add_observer(MemberId(message.id), addresses)
+                .await
         })
     }
 

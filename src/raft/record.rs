@@ -48,11 +48,9 @@ pub fn decode_payload(record: Bytes) -> Result<Payload, RecordError> {
         }
         _ => match codec::decode_entry(&record)? {
             LogEntry::Blank => Ok(Payload::Blank),
-            LogEntry::Membership(membership) => {
-                types::raft_membership(&membership)
-                    .map(Payload::Membership)
-                    .map_err(RecordError::Inconsistent)
-            }
+            LogEntry::Membership(membership) => types::raft_membership(&membership)
+                .map(Payload::Membership)
+                .map_err(RecordError::Inconsistent),
             LogEntry::Batches(_) => Err(RecordError::BareBatches),
         },
     }
@@ -113,7 +111,9 @@ mod tests {
         Membership {
             position: None,
             voters: vec![[MemberId(1), MemberId(2)].into(), [MemberId(2)].into()],
-            members: (1..=3).map(|id| (MemberId(id), addresses.clone())).collect(),
+            members: (1..=3)
+                .map(|id| (MemberId(id), addresses.clone()))
+                .collect(),
         }
     }
 

@@ -160,7 +160,10 @@ impl Snapshots {
 
     /// The lowest index that a snapshot in use ends at.
     pub fn pinned(&self) -> Option<u64> {
-        self.pinned.lock().first_key_value().map(|(index, _)| *index)
+        self.pinned
+            .lock()
+            .first_key_value()
+            .map(|(index, _)| *index)
     }
 }
 

@@ -136,14 +136,13 @@ mod tests {
                 [MemberId(1), MemberId(2)].into(),
                 [MemberId(2), MemberId(3)].into(),
             ],
-            members: (1..=4).map(|id| (MemberId(id), addresses.clone())).collect(),
+            members: (1..=4)
+                .map(|id| (MemberId(id), addresses.clone()))
+                .collect(),
         };
         let theirs = stored_membership(&ours);
         assert_eq!(theirs.membership().learner_ids().collect::<Vec<_>>(), [4]);
-        let back = membership(
-            theirs.log_id().as_ref().map(position),
-            theirs.membership(),
-        );
+        let back = membership(theirs.log_id().as_ref().map(position), theirs.membership());
         assert_eq!(back, ours);
     }
 

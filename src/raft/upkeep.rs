@@ -125,8 +125,7 @@ impl Upkeep {
     }
 
     fn checkpoint_is_due(&self) -> bool {
-        Instant::now() >= self.checkpoint_due
-            && self.applied() > self.machine.checkpoint.position()
+        Instant::now() >= self.checkpoint_due && self.applied() > self.machine.checkpoint.position()
     }
 
     async fn checkpoint(&mut self) -> Result<(), StorageFault> {

@@ -232,12 +232,7 @@ struct AnswerStream<'a> {
 }
 
 impl AnswerStream<'_> {
-    async fn step(
-        mut self,
-    ) -> Option<(
-        Result<StreamAppendResult<TypeConfig>, RpcError>,
-        Self,
-    )> {
+    async fn step(mut self) -> Option<(Result<StreamAppendResult<TypeConfig>, RpcError>, Self)> {
         if self.over {
             return None;
         }

@@ -21,7 +21,10 @@ impl ForwardStream {
         let (batches, queue) = mpsc::channel(link.options().forward_queue);
         let mut client = link.client();
         let call = client.forward(link.introduction.introduce(ReceiverStream::new(queue)));
-        let mut answers = link.within(link.options().connect, call).await?.into_inner();
+        let mut answers = link
+            .within(link.options().connect, call)
+            .await?
+            .into_inner();
         let (ended, end) = watch::channel(None);
         let reader = tokio::spawn(async move {
             let error = loop {

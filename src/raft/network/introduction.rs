@@ -52,7 +52,9 @@ pub fn check(
     let number = |key| text(key).and_then(|text| text.parse().ok()).map(MemberId);
     let refuse = |why: String| Err(Status::new(REFUSED, why));
     let Some(theirs) = text(CLUSTER) else {
-        return refuse(format!("{CLUSTER} is missing: the caller is no vivarium member"));
+        return refuse(format!(
+            "{CLUSTER} is missing: the caller is no vivarium member"
+        ));
     };
     if theirs != cluster.to_string() {
         return refuse(format!(

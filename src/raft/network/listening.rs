@@ -43,7 +43,9 @@ pub fn incoming(
                         };
                         return Some((Ok(connection), (listener, room, closing)));
                     }
-                    Err(_) => tracing::warn!(client = %peer, "too many connections on the peer port"),
+                    Err(_) => {
+                        tracing::warn!(client = %peer, "too many connections on the peer port")
+                    }
                 },
                 Err(error) => {
                     tracing::warn!(%error, "accepting a peer failed");

@@ -74,7 +74,11 @@ pub fn to_vote(vote: Option<&proto::Vote>) -> Result<Vote, MalformedMessage> {
 pub fn append_request(request: &AppendEntriesRequest<TypeConfig>) -> proto::AppendRequest {
     let own_term = request.vote.leader_id.term;
     let term_of = |entry: &Entry| entry.log_id.leader_id.term;
-    let terms = if request.entries.iter().all(|entry| term_of(entry) == own_term) {
+    let terms = if request
+        .entries
+        .iter()
+        .all(|entry| term_of(entry) == own_term)
+    {
         Vec::new()
     } else {
         request.entries.iter().map(term_of).collect()
@@ -189,7 +193,9 @@ pub fn to_vote_response(
     Ok(VoteResponse::new(vote, last, message.granted))
 }
 
-pub fn transfer_request(request: &TransferLeaderRequest<TypeConfig>) -> proto::TransferLeaderRequest {
+pub fn transfer_request(
+    request: &TransferLeaderRequest<TypeConfig>,
+) -> proto::TransferLeaderRequest {
     proto::TransferLeaderRequest {
         from: Some(vote(request.from_leader())),
         to: *request.to_node_id(),
@@ -290,7 +296,10 @@ mod tests {
         let response = VoteResponse::new(Vote::new_committed(3, 1), None, true);
         assert_eq!(to_vote_response(vote_response(&response)), Ok(response));
         let transfer = TransferLeaderRequest::new(Vote::new_committed(3, 1), 2, Some(at(3, 3)));
-        assert_eq!(to_transfer_request(transfer_request(&transfer)), Ok(transfer));
+        assert_eq!(
+            to_transfer_request(transfer_request(&transfer)),
+            Ok(transfer)
+        );
     }
 
     #[test]
@@ -312,14 +321,22 @@ mod tests {
         );
         assert_eq!(
             refused(&|message| message.terms.truncate(1)),
-            MalformedMessage::Terms { entries: 2, terms: 1 }
+            MalformedMessage::Terms {
+                entries: 2,
+                terms: 1
+            }
         );
         assert_eq!(
-            refused(&|message| message.previous = Some(proto::Position { term: 1, index: u64::MAX })),
+            refused(&|message| message.previous = Some(proto::Position {
+                term: 1,
+                index: u64::MAX
+            })),
             MalformedMessage::Overflow
         );
         assert_eq!(
-            refused(&|message| message.entries.resize(APPEND_ENTRIES_MAX + 1, Default::default())),
+            refused(&|message| message
+                .entries
+                .resize(APPEND_ENTRIES_MAX + 1, Default::default())),
             MalformedMessage::TooMany(APPEND_ENTRIES_MAX + 1)
         );
         assert!(matches!(

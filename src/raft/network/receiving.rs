@@ -27,7 +27,11 @@ pub async fn receive(
 ) -> Result<(Vote, RaftSnapshot), Status> {
     let header = match next(&mut parts, idle).await? {
         Some(Part::Header(header)) => header,
-        _ => return Err(Status::invalid_argument("a snapshot begins with its header")),
+        _ => {
+            return Err(Status::invalid_argument(
+                "a snapshot begins with its header",
+            ));
+        }
     };
     let (vote, position) = announced(&header)?;
     tracing::info!(
@@ -84,10 +88,7 @@ fn announced(header: &SnapshotHeader) -> Result<(Vote, LogPosition), Status> {
     Ok((vote, position))
 }
 
-async fn next(
-    parts: &mut Streaming<SnapshotPart>,
-    idle: Duration,
-) -> Result<Option<Part>, Status> {
+async fn next(parts: &mut Streaming<SnapshotPart>, idle: Duration) -> Result<Option<Part>, Status> {
     match tokio::time::timeout(idle, parts.message()).await {
         Ok(Ok(Some(part))) => match part.part {
             Some(part) => Ok(Some(part)),

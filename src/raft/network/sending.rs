@@ -136,4 +136,3 @@ fn read(file: &dyn DiskFile, offset: u64, bytes: usize) -> io::Result<Bytes> {
         )),
     }
 }
-

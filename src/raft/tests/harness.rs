@@ -15,7 +15,7 @@ use crate::store::{Applied, BatchResult, SharedState, State, codec};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -36,20 +36,39 @@ pub async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> 
     }
 }
 
-/// Names of members, as they are today.
+/// Names of members, as they are today. A name that is unknown does not answer.
 #[derive(Clone, Default)]
-pub struct Names(Arc<Mutex<HashMap<String, SocketAddr>>>);
+pub struct Names {
+    known: Arc<Mutex<HashMap<String, SocketAddr>>>,
+    in_use: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Names {
+    /// From now on nobody finds this member.
+    pub fn forget(&self, id: u64) {
+        self.known.lock().remove(&address(id).peer);
+    }
+
+    pub fn refuse_to_bind(&self, id: u64) {
+        self.in_use.lock().insert(address(id).peer);
+    }
+}
 
 #[async_trait]
 impl Network for Names {
     async fn bind(&self, address: &str) -> io::Result<BoxedListener> {
+        if self.in_use.lock().contains(address) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
         let listener = TcpNetwork.bind("127.0.0.1:0").await?;
-        self.0.lock().insert(address.to_owned(), listener.local_addr()?);
+        self.known
+            .lock()
+            .insert(address.to_owned(), listener.local_addr()?);
         Ok(listener)
     }
 
     async fn connect(&self, address: &str) -> io::Result<BoxedStream> {
-        let known = self.0.lock().get(address).copied();
+        let known = self.known.lock().get(address).copied();
         let known = known.ok_or(io::ErrorKind::NotFound)?;
         TcpNetwork.connect(&known.to_string()).await
     }
@@ -64,7 +83,9 @@ pub fn address(id: u64) -> MemberAddresses {
 }
 
 pub fn addresses(ids: impl IntoIterator<Item = u64>) -> BTreeMap<MemberId, MemberAddresses> {
-    ids.into_iter().map(|id| (MemberId(id), address(id))).collect()
+    ids.into_iter()
+        .map(|id| (MemberId(id), address(id)))
+        .collect()
 }
 
 /// What a member applied.
@@ -99,7 +120,8 @@ impl Witness {
     /// Waits until `count` paths made by `Writer` are there.
     pub async fn has_writes(&self, count: u64) {
         let what = format!("{count} writes");
-        self.sees(&what, |state| state.zxid().0 & 0xffff_ffff >= count as i64).await;
+        self.sees(&what, |state| state.zxid().0 & 0xffff_ffff >= count as i64)
+            .await;
     }
 }
 
@@ -148,7 +170,9 @@ impl LeaderDesk for Desk {
         if !leadership.borrow().leads || leadership.borrow().term != term {
             return Err(NotLeader);
         }
-        self.touched.lock().extend(sessions.iter().map(|session| (from, *session)));
+        self.touched
+            .lock()
+            .extend(sessions.iter().map(|session| (from, *session)));
         Ok(())
     }
 }
@@ -191,7 +215,9 @@ impl Cluster {
 
     pub async fn found(&mut self, count: u64) {
         for id in 1..=count {
-            self.start(id, Formation::Found(addresses(1..=count))).await.unwrap();
+            self.start(id, Formation::Found(addresses(1..=count)))
+                .await
+                .unwrap();
         }
         self.leader().await;
     }
@@ -221,7 +247,11 @@ impl Cluster {
             network: Arc::new(self.names.clone()),
         };
         let disk = Arc::new(RealDisk);
-        let checkpoint = self.directory.path().join(id.to_string()).join("checkpoint");
+        let checkpoint = self
+            .directory
+            .path()
+            .join(id.to_string())
+            .join("checkpoint");
         let mut checkpoint = FileCheckpoint::open(disk.clone(), &checkpoint).unwrap();
         let loaded = checkpoint.load().unwrap().unwrap_or_default();
         let state: SharedState = Arc::new(RwLock::new(loaded));
@@ -282,7 +312,11 @@ impl Cluster {
 
     pub async fn followers(&self) -> Vec<u64> {
         let leader = self.leader().await;
-        self.members.keys().copied().filter(|id| *id != leader).collect()
+        self.members
+            .keys()
+            .copied()
+            .filter(|id| *id != leader)
+            .collect()
     }
 
     /// Writes through whoever leads.
@@ -311,7 +345,10 @@ impl Cluster {
             .values()
             .map(|member| member.state.read().digest())
             .collect();
-        assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "{digests:x?}");
+        assert!(
+            digests.windows(2).all(|pair| pair[0] == pair[1]),
+            "{digests:x?}"
+        );
     }
 }
 

@@ -1,1 +1,117 @@
-//! (next)
+//! Leaders come and go.
+
+use super::harness::{Cluster, Writer, within_deadline};
+use crate::model::MemberId;
+use crate::raft::{ChangeError, Timing};
+
+/// Elections by time-out would miss the tests' deadline by far.
+fn patient() -> Timing {
+    Timing {
+        election_ms_min: 300_000,
+        election_ms_max: 600_000,
+        ..Timing::default()
+    }
+}
+
+/// A cluster in which, once there is a leader, only the failure detector can bring another.
+async fn patient_cluster() -> Cluster {
+    let mut cluster = Cluster::new();
+    cluster.timing = patient();
+    for id in 1..=3 {
+        let formation = crate::raft::Formation::Found(super::harness::addresses(1..=3));
+        cluster.start(id, formation).await.unwrap();
+    }
+    cluster.member(1).consensus.campaign().await;
+    assert_eq!(cluster.leader().await, 1);
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_dies_is_replaced_without_waiting_for_a_time_out() {
+    let mut cluster = patient_cluster().await;
+    let writer = Writer::new(9);
+    cluster.write(&writer, 20).await;
+    cluster.kill(1).await;
+    let next = cluster.leader().await;
+    assert_ne!(next, 1);
+    cluster.write(&writer, 20).await;
+    cluster.agree(40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_restarts_at_once_does_not_lead_its_old_term_on() {
+    let mut cluster = patient_cluster().await;
+    let writer = Writer::new(9);
+    cluster.write(&writer, 20).await;
+    let term = cluster.member(1).consensus.leadership().borrow().term;
+    cluster.kill(1).await;
+    cluster.restart(1).await;
+    let next = cluster.leader().await;
+    assert!(cluster.member(next).consensus.leadership().borrow().term > term);
+    cluster.write(&writer, 20).await;
+    cluster.agree(40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_loses_a_living_leader_disturbs_nobody() {
+    let cluster = patient_cluster().await;
+    let before = cluster.member(1).consensus.leadership().borrow().clone();
+    // Member 2 cannot find the leader any more, and its streams break off.
+    cluster.names.forget(1);
+    cluster.member(2).consensus.suspect(MemberId(1));
+    cluster.write(&Writer::new(9), 20).await;
+    cluster.agree(20).await;
+    assert_eq!(*cluster.member(1).consensus.leadership().borrow(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_handed_on_at_shutdown_and_the_rest_goes_on_at_once() {
+    let mut cluster = patient_cluster().await;
+    let writer = Writer::new(9);
+    cluster.write(&writer, 20).await;
+    let leaving = cluster.members.remove(&1).unwrap();
+    within_deadline("shutdown", leaving.consensus.shutdown()).await;
+    assert_ne!(cluster.leader().await, 1);
+    cluster.write(&writer, 20).await;
+    cluster.agree(40).await;
+    within_deadline("the end is told", leaving.consensus.stopped()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_transferred_to_whom_it_is_asked_for() {
+    let cluster = patient_cluster().await;
+    let transfer = cluster.member(1).consensus.transfer_leader(MemberId(3));
+    within_deadline("transfer", transfer).await.unwrap();
+    within_deadline("member 3 leads", async {
+        let mut leadership = cluster.member(3).consensus.leadership();
+        leadership.wait_for(|now| now.leads).await.unwrap();
+    })
+    .await;
+    let refused = cluster
+        .member(1)
+        .consensus
+        .transfer_leader(MemberId(2))
+        .await;
+    assert!(matches!(refused, Err(ChangeError::NotLeader { .. })));
+    let refused = cluster
+        .member(3)
+        .consensus
+        .transfer_leader(MemberId(8))
+        .await;
+    assert!(matches!(refused, Err(ChangeError::Refused(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_majority_acknowledges_nothing() {
+    let mut cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    for follower in cluster.followers().await {
+        cluster.kill(follower).await;
+    }
+    let entry = crate::raft::envelope::encode(1, &[Writer::new(9).batch()]);
+    let consensus = cluster.member(leader).consensus.clone();
+    let answer = tokio::spawn(async move { consensus.submit(entry).await.ok()?.await.ok() });
+    cluster.kill(leader).await;
+    let answer = within_deadline("an answer", answer).await.unwrap();
+    assert_eq!(answer, None);
+}

@@ -1,1 +1,128 @@
-//! (next)
+//! Members are added, promoted, replaced and removed while the cluster works.
+
+use super::harness::{Cluster, Writer, address, within_deadline};
+use crate::model::{MemberId, Role};
+use crate::raft::network::links::Lane;
+use crate::raft::{ChangeError, Formation, proto};
+
+const FOUR: MemberId = MemberId(4);
+
+async fn with_a_joining_member() -> Cluster {
+    let mut cluster = Cluster::founded(3).await;
+    cluster.start(4, Formation::Join).await.unwrap();
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_replicates_and_gets_a_vote_when_it_is_promoted() {
+    let cluster = with_a_joining_member().await;
+    let writer = Writer::new(9);
+    cluster.write(&writer, 20).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let added = leader.add_observer(FOUR, address(4));
+    within_deadline("adding", added).await.unwrap();
+    assert_eq!(leader.status().membership.role(FOUR), Some(Role::Observer));
+    cluster.agree(20).await;
+    within_deadline("promotion", leader.promote(FOUR))
+        .await
+        .unwrap();
+    assert_eq!(leader.status().membership.role(FOUR), Some(Role::Voter));
+    cluster.write(&writer, 20).await;
+    cluster.agree(40).await;
+    // All of them show it, in the state too.
+    let all = |state: &crate::store::State| state.membership().role(FOUR) == Some(Role::Voter);
+    for member in cluster.members.values() {
+        member.witness.sees("the membership", all).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_member_is_no_longer_needed() {
+    let mut cluster = Cluster::founded(3).await;
+    let followers = cluster.followers().await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let removed = leader.remove(MemberId(followers[0]));
+    within_deadline("removal", removed).await.unwrap();
+    let removed = leader.remove(MemberId(followers[0])).await;
+    assert!(matches!(removed, Err(ChangeError::Refused(_))));
+    cluster.kill(followers[0]).await;
+    cluster.write(&Writer::new(9), 20).await;
+    cluster.agree(20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_is_replaced_by_a_new_one() {
+    let cluster = with_a_joining_member().await;
+    let followers = cluster.followers().await;
+    let old = MemberId(followers[0]);
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let replaced = leader.replace(old, FOUR, address(4), super::harness::DEADLINE);
+    within_deadline("replacement", replaced).await.unwrap();
+    let membership = leader.status().membership;
+    assert_eq!(membership.role(old), None);
+    assert_eq!(membership.role(FOUR), Some(Role::Voter));
+    assert_eq!(membership.voters.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_make_no_sense_are_refused() {
+    let cluster = Cluster::founded(3).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let nowhere = crate::model::MemberAddresses::default();
+    for refused in [
+        leader.add_observer(MemberId(1), address(1)).await,
+        leader.add_observer(MemberId(0), address(9)).await,
+        leader.add_observer(FOUR, nowhere).await,
+        leader.promote(FOUR).await,
+        leader.remove(FOUR).await,
+        leader
+            .replace(FOUR, MemberId(5), address(5), super::harness::DEADLINE)
+            .await,
+    ] {
+        assert!(
+            matches!(refused, Err(ChangeError::Refused(_))),
+            "{refused:?}"
+        );
+    }
+    let follower = cluster.followers().await[0];
+    let refused = cluster.member(follower).consensus.remove(FOUR).await;
+    assert!(matches!(
+        refused,
+        Err(ChangeError::NotLeader { leader: Some(_) })
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_may_ask_any_member() {
+    let cluster = with_a_joining_member().await;
+    let follower = cluster.followers().await[0];
+    let links = &cluster.member(1).consensus.0.links;
+    let link = links.link(MemberId(follower), &address(follower), Lane::Control);
+    let mut client = link.cluster_client();
+    let message = proto::AddObserverRequest {
+        id: 4,
+        addresses: Some(proto::Addresses {
+            peer: address(4).peer,
+            ..Default::default()
+        }),
+    };
+    let added = within_deadline("adding", client.add_observer(message)).await;
+    let members = added.unwrap().into_inner().members;
+    let ids: Vec<(u64, bool)> = members.iter().map(|m| (m.id, m.voter)).collect();
+    assert_eq!(ids, [(1, true), (2, true), (3, true), (4, false)]);
+    let status = client
+        .status(proto::StatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (status.member, status.cluster),
+        (follower, super::harness::CLUSTER.0)
+    );
+    assert_eq!(status.leader, Some(cluster.leader().await));
+    let refused = client
+        .remove(proto::RemoveRequest { id: 9 })
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+}

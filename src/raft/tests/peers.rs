@@ -1,1 +1,126 @@
-//! (next)
+//! What peers say to each other beside consensus.
+
+use super::harness::{CLUSTER, Cluster, Writer, address, within_deadline};
+use crate::model::{ClusterId, MemberId, SessionId};
+use crate::raft::network::links::{Lane, Links};
+use crate::raft::proto;
+use crate::raft::{PeerError, PeerOptions};
+use std::sync::Arc;
+
+fn stranger(cluster: &Cluster, id: ClusterId, from: u64) -> Arc<Links> {
+    Arc::new(Links::new(
+        id,
+        MemberId(from),
+        Arc::new(cluster.names.clone()),
+        PeerOptions::default(),
+    ))
+}
+
+async fn ask(links: &Arc<Links>, to: u64, at: u64) -> Result<bool, PeerError> {
+    let link = links.link(MemberId(to), &address(at), Lane::Control);
+    let mut client = link.client();
+    let call = client.leads(link.introduction.introduce(proto::LeadsRequest { term: 1 }));
+    let answer = link.within(link.options().call, call).await?;
+    Ok(answer.into_inner().leads)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_other_clusters_and_those_who_mean_another_member_are_refused() {
+    let cluster = Cluster::founded(1).await;
+    let other = stranger(&cluster, ClusterId(0xbad), 2);
+    let refused = ask(&other, 1, 1).await;
+    assert!(matches!(&refused, Err(PeerError::WrongPeer { reason, .. }) if reason.contains("bad")));
+    let known = stranger(&cluster, CLUSTER, 2);
+    let refused = ask(&known, 3, 1).await;
+    assert!(matches!(refused, Err(PeerError::WrongPeer { .. })));
+    let double = stranger(&cluster, CLUSTER, 1);
+    let refused = ask(&double, 1, 1).await;
+    assert!(matches!(refused, Err(PeerError::WrongPeer { .. })));
+    assert!(ask(&known, 1, 1).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_must_speak_for_itself() {
+    let cluster = Cluster::founded(1).await;
+    let links = stranger(&cluster, CLUSTER, 2);
+    let link = links.link(MemberId(1), &address(1), Lane::Control);
+    let mut client = link.client();
+    let vote = proto::VoteRequest {
+        vote: Some(proto::Vote {
+            term: 99,
+            member: 3,
+            committed: false,
+        }),
+        last: None,
+        leadership_transfer: true,
+    };
+    let refused = client.vote(link.introduction.introduce(vote)).await;
+    assert_eq!(refused.unwrap_err().code(), tonic::Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_forwarded_to_the_leader_are_applied_in_order() {
+    let cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    let follower = &cluster.member(cluster.followers().await[0]).consensus;
+    let writer = Writer::new(9);
+    within_deadline("forwarding", async {
+        let mut stream = follower.forward(MemberId(leader)).await.unwrap();
+        for _ in 0..200 {
+            stream.send(writer.batch()).await.unwrap();
+        }
+        cluster.agree(200).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_to_who_does_not_lead_ends_and_says_so() {
+    let cluster = Cluster::founded(3).await;
+    let followers = cluster.followers().await;
+    let (from, to) = (followers[0], MemberId(followers[1]));
+    within_deadline("the end of the stream", async {
+        let mut stream = cluster.member(from).consensus.forward(to).await.unwrap();
+        stream.send(Writer::new(9).batch()).await.unwrap();
+        stream.closed().await;
+        let refused = stream.send(Writer::new(8).batch()).await;
+        assert_eq!(refused, Err(PeerError::NotLeader(to)));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_to_a_leader_that_dies_ends() {
+    let mut cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.followers().await[0];
+    let stream = cluster.member(follower).consensus.forward(MemberId(leader));
+    let mut stream = within_deadline("a stream", stream).await.unwrap();
+    cluster.kill(leader).await;
+    within_deadline("the end of the stream", stream.closed()).await;
+    assert!(stream.send(Writer::new(9).batch()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn touches_reach_the_leader_of_the_term_and_nobody_else() {
+    let cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    let followers = cluster.followers().await;
+    let from = &cluster.member(followers[0]).consensus;
+    let term = cluster.member(leader).consensus.leadership().borrow().term;
+    let sessions = [SessionId(7), SessionId(-1)];
+    from.touch(MemberId(leader), term, &sessions).await.unwrap();
+    let touched = cluster.member(leader).desk.touched.lock().clone();
+    let expected = sessions.map(|session| (MemberId(followers[0]), session));
+    assert_eq!(touched, expected);
+    let late = from.touch(MemberId(leader), term + 1, &sessions).await;
+    assert_eq!(late, Err(PeerError::NotLeader(MemberId(leader))));
+    let to = MemberId(followers[1]);
+    assert_eq!(
+        from.touch(to, term, &[]).await,
+        Err(PeerError::NotLeader(to))
+    );
+    let nobody = MemberId(77);
+    let unknown = from.touch(nobody, term, &[]).await;
+    assert_eq!(unknown, Err(PeerError::UnknownMember(nobody)));
+}

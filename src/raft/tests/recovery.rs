@@ -1,1 +1,119 @@
-//! (next)
+//! What a member knows after it was away.
+
+use super::harness::{Cluster, Writer, within_deadline};
+use crate::raft::{PeerOptions, UpkeepOptions};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Nothing is kept but what has to be.
+fn forgetful() -> UpkeepOptions {
+    UpkeepOptions {
+        tick: Duration::from_millis(20),
+        checkpoint_interval: Duration::from_millis(20),
+        log_entries_kept: 0,
+        ..UpkeepOptions::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_all_members_were_killed() {
+    let mut cluster = Cluster::founded(3).await;
+    let writer = Writer::new(9);
+    cluster.write(&writer, 100).await;
+    for id in 1..=3 {
+        cluster.kill(id).await;
+    }
+    for id in 1..=3 {
+        cluster.restart(id).await;
+    }
+    cluster.agree(100).await;
+    cluster.write(&writer, 10).await;
+    cluster.agree(110).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_shut_down_starts_from_its_checkpoint() {
+    let mut cluster = Cluster::founded(1).await;
+    cluster.write(&Writer::new(9), 50).await;
+    let member = cluster.members.remove(&1).unwrap();
+    within_deadline("shutdown", member.consensus.shutdown()).await;
+    cluster.restart(1).await;
+    // Nothing had to be applied again.
+    let checkpoint = cluster.member(1).consensus.checkpoint_position().unwrap();
+    assert!(checkpoint.index >= 50, "{checkpoint}");
+    cluster.agree(50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_whose_next_entry_is_forgotten_catches_up_by_snapshot() {
+    let mut cluster = Cluster::new();
+    cluster.upkeep = forgetful();
+    cluster.peers = PeerOptions {
+        snapshot_part_bytes: 1000,
+        ..PeerOptions::default()
+    };
+    cluster.found(3).await;
+    let writer = Writer::new(9);
+    cluster.write(&writer, 10).await;
+    let away = cluster.followers().await[0];
+    cluster.kill(away).await;
+    cluster.write(&writer, 300).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    within_deadline("a snapshot", leader.snapshot_now())
+        .await
+        .unwrap();
+    within_deadline("a checkpoint", leader.checkpoint_now())
+        .await
+        .unwrap();
+    within_deadline("a purge", leader.purged_through(300)).await;
+    cluster.restart(away).await;
+    cluster.write(&writer, 10).await;
+    cluster.agree(320).await;
+    let witness = &cluster.member(away).witness;
+    assert_eq!(witness.replaced.load(Ordering::Relaxed), 1);
+    // And it is durable there: the next start needs nobody.
+    let at = cluster.member(away).consensus.status().snapshot_index;
+    assert!(at >= 300, "{at}");
+    cluster.kill(away).await;
+    cluster.restart(away).await;
+    cluster.agree(320).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_not_forgotten_before_both_checkpoint_and_snapshot_are_past_it() {
+    let mut cluster = Cluster::new();
+    cluster.upkeep = UpkeepOptions {
+        checkpoint_interval: Duration::from_secs(3600),
+        ..forgetful()
+    };
+    cluster.found(1).await;
+    let writer = Writer::new(9);
+    cluster.write(&writer, 20).await;
+    let consensus = &cluster.member(1).consensus;
+    within_deadline("a checkpoint", consensus.checkpoint_now())
+        .await
+        .unwrap();
+    cluster.write(&writer, 100).await;
+    within_deadline("a snapshot", consensus.snapshot_now())
+        .await
+        .unwrap();
+    within_deadline("a purge", consensus.purged_through(15)).await;
+    // The purge is behind the checkpoint, though the snapshot is far past it.
+    let status = consensus.status();
+    assert!(status.purged_index < 100 && status.snapshot_index > 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshots_are_taken_by_themselves_when_the_log_has_grown() {
+    let mut cluster = Cluster::new();
+    cluster.upkeep = UpkeepOptions {
+        snapshot_log_bytes: 5_000,
+        ..forgetful()
+    };
+    cluster.found(3).await;
+    cluster.write(&Writer::new(9), 100).await;
+    cluster.agree(100).await;
+    for member in cluster.members.values() {
+        within_deadline("a purge", member.consensus.purged_through(20)).await;
+    }
+}

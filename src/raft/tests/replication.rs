@@ -27,7 +27,12 @@ async fn a_follower_refuses_to_propose() {
     let cluster = Cluster::founded(3).await;
     let follower = cluster.followers().await[0];
     let entry = envelope::encode(1, &[Writer::new(9).batch()]);
-    let answer = cluster.member(follower).consensus.submit(entry).await.unwrap();
+    let answer = cluster
+        .member(follower)
+        .consensus
+        .submit(entry)
+        .await
+        .unwrap();
     let answer = within_deadline("an answer", answer).await;
     assert_eq!(answer, Err(NotProposed::NotLeader));
 }
