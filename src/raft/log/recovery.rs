@@ -117,7 +117,7 @@ impl Fold {
         let mut records = Records::new(&bytes, id);
         let mut last_index = None;
         let mut count = 0;
-        while let Some((offset, header, payload)) = records.next() {
+        for (offset, header, payload) in records.by_ref() {
             let kind = known_kind(&segment, offset, &header)?;
             if (count == 0) != (kind == Kind::Opening) {
                 let what = "a segment starts with an opening and has no second one";

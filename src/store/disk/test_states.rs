@@ -17,7 +17,8 @@ pub(super) struct Scripted {
     pub data_bytes_max: usize,
     random: StdRng,
     index: u64,
-    sessions: Vec<SessionId>,
+    /// Each with its current generation.
+    sessions: Vec<(SessionId, u32)>,
     identities: Arc<[Id]>,
 }
 
@@ -42,7 +43,7 @@ impl Scripted {
             incarnation: 1,
             sequence: self.index,
             requests: vec![self.request(
-                SessionId::NONE,
+                (SessionId::NONE, 0),
                 Command::CreateSession {
                     password: Password([self.index as u8; 16]),
                     timeout_ms: 4000,
@@ -62,20 +63,21 @@ impl Scripted {
             proposed_at_ms: 1_000_000 + self.index as i64,
         };
         let before = self.state.freeze().sessions.len();
-        assert!(matches!(
-            self.state.apply(&context, &batch),
-            BatchResult::Applied(_)
-        ));
+        let result = self.state.apply(&context, &batch, |_, _, _| {});
+        assert_eq!(result, BatchResult::Applied);
         self.state.advance(position);
         let sessions = self.state.freeze().sessions;
         assert!(sessions.len() <= before + 1);
-        self.sessions = sessions.iter().map(|session| session.id).collect();
+        self.sessions = sessions
+            .iter()
+            .map(|session| (session.id, session.generation))
+            .collect();
     }
 
-    fn request(&self, session: SessionId, command: Command) -> Request {
+    fn request(&self, (session, generation): (SessionId, u32), command: Command) -> Request {
         Request {
             session,
-            generation: 1,
+            generation,
             identities: Arc::clone(&self.identities),
             command,
         }
@@ -83,7 +85,7 @@ impl Scripted {
 
     fn random_request(&mut self) -> Request {
         let session = match self.sessions.len() {
-            0 => SessionId::NONE,
+            0 => (SessionId::NONE, 0),
             count => self.sessions[self.random.random_range(0..count)],
         };
         let path = format!("/n{}", self.random.random_range(0..self.names));

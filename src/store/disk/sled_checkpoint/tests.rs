@@ -82,6 +82,7 @@ fn values_in_files_of_their_own_are_read_back() {
                 proposed_at_ms: 0,
             },
             &batch,
+            |_, _, _| {},
         );
         scripted.state.advance(position);
         store.save(&scripted.state.take_delta()).unwrap();
