@@ -10,6 +10,7 @@ mod cluster;
 mod exit;
 mod logging;
 mod server;
+mod serving;
 mod settings;
 
 pub use exit::Exit;
@@ -49,7 +50,7 @@ pub fn run(cli: Cli) -> Exit {
     // A member that goes on without one of its tasks may diverge.
     abort_on_panic();
     let ended = logging::start(cli.log_format).and_then(|()| match cli.command {
-        Command::Server(args) => server::run(&args),
+        Command::Server(args) => server::run(&args, runtime()?),
         Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
         Command::Cluster(args) => runtime()?.block_on(cluster::run(*args)),
         Command::Settings => {
@@ -70,7 +71,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     } else if error.is::<bench::NobodyAnswers>() || error.is::<cluster::NobodyAnswers>() {
         Exit::Unreachable
     } else {
-        Exit::Failure
+        serving::exit_of(error).unwrap_or(Exit::Failure)
     }
 }
 
