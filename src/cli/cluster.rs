@@ -197,7 +197,7 @@ async fn status(member: &mut ClusterClient<Channel>) -> anyhow::Result<String> {
 
 fn table(rows: &[(Member, Option<StatusResponse>)]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header([
         "member",
         "votes",
