@@ -85,7 +85,7 @@ pub struct LogOptions {
     pub cache_bytes: usize,
     /// Bytes that may wait for the writer; past that, callers wait.
     pub queue_bytes_max: usize,
-    /// Empty segments kept ready beside the active one.
+    /// Purged segments kept to be used again. One empty segment is kept ready in any case.
     pub spare_segments: usize,
     pub threading: Threading,
 }
@@ -96,7 +96,7 @@ impl Default for LogOptions {
             segment_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             queue_bytes_max: 64 << 20,
-            spare_segments: 1,
+            spare_segments: 2,
             threading: Threading::OwnThread,
         }
     }

@@ -6,6 +6,9 @@
 //! At all times: ready segments are whole on the disk and in the directory; an id is given to one
 //! segment only, in rising order.
 //!
+//! One segment is always made ready ahead. Purged ones are recycled up to `ready_max`, which costs
+//! no writing of zeros; what is more is removed.
+//!
 //! A disk without room is no fault here until somebody needs a segment and there is none: the
 //! helper tries again each second, and each time that a segment is retired.
 
@@ -33,7 +36,7 @@ pub struct Spares {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u32,
-    ready_wanted: usize,
+    ready_max: usize,
     has_helper: bool,
     closing: AtomicBool,
     shelf: Mutex<Shelf>,
@@ -45,8 +48,6 @@ struct Shelf {
     ready: VecDeque<Segment>,
     retired: VecDeque<Arc<Segment>>,
     next_id: u64,
-    /// The writer waits for a segment.
-    awaited: bool,
     /// Why the last attempt brought no segment.
     failure: Option<StorageFault>,
 }
@@ -56,7 +57,7 @@ impl Spares {
         disk: Arc<dyn Disk>,
         dir: &Path,
         segment_bytes: u32,
-        ready_wanted: usize,
+        ready_max: usize,
         has_helper: bool,
         ready: VecDeque<Segment>,
         next_id: u64,
@@ -65,7 +66,7 @@ impl Spares {
             disk,
             dir: dir.to_owned(),
             segment_bytes,
-            ready_wanted,
+            ready_max,
             has_helper,
             closing: AtomicBool::new(false),
             shelf: Mutex::new(Shelf {
@@ -82,7 +83,6 @@ impl Spares {
         let mut shelf = self.shelf.lock();
         if shelf.ready.is_empty() {
             if self.has_helper {
-                shelf.awaited = true;
                 shelf.failure = None;
                 self.changed.notify_all();
                 while shelf.ready.is_empty()
@@ -91,10 +91,9 @@ impl Spares {
                 {
                     self.changed.wait(&mut shelf);
                 }
-                shelf.awaited = false;
             } else {
                 drop(shelf);
-                self.prepare_one();
+                self.work_inline();
                 shelf = self.shelf.lock();
             }
         }
@@ -159,57 +158,47 @@ impl Spares {
     }
 
     fn has_work(&self, shelf: &Shelf) -> bool {
-        !shelf.retired.is_empty() || shelf.ready.len() < self.ready_wanted || shelf.awaited
+        !shelf.retired.is_empty() || shelf.ready.is_empty()
     }
 
     /// One piece of work; `false` if there was none, or it failed.
     fn work_once(&self) -> bool {
-        let shelf = self.shelf.lock();
-        let lacking =
-            shelf.ready.len() < self.ready_wanted || (shelf.awaited && shelf.ready.is_empty());
-        let surplus = !lacking && !shelf.retired.is_empty();
-        drop(shelf);
-        if lacking {
-            return self.prepare_one();
+        let (lacking, full, id, retired) = {
+            let mut shelf = self.shelf.lock();
+            let full = shelf.ready.len() >= self.ready_max;
+            let retired = shelf.retired.pop_front();
+            (shelf.ready.is_empty(), full, shelf.next_id, retired)
+        };
+        match retired.map(Arc::try_unwrap) {
+            Some(Ok(segment)) if !full && segment.capacity == self.segment_bytes => {
+                self.shelve(self.recycle(segment, id))
+            }
+            Some(Ok(Segment { path, .. })) => self.remove_retired(&path),
+            // It is being read: its file may lose its name, but not get another content.
+            Some(Err(read)) => self.remove_retired(&read.path),
+            None => lacking && self.shelve(self.create(id)),
         }
-        if surplus {
-            self.remove_retired();
-        }
-        surplus
     }
 
-    /// Prepares the next segment, from a retired one if there is one of the right size that nobody
-    /// reads any more.
-    fn prepare_one(&self) -> bool {
-        let (id, retired) = {
-            let mut shelf = self.shelf.lock();
-            (shelf.next_id, shelf.retired.pop_front())
-        };
-        let reusable = |segment: &Segment| segment.capacity == self.segment_bytes;
-        let outcome = match retired.map(Arc::try_unwrap) {
-            Some(Ok(segment)) if reusable(&segment) => self.recycle(segment, id),
-            // Removing it first makes room for the new one on a full disk.
-            Some(Ok(Segment { path, .. })) => self.remove(&path).and_then(|()| self.create(id)),
-            Some(Err(read)) => self.remove(&read.path).and_then(|()| self.create(id)),
-            None => self.create(id),
-        };
+    /// Notes what became of the preparation of a segment.
+    fn shelve(&self, prepared: Result<Segment, StorageFault>) -> bool {
         let mut shelf = self.shelf.lock();
-        let prepared = outcome.is_ok();
-        match outcome {
+        let done = prepared.is_ok();
+        match prepared {
             Ok(segment) => {
+                shelf.next_id = segment.id + 1;
                 shelf.ready.push_back(segment);
-                shelf.next_id = id + 1;
                 shelf.failure = None;
             }
             Err(fault) => {
                 if shelf.failure.is_none() && !self.closing.load(Ordering::Acquire) {
-                    tracing::warn!(error = %fault, room_left = shelf.ready.len(), "no log segment could be prepared");
+                    tracing::warn!(error = %fault, ready = shelf.ready.len(), "no log segment could be prepared");
                 }
                 shelf.failure = Some(fault);
             }
         }
         self.changed.notify_all();
-        prepared
+        done
     }
 
     fn recycle(&self, old: Segment, id: u64) -> Result<Segment, StorageFault> {
@@ -287,13 +276,12 @@ impl Spares {
         finished
     }
 
-    fn remove_retired(&self) {
-        let retired = self.shelf.lock().retired.pop_front();
-        if let Some(segment) = retired
-            && let Err(fault) = self.remove(&segment.path)
-        {
+    /// Removes a purged segment; `true`, because trying again would not help.
+    fn remove_retired(&self, path: &Path) -> bool {
+        if let Err(fault) = self.remove(path) {
             tracing::warn!(error = %fault, "a purged log segment was left behind");
         }
+        true
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageFault> {
