@@ -104,9 +104,11 @@ fn fault_of(change: impl FnOnce(&mut Vec<ZnodeRecord>)) -> String {
     }
 }
 
+type Damage = fn(&mut Vec<ZnodeRecord>);
+
 #[test]
 fn records_that_are_no_tree_are_refused_with_the_slot_and_the_reason() {
-    let cases: [(&str, fn(&mut Vec<ZnodeRecord>)); 15] = [
+    let cases: [(&str, Damage); 15] = [
         ("at 0: the root is missing", |r| r.clear()),
         ("at 1: its parent 0 is missing", |r| drop(r.remove(0))),
         ("at 5: its parent 4 is missing", |r| drop(r.remove(4))),
