@@ -16,7 +16,8 @@ fn written(seed: u64, entries: usize) -> (tempfile::TempDir, Scripted, SnapshotF
 /// Reads must refuse the file as damaged, or as an unknown version.
 fn assert_refused(path: &Path, why: &str) {
     match read(&RealDisk, path) {
-        Err(StorageFault::Damaged { .. } | StorageFault::UnknownVersion { .. }) => {}
+        Err(StorageFault::Damaged { path: named, .. })
+        | Err(StorageFault::UnknownVersion { path: named, .. }) => assert_eq!(named, path),
         Err(other) => panic!("{why}: {other}"),
         Ok(_) => panic!("{why}: accepted"),
     }
