@@ -8,10 +8,12 @@ const PREFIX: &str = "VIVARIUM_";
 
 /// Read elsewhere: by the command line, the logger and `cluster-scripts/`.
 const OTHER_NAMES: &[&str] = &[
+    "VIVARIUM_ALLOW_TMPFS",
     "VIVARIUM_BIN",
     "VIVARIUM_CONFIG",
     "VIVARIUM_LOG",
-    "VIVARIUM_READY_TRIES",
+    "VIVARIUM_QUICKSTART_SECONDS",
+    "VIVARIUM_READY_SECONDS",
     "VIVARIUM_ZOO_CFG",
     "VIVARIUM_ZOO_CFG_EXTRA",
 ];
@@ -94,5 +96,23 @@ mod tests {
         ]);
         assert!(read(&set, &mut problems).is_empty());
         assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn a_variable_of_the_scripts_never_stops_a_member() {
+        let scripts = [
+            include_str!("../../cluster-scripts/cluster.sh"),
+            include_str!("../../cluster-scripts/load-test.sh"),
+            include_str!("../../cluster-scripts/quickstart.sh"),
+            include_str!("../../cluster-scripts/test.sh"),
+        ];
+        let letter = |c: char| c.is_ascii_uppercase() || c == '_';
+        for (at, _) in scripts.concat().match_indices(PREFIX) {
+            let text = scripts.concat();
+            let name: String = text[at..].chars().take_while(|c| letter(*c)).collect();
+            let mut problems = Vec::new();
+            read(&variables(&[(&name, "x")]), &mut problems);
+            assert!(problems.is_empty(), "{name}");
+        }
     }
 }
