@@ -9,6 +9,7 @@ mod bench;
 mod exit;
 mod logging;
 mod server;
+mod serving;
 mod settings;
 
 pub use exit::Exit;
@@ -41,7 +42,7 @@ enum Command {
 /// Runs one command to its end.
 pub fn run(cli: Cli) -> Exit {
     let ended = logging::start(cli.log_format).and_then(|()| match cli.command {
-        Command::Server(args) => server::run(&args),
+        Command::Server(args) => server::run(&args, runtime()?),
         Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
         Command::Settings => {
             print!("{}", settings::reference());
@@ -61,7 +62,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     } else if error.is::<bench::NobodyAnswers>() {
         Exit::Unreachable
     } else {
-        Exit::Failure
+        serving::exit_of(error).unwrap_or(Exit::Failure)
     }
 }
 

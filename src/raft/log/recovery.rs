@@ -56,7 +56,11 @@ pub fn recover(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StorageFault> {
     disk.sync_dir(dir)
         .map_err(|e| StorageFault::io("sync the directory", dir, e))?;
     if let Some(active) = &fold.active {
-        settle(active, fold.proven_to)?;
+        // After a crash of the process alone, what was read may not be on the disk yet; the caller
+        // will take it as durable.
+        let segment = &active.filled.segment;
+        let synced = segment.file.sync_data();
+        synced.map_err(|e| StorageFault::io("sync", &segment.path, e))?;
     }
     Ok(Recovered {
         index: fold.index,
@@ -105,8 +109,6 @@ struct Fold {
     full: VecDeque<Filled>,
     active: Option<Active>,
     ready: VecDeque<Segment>,
-    /// Up to where the last record read vouches for its segment.
-    proven_to: u32,
     /// Segments with records behind their end: id, end, and where the last of them ends.
     torn: Vec<(u64, u32, u32)>,
 }
@@ -117,7 +119,7 @@ impl Fold {
         let mut records = Records::new(&bytes, id);
         let mut last_index = None;
         let mut count = 0;
-        for (offset, header, payload) in records.by_ref() {
+        while let Some((offset, header, payload)) = records.next() {
             let kind = known_kind(&segment, offset, &header)?;
             if (count == 0) != (kind == Kind::Opening) {
                 let what = "a segment starts with an opening and has no second one";
@@ -131,7 +133,6 @@ impl Fold {
             if kind == Kind::Entry {
                 last_index = last_index.max(Some(header.position.index));
             }
-            self.proven_to = header.synced_to;
             count += 1;
         }
         let end = records.end;
@@ -295,21 +296,4 @@ fn known_kind(segment: &Segment, offset: u32, header: &Header) -> Result<Kind, S
         let what = format!("no record is of kind {}", header.kind_code);
         damaged(&segment.path, offset.into(), &what)
     })
-}
-
-/// Puts the last group on the disk once more: the caller will take what was read as durable.
-///
-/// If only the process ended, what was read may come from memory, and never have been synced. After
-/// a sync that failed it may even be in memory as clean, so that another sync would do nothing and
-/// succeed: the bytes have to be written again.
-fn settle(active: &Active, proven_to: u32) -> Result<(), StorageFault> {
-    let segment = &active.filled.segment;
-    let proven_to = proven_to.min(active.end);
-    let mut bytes = vec![0; (active.end - proven_to) as usize];
-    let read = segment.file.read_at(&mut bytes, proven_to.into());
-    let read = read.map_err(|e| StorageFault::io("read", &segment.path, e))?;
-    let written = segment.file.write_at(&bytes[..read], proven_to.into());
-    written.map_err(|e| StorageFault::io("rewrite", &segment.path, e))?;
-    let synced = segment.file.sync_data();
-    synced.map_err(|e| StorageFault::io("sync", &segment.path, e))
 }
