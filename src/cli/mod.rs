@@ -16,8 +16,6 @@ mod settings;
 pub use exit::Exit;
 
 use crate::config;
-use crate::raft::StartError;
-use crate::store::StorageFault;
 use crate::store::disk::abort_on_panic;
 use clap::{Parser, Subcommand};
 use logging::LogFormat;
@@ -84,6 +82,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::StartError;
+    use crate::store::StorageFault;
     use clap::CommandFactory;
 
     #[test]

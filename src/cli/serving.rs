@@ -31,7 +31,7 @@ pub struct DoorFailed {
     source: std::io::Error,
 }
 
-/// This member's state is not its leader's.
+/// Consensus has ended on a running member.
 #[derive(Debug, Error)]
 #[error("consensus has stopped on this member: {0}")]
 pub struct ConsensusStopped(String);
@@ -167,7 +167,7 @@ pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
         return Some(Exit::Door);
     }
     if error.is::<ConsensusStopped>() {
-        return Some(Exit::Diverged);
+        return Some(Exit::ConsensusStopped);
     }
     let storage = |fault: &StorageFault| match fault {
         StorageFault::NotOurs { .. } => Exit::NotOurs,
