@@ -4,7 +4,7 @@
 //!
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn`.
 
-use super::{Tree, WriteContext, acl, next_version, validate};
+use super::{Tree, WriteContext, next_version, validate};
 use crate::model::{Outcome, Permissions, Refusal};
 
 impl Tree {
@@ -17,7 +17,7 @@ impl Tree {
         validate(path)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         let stat = self.slab.blob(slot).stat();
-        acl::check(self.acl_of(&stat), Permissions::READ, c.identities)?;
+        self.permit(&stat, Permissions::READ, c.identities)?;
         next_version(stat.version, version)?;
         Ok(Outcome::Checked)
     }

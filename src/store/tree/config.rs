@@ -16,7 +16,7 @@ impl Tree {
             .find(CONFIG_PATH)
             .expect("the configuration's znode always exists");
         let (old, old_data) = self.slab.blob(slot).stat_and_data();
-        let is_first = old_data.unwrap_or_default().is_empty();
+        let is_first = old.version == -1 && old_data == Some(b"");
         let stat = PackedStat {
             version: if is_first {
                 old.version
@@ -68,5 +68,8 @@ mod tests {
         );
         f.identities.push(Id::new("super", ""));
         assert!(f.apply(write).is_ok());
+        f.apply(set_data(CONFIG_PATH, None, 0)).unwrap();
+        f.tree.set_config(b"ours", Zxid(9), 9, &mut Vec::new());
+        assert_eq!(f.stat(CONFIG_PATH).version, 2, "the first one was super's");
     }
 }

@@ -27,7 +27,7 @@ impl Tree {
         let stored_acl = acl::fixup(sent_acl, c.identities)?;
         let parent = self.find(parent_path).ok_or(Refusal::NoNode)?;
         let parent_stat = self.slab.blob(parent).stat();
-        acl::check(self.acl_of(&parent_stat), Permissions::CREATE, c.identities)?;
+        self.permit(&parent_stat, Permissions::CREATE, c.identities)?;
         let path = if mode.is_sequential() {
             Cow::Owned(sequential(path, parent_stat.creations))
         } else {

@@ -8,7 +8,7 @@
 
 use super::arena::Slot;
 use super::digest::Place;
-use super::{SYSTEM_PATHS, Tree, WriteContext, acl, change, next_version, split_parent};
+use super::{SYSTEM_PATHS, Tree, WriteContext, change, next_version, split_parent};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal, Zxid};
 
 impl Tree {
@@ -25,7 +25,7 @@ impl Tree {
         }
         let parent = self.find(parent_path).ok_or(Refusal::NoNode)?;
         let parent_stat = self.slab.blob(parent).stat();
-        acl::check(self.acl_of(&parent_stat), Permissions::DELETE, c.identities)?;
+        self.permit(&parent_stat, Permissions::DELETE, c.identities)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         next_version(self.slab.blob(slot).stat().version, version)?;
         if !self.families.children(slot).is_empty() {

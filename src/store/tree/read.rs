@@ -116,11 +116,7 @@ impl Tree {
         identities: &[Id],
     ) -> Result<Slot, Refusal> {
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
-        acl::check(
-            self.acl_of(&self.slab.blob(slot).stat()),
-            wanted,
-            identities,
-        )?;
+        self.permit(&self.slab.blob(slot).stat(), wanted, identities)?;
         Ok(slot)
     }
 }

@@ -6,7 +6,7 @@
 
 use super::arena::PackedStat;
 use super::digest::Place;
-use super::{Tree, WriteContext, acl, change, check_data, next_version, validate};
+use super::{Tree, WriteContext, change, check_data, next_version, validate};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal};
 
 impl Tree {
@@ -22,7 +22,7 @@ impl Tree {
         validate(path)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         let old = self.slab.blob(slot).stat();
-        acl::check(self.acl_of(&old), Permissions::WRITE, c.identities)?;
+        self.permit(&old, Permissions::WRITE, c.identities)?;
         let version = next_version(old.version, version)?;
 
         let stat = PackedStat {

@@ -136,7 +136,7 @@ impl Slab {
 
     fn fill(&mut self, slot: Slot, parent: Slot, blob: Blob) {
         let place = self.slots.0.get_mut(slot);
-        debug_assert!(place.blob.is_none());
+        assert!(place.blob.is_none(), "only an empty slot is filled");
         place.blob = Some(blob);
         place.parent = parent;
     }

@@ -274,6 +274,14 @@ fn compare(tree: &Tree, model: &Model) {
         names.sort_unstable();
         assert!(names.iter().eq(model.children(path).iter()), "{path}");
     }
+    let mut holders = BTreeMap::from([(Acl::open(), 1)]);
+    for path in model.paths() {
+        *holders.entry(model.acl(path).to_vec()).or_default() += 1;
+    }
+    assert_eq!(tree.acls.len(), holders.len());
+    for (acl, znodes) in holders {
+        assert_eq!(tree.acls.holders(&acl), znodes, "{acl:?}");
+    }
     for session in 1..4 {
         let session = SessionId(session);
         assert_eq!(tree.ephemerals_of(session), model.ephemerals_of(session));
