@@ -1,1 +1,39 @@
-//! (being built)
+//! One running member: the pipeline of requests, reads, and what the leader does beside them.
+//!
+//! Owns: connections as the member sees them, the member's unapplied batches, the watch table, the
+//! leader's session clock. `Handle` is all that the doors see of it.
+//!
+//! ```text
+//!   door ── submit ──▶ queue ──▶ carrier ──▶ own desk, or the leader's over the forward stream
+//!     ▲                            ▲               │ one Raft entry holds many batches
+//!     │ mailbox                    │ unapplied     ▼
+//!     └──────── delivery ◀── apply (own log, own order) ◀── commit
+//! ```
+//!
+//! Invariants
+//! 1. A connection's answers reach its mailbox in the order of its requests; the events of a change
+//!    come before any answer that could reveal it.
+//! 2. What was queued is proposed until it is applied, in order; nothing is proposed twice with
+//!    effect (`store::State` keeps that), nothing is given up while the member runs.
+//! 3. Every queue here has a limit; reaching it makes doors stop reading from their sockets.
+
+mod carrier;
+mod chores;
+mod connection;
+mod delivery;
+mod desk;
+mod handle;
+mod liveness;
+mod session_clock;
+mod settings;
+mod start;
+mod status;
+mod unapplied;
+mod unavailable;
+
+pub use connection::{CloseReason, Connection, Delivery, Parked};
+pub use handle::{Handle, HandleLimits, ReadView};
+pub use settings::{cluster_id, real};
+pub use start::{Ground, Member, Options, start};
+pub use status::{MemberStatus, Mode, TrafficStats};
+pub use unavailable::Unavailable;

@@ -96,6 +96,12 @@ pub enum Command {
     Operation(Operation),
     /// All or nothing, one zxid.
     Multi(Vec<Operation>),
+    /// The leader's digest after the entry at `index`. A member that remembers another digest for
+    /// that entry has diverged and stops. Takes no zxid.
+    VerifyDigest {
+        index: u64,
+        digest: u64,
+    },
 }
 
 /// One request of one session, with everything that `apply` needs to judge it.

@@ -13,6 +13,7 @@ mod outcome;
 mod path;
 mod refusal;
 mod stat;
+mod watching;
 
 pub use acl::{Acl, Id, Permissions};
 pub use change::{Change, ChangeKind};
@@ -23,3 +24,4 @@ pub use outcome::{Answer, MultiFailure, Outcome};
 pub use path::{PathError, basename, is_root, parent, validate as validate_path};
 pub use refusal::Refusal;
 pub use stat::Stat;
+pub use watching::{AddWatchMode, EventKind, WatcherType};

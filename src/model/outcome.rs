@@ -17,6 +17,7 @@ pub enum Outcome {
     },
     SessionClosed,
     Synced,
+    DigestVerified,
     Created {
         path: String,
         stat: Stat,

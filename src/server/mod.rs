@@ -1,1 +1,8 @@
-//! The doors.
+//! The doors: accept, limit, authenticate, translate, answer. They decide nothing about data.
+
+pub mod admin;
+mod admission;
+pub mod grpc;
+pub mod zookeeper;
+
+pub use admission::AdmissionLimits;

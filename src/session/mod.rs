@@ -1,1 +1,33 @@
-//! (being built)
+//! Sessions: who is connected to the ensemble, and what dies with them.
+//!
+//! A session is a row in the replicated state, not a TCP connection. A client that comes back
+//! within its timeout, on any member, finds its ephemerals still there.
+//!
+//! | Fact | Where | Why |
+//! |---|---|---|
+//! | id, password, negotiated timeout | replicated ([`SessionTable`]) | any member must be able to reattach |
+//! | generation | replicated | requests of an earlier connection must not overtake the move |
+//! | the next id | replicated ([`SessionIds`]) | an id is never handed out twice |
+//! | deadline | leader's memory only ([`ExpiryQueue`]) | a ping must not cost a quorum write |
+//!
+//! Only the leader counts time. A passed deadline makes it *propose* `ExpireSession`; the session
+//! ends when that entry is applied, together with its ephemerals, in one step. A new leader grants
+//! each session one full timeout first, because it never heard their pings.
+//!
+//! Invariants
+//! 1. A session id is never handed out twice in the life of an ensemble.
+//! 2. At most one generation of a session is current, and it was given by the log.
+//! 3. Time is an argument. Nothing here reads a clock, draws a number or knows a configuration.
+//!
+//! Rules from: ZooKeeper 3.9 `SessionTrackerImpl`, `ExpiryQueue#roundToNextInterval`,
+//! `ZooKeeperServer#processConnectRequest`.
+
+mod expiry;
+mod ids;
+mod table;
+mod timeout;
+
+pub use expiry::ExpiryQueue;
+pub use ids::SessionIds;
+pub use table::{SESSIONS_MAX, Session, SessionTable};
+pub use timeout::{BoundsError, TimeoutBounds};

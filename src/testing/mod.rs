@@ -1,9 +1,13 @@
-//! What only tests use: clusters of real processes, a bare client, and waiting for a condition.
+//! What only tests use: a disk in memory, clusters of real processes, a bare client, and waiting for
+//! a condition. Feature `testing`; never part of a release build.
 //!
-//! Feature `testing`; never part of a release build.
+//! At all times: what is simulated follows from a seed and the order of the calls.
 
+mod disk;
 mod eventually;
 pub mod processes;
 pub mod raw_client;
+pub mod simulated;
 
+pub use disk::{Failure, Loss, MemoryDisk};
 pub use eventually::{eventually, poll};

@@ -1,5 +1,254 @@
-//! The tree.
+//! The znodes in memory, and what an operation does to them.
+//!
+//! Owns: the znodes with their data, stats and access lists; who owns which ephemeral; the digest.
+//! One operation, one file: `create`, `delete`, `set_data`, `set_acl`, `check`, `multi`,
+//! `ephemerals` (the end of a session), `config`. All of them change the tree through `edit` alone,
+//! which keeps the books. `read` answers what takes no consensus.
+//!
+//! At all times
+//! 1. The same operations in the same order give the same outcomes, changes and digest on every
+//!    member. No clock, no chance, no order of a hash table: time and zxid come in the context.
+//! 2. A refused operation has changed nothing.
+//! 3. Two trees have the same digest exactly if they hold the same znodes, wherever those lie.
+//! 4. `/`, `/zookeeper`, `/zookeeper/quota` and `/zookeeper/config` exist.
+//! 5. An ephemeral has an owner and no children; only an ephemeral has an owner.
+//!
+//! Whether the session is alive is judged by the caller, before.
+//!
+//! Rules from ZooKeeper 3.9: `PrepRequestProcessor` (checks and their order), `DataTree`, `DataNode`.
 
-/// A consistent view.
-#[derive(Clone)]
-pub struct FrozenTree;
+mod acl;
+mod acl_table;
+mod arena;
+mod check;
+mod config;
+mod create;
+mod delete;
+mod digest;
+mod dirty;
+mod edit;
+mod ephemerals;
+mod freeze;
+mod multi;
+mod read;
+mod restore;
+mod set_acl;
+mod set_data;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use freeze::FrozenTree;
+
+use crate::model::{
+    Acl, Change, ChangeKind, Id, Operation, Outcome, Permissions, Refusal, SessionId, Zxid,
+};
+use acl_table::AclTable;
+use arena::{Blob, Families, Index, PackedStat, ROOT, Slab, Slot};
+use digest::Place;
+use dirty::Dirty;
+use edit::Undo;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Znodes of one tree. The next create is answered with −1 (SYSTEMERROR).
+///
+/// Far above what a member's memory should hold; it keeps slot numbers, and with them a damaged
+/// record's demands on memory, within reason.
+pub const ZNODES_MAX: usize = 1 << 27;
+
+/// Where ZooKeeper keeps what is its own. These, and the root, cannot be deleted.
+const SYSTEM: &str = "zookeeper";
+const SYSTEM_PATHS: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", CONFIG_PATH];
+const CONFIG_PATH: &str = "/zookeeper/config";
+
+/// What an operation may know besides itself and the tree.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteContext<'a> {
+    /// The write's own number.
+    pub zxid: Zxid,
+    /// The entry's date, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// The owner of ephemerals that it creates.
+    pub session: SessionId,
+    pub identities: &'a [Id],
+    /// Data longer than this are refused, before all other checks.
+    pub data_bytes_max: usize,
+}
+
+/// The znodes.
+pub struct Tree {
+    slab: Slab,
+    index: Index,
+    families: Families,
+    acls: AclTable,
+    ephemerals: BTreeMap<SessionId, BTreeSet<Slot>>,
+    ephemeral_count: usize,
+    containers: BTreeSet<Slot>,
+    dirty: Dirty,
+    digest: u64,
+    znodes: usize,
+    /// Bytes of all paths and data.
+    data_bytes: u64,
+    znodes_max: usize,
+    /// How to take back what the multi under way has done so far.
+    journal: Option<Vec<Undo>>,
+}
+
+impl Tree {
+    /// A tree as a new ensemble has it: the root and ZooKeeper's own znodes.
+    ///
+    /// They count as created by nobody at zxid 0, so the root's first `cversion` is −1; the
+    /// configuration's versions start at −1 (ZooKeeper 3.9 `DataTree#DataTree`, `#addConfigNode`).
+    pub fn new() -> Tree {
+        let mut tree = Tree::empty();
+        let stat = PackedStat::born(Zxid::ZERO, 0, acl_table::OPEN);
+        let mut add = |parent, place, name, stat: &PackedStat| {
+            tree.acls.retain(stat.acl);
+            tree.attach(parent, place, Blob::new(name, stat, Some(b"")))
+        };
+        let root = add(ROOT, Place::ROOT, "", &stat);
+        assert_eq!(root, ROOT, "the first slot of an empty slab is the root's");
+        let system_place = Place::ROOT.child(SYSTEM);
+        let system = add(root, system_place, SYSTEM, &stat);
+        add(system, system_place.child("quota"), "quota", &stat);
+        let config = PackedStat {
+            version: -1,
+            aversion: -1,
+            ..stat
+        };
+        let slot = add(system, system_place.child("config"), "config", &config);
+        let readable = [Acl {
+            perms: Permissions::READ,
+            id: Id::anyone(),
+        }];
+        tree.reacl(system_place.child("config"), slot, -1, &readable);
+        tree
+    }
+
+    fn empty() -> Tree {
+        Tree {
+            slab: Slab::new(),
+            index: Index::new(),
+            families: Families::new(),
+            acls: AclTable::new(),
+            ephemerals: BTreeMap::new(),
+            ephemeral_count: 0,
+            containers: BTreeSet::new(),
+            dirty: Dirty::default(),
+            digest: 0,
+            znodes: 0,
+            data_bytes: 0,
+            znodes_max: ZNODES_MAX,
+            journal: None,
+        }
+    }
+
+    /// Applies one operation. What it changed is added to `changes`; refused, it changed nothing.
+    pub fn apply(
+        &mut self,
+        c: &WriteContext,
+        operation: &Operation,
+        changes: &mut Vec<Change>,
+    ) -> Result<Outcome, Refusal> {
+        match operation {
+            Operation::Create {
+                path,
+                data,
+                acl,
+                mode,
+            } => self.create(c, path, data.as_deref(), acl, *mode, changes),
+            Operation::Delete { path, version } => self.delete(c, path, *version, changes),
+            Operation::SetData {
+                path,
+                data,
+                version,
+            } => self.set_data(c, path, data.as_deref(), *version, changes),
+            Operation::SetAcl { path, acl, version } => {
+                self.set_acl(c, path, acl, *version, changes)
+            }
+            Operation::Check { path, version } => self.check(c, path, *version),
+            Operation::Refuse { code } => Err(Refusal::from_code(*code)),
+        }
+    }
+
+    /// Znodes, with the root and ZooKeeper's own.
+    pub fn znode_count(&self) -> usize {
+        self.znodes
+    }
+
+    /// Bytes of all paths and data: ZooKeeper's `approximate_data_size`.
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
+    /// Equal trees have equal digests, whatever their slots.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The slots created, changed or freed since the last call, each once.
+    ///
+    /// A slot that was freed and used again is listed like a changed one. Which it is, the frozen tree
+    /// taken at the same moment tells.
+    pub fn take_dirty(&mut self) -> Vec<u32> {
+        self.dirty.take()
+    }
+
+    /// The slot of a path. The empty path is the root's, as in ZooKeeper.
+    fn find(&self, path: &str) -> Option<Slot> {
+        let below = match path {
+            "" | "/" => return Some(ROOT),
+            _ => path.strip_prefix('/')?,
+        };
+        below.split('/').try_fold(ROOT, |parent, name| {
+            self.index.find(self.slab.slots(), parent, name)
+        })
+    }
+
+    fn acl_of(&self, stat: &PackedStat) -> &[Acl] {
+        self.acls.lists().get(stat.acl)
+    }
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree::new()
+    }
+}
+
+/// The version that follows, if the demanded one is met; −1 demands none.
+fn next_version(current: i32, demanded: i32) -> Result<i32, Refusal> {
+    if demanded != -1 && demanded != current {
+        return Err(Refusal::BadVersion);
+    }
+    Ok(current.wrapping_add(1))
+}
+
+fn check_data(c: &WriteContext, data: Option<&[u8]>) -> Result<(), Refusal> {
+    match data {
+        Some(data) if data.len() > c.data_bytes_max => Err(Refusal::DataTooLarge),
+        _ => Ok(()),
+    }
+}
+
+fn validate(path: &str) -> Result<(), Refusal> {
+    crate::model::validate_path(path).map_err(|_| Refusal::BadArguments)
+}
+
+/// Splits at the last slash, so that the root is `""`: the paths by which ZooKeeper looks up parents.
+fn split_parent(path: &str) -> Result<(&str, &str), Refusal> {
+    match path.rsplit_once('/') {
+        Some(split) if !path.contains('\0') => Ok(split),
+        _ => Err(Refusal::BadArguments),
+    }
+}
+
+fn change(kind: ChangeKind, path: &str, zxid: Zxid) -> Change {
+    Change {
+        kind,
+        path: path.into(),
+        zxid,
+    }
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Loads a fresh cluster, kills its leader in the middle, kills every member at the end, and looks for
+# every write that was acknowledged. Fails if one is missing.
+set -euo pipefail
+
+usage() {
+  cat >&2 <<'TEXT'
+usage: load-test.sh [SECONDS [N [BASEPORT [DIR]]]]
+
+  SECONDS   of load (default 30, at least 6); the leader is killed after a third, and brought back
+            after two
+  N         members (default 3)
+  BASEPORT  see cluster.sh (default 22180)
+  DIR       data, logs and the ledger (default target/load-test); wiped first, left for a look after
+
+  VIVARIUM_BIN, VIVARIUM_ZOO_CFG_EXTRA  see cluster.sh
+TEXT
+  exit 2
+}
+
+die() { echo "load-test.sh: $*" >&2; exit 1; }
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$here")
+seconds=${1:-30} members=${2:-3} base=${3:-22180} directory=${4:-$root/target/load-test}
+[ $# -le 4 ] && [[ $seconds =~ ^[0-9]+$ ]] && [ "$seconds" -ge 6 ] || usage
+export VIVARIUM_BIN="${VIVARIUM_BIN:-${CARGO_TARGET_DIR:-$root/target}/release/vivarium}"
+[ -x "$VIVARIUM_BIN" ] || (cd "$root" && cargo build --release --locked --bin vivarium)
+
+cluster() { "$here/cluster.sh" "$1" "$members" "$base" "$directory" "${@:2}"; }
+
+load=
+finish() {
+  [ -z "$load" ] || kill "$load" 2>/dev/null || true
+  cluster stop || true
+}
+trap finish EXIT
+
+cluster wipe
+ledger=$directory/ledger
+rm -f "$ledger"
+cluster start
+hosts=$(cluster hosts)
+
+"$VIVARIUM_BIN" bench create --servers "$hosts" --seconds "$seconds" --connections 16 --in-flight 16 \
+  --ledger "$ledger" --json "$directory/load.jsonl" &
+load=$!
+sleep $((seconds / 3))
+[ "$members" -eq 1 ] || cluster kill-leader
+sleep $((seconds / 3))
+cluster start
+wait "$load" || die "the load has failed"
+load=
+
+echo "Killing every member, and starting them again"
+for i in $(seq "$members"); do cluster kill "$i"; done
+cluster start
+
+for host in ${hosts//,/ }; do
+  echo "Asking $host"
+  "$VIVARIUM_BIN" bench verify --servers "$host" --ledger "$ledger" || die "FAILED on $host; everything is kept in $directory"
+done
+echo "PASSED: no acknowledged write is missing on any member"

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs every test. What the tests need of other languages they fetch themselves, into target/.
+set -euo pipefail
+
+usage() {
+  cat >&2 <<'TEXT'
+usage: test.sh [CARGO TEST ARGUMENTS]
+
+Checks formatting, lints, the scripts' syntax, then runs all tests of the package. Without arguments:
+all of them. The tests with unmodified clients need python3 with venv, a JDK from 17 on, and mvn; what
+is missing is installed where apt-get may be used, and named otherwise.
+TEXT
+  exit 2
+}
+
+case ${1:-} in -h|--help) usage ;; esac
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$(dirname "$here")"
+
+missing=()
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+command -v javac > /dev/null || missing+=(openjdk-17-jdk-headless)
+command -v mvn > /dev/null || missing+=(maven)
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+    apt-get install -y --no-install-recommends "${missing[@]}" >&2
+  else
+    echo "test.sh: install ${missing[*]}, then run this again" >&2
+    exit 1
+  fi
+fi
+
+for script in cluster-scripts/*.sh; do bash -n "$script"; done
+cargo fmt --all --check
+cargo clippy --locked --all-targets -- -D warnings
+cargo test --locked "$@"

@@ -1,0 +1,106 @@
+//! The flags of `vivarium bench`, and their bounds.
+
+use super::workload::{Mix, Workload};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Load, or the check of a ledger that load has left.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<BenchCommand>,
+    #[command(flatten)]
+    pub(super) load: LoadArgs,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum BenchCommand {
+    /// Check that every create a ledger says was acknowledged exists
+    Verify(VerifyArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    /// What to do, one after another: create, set, get, mixed, watch
+    #[arg(value_enum, value_delimiter = ',', default_values = ["create", "set", "get", "mixed", "watch"])]
+    workload: Vec<Workload>,
+    /// Members to connect to, in turn
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "127.0.0.1:2181",
+        value_name = "HOST:PORT"
+    )]
+    pub(super) servers: Vec<String>,
+    /// Seconds for each workload
+    #[arg(long, default_value = "10", value_parser = RangedU64ValueParser::<u64>::new().range(1..=86_400))]
+    pub(super) seconds: u64,
+    /// Operations for each workload, if it reaches them in that time
+    #[arg(long, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    pub(super) operations: Option<u64>,
+    /// Connections, each with a session of its own (for watch: one writes, the others watch)
+    #[arg(long, short, default_value = "8", value_parser = RangedU64ValueParser::<usize>::new().range(1..=20_000))]
+    pub(super) connections: usize,
+    /// Operations in flight on each connection
+    #[arg(long, short = 'p', default_value = "16", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub(super) in_flight: usize,
+    /// Znodes that set, get and mixed work on
+    #[arg(long, default_value = "1000", value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000_000))]
+    pub(super) keys: usize,
+    /// Bytes of data of each znode
+    #[arg(long, default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(0..=1_000_000))]
+    pub(super) bytes: usize,
+    /// Shares of mixed, in percent
+    #[arg(
+        long,
+        default_value = "get=80,set=15,create=5",
+        value_name = "OP=PERCENT,…"
+    )]
+    pub(super) mix: Mix,
+    /// Znode below which the run works; a random ending is put behind it
+    #[arg(long, default_value = "/vivarium-bench", value_parser = parse_root)]
+    pub(super) root: String,
+    /// Session timeout to ask for; a reply that takes longer counts as lost
+    #[arg(long, default_value = "10000", value_name = "MS", value_parser = clap::value_parser!(i32).range(100..))]
+    pub(super) session_timeout_ms: i32,
+    /// Also write one JSON line for each workload; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Append the path of each acknowledged create, for `bench verify`; nothing is cleared away then
+    #[arg(long, value_name = "FILE")]
+    pub(super) ledger: Option<PathBuf>,
+}
+
+impl LoadArgs {
+    pub(super) fn workloads(&self) -> impl Iterator<Item = Workload> {
+        self.workload.iter().copied()
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// The ledger that `bench --ledger` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(super) ledger: PathBuf,
+    /// Members to connect to; the first that answers is asked
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "127.0.0.1:2181",
+        value_name = "HOST:PORT"
+    )]
+    pub(super) servers: Vec<String>,
+    #[arg(long, default_value = "10000", value_name = "MS", value_parser = clap::value_parser!(i32).range(100..))]
+    pub(super) session_timeout_ms: i32,
+}
+
+/// A root that the run may clear away: one level, and not ZooKeeper's own.
+fn parse_root(text: &str) -> Result<String, String> {
+    crate::model::validate_path(text).map_err(|error| error.to_string())?;
+    if text.len() < 2 || text[1..].contains('/') || text == "/zookeeper" {
+        return Err("expected one level below /, and not /zookeeper".to_owned());
+    }
+    Ok(text.to_owned())
+}

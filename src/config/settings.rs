@@ -1,0 +1,153 @@
+//! What the rest of the house is given: plain values, all of them checked.
+
+use super::member_list::MemberList;
+use crate::model::MemberId;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Everything one member was told, valid as a whole.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub member: MemberSettings,
+    pub doors: DoorSettings,
+    pub limits: LimitSettings,
+    pub timing: TimingSettings,
+    pub storage: StorageSettings,
+    pub access: AccessSettings,
+    /// What an operator should read once at start: keys that have no meaning here, odd combinations.
+    pub warnings: Vec<String>,
+    pub(super) effective: Vec<String>,
+}
+
+impl Settings {
+    /// The full effective configuration, one `key = value  # where it came from` a line, in the
+    /// catalogue's order. Secrets are masked.
+    pub fn lines(&self) -> &[String] {
+        &self.effective
+    }
+}
+
+/// Who this member is, and how it comes to its ensemble.
+#[derive(Clone, Debug)]
+pub struct MemberSettings {
+    pub id: MemberId,
+    /// Members with another token are not talked to: it keeps two clusters apart whose addresses
+    /// were mixed up.
+    pub cluster_token: String,
+    pub start: Start,
+}
+
+/// How a member with an empty data directory begins. One that has data goes on from there, whatever
+/// this says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It is one of the first members. All of them must be given the same list; this member is in it.
+    Form(MemberList),
+    /// It waits until a leader adds it (`vivarium cluster add`), and never forms a cluster of its own.
+    Join,
+}
+
+/// Where one door listens, and what others are told to dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// `host:port` to listen on; port 0 asks for a free one.
+    pub bind: String,
+    /// `host:port` as others reach it; empty if nobody is to be told.
+    pub advertise: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorSettings {
+    pub client: Door,
+    pub peer: Door,
+    pub grpc: Door,
+    pub admin: Door,
+}
+
+/// What one offender may take. `None` means that the operator switched the limit off (0).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Longest ZooKeeper frame, without its four bytes of length.
+    pub frame_bytes_max: usize,
+    pub connections_per_address_max: Option<usize>,
+    pub connections_max: Option<usize>,
+    /// Requests of one connection that are not answered yet; past it the connection is not read.
+    pub requests_per_connection_max: usize,
+    pub request_bytes_per_connection_max: usize,
+    /// The same over all connections of the member.
+    pub requests_max: usize,
+    pub request_bytes_max: usize,
+    pub watches_per_connection_max: usize,
+    pub watches_max: usize,
+    pub sessions_max: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimingSettings {
+    /// The session clock's step: deadlines are rounded up to it.
+    pub tick_ms: u64,
+    pub session_timeout_ms_min: u32,
+    pub session_timeout_ms_max: u32,
+    pub heartbeat_ms: u64,
+    /// A follower that hears nothing for a time drawn between these two calls an election.
+    pub election_timeout_ms_min: u64,
+    pub election_timeout_ms_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSettings {
+    pub data_dir: PathBuf,
+    /// The Raft log; on a disk of its own it does not wait for checkpoints.
+    pub log_dir: PathBuf,
+    pub log_segment_bytes: u64,
+    /// A snapshot is taken when this many entries, or bytes of log, were applied since the last.
+    pub snapshot_entries: u64,
+    pub snapshot_bytes: u64,
+    pub checkpoint_interval_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct AccessSettings {
+    pub four_letter_words: FourLetterWords,
+    /// `user:base64(sha1(user:password))`; who proves it by scheme `digest` passes every access list.
+    pub super_digest: Option<Secret>,
+}
+
+/// Which four-letter words are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FourLetterWords {
+    All,
+    /// `srvr` is always among them, as in ZooKeeper (its own scripts depend on it).
+    Only(BTreeSet<String>),
+}
+
+impl FourLetterWords {
+    pub fn allow(&self, word: &str) -> bool {
+        match self {
+            FourLetterWords::All => true,
+            FourLetterWords::Only(words) => words.contains(word),
+        }
+    }
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(super) fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text itself; for comparing, never for a log.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}

@@ -1,0 +1,265 @@
+//! A ZooKeeper `zoo.cfg`, read as ZooKeeper reads it: a Java properties file.
+//!
+//! Its keys become ours (`zoo_keys`); those without a meaning here are named in a warning; those
+//! that protect something we do not offer are refused, because a member that starts without them
+//! would stand open.
+//!
+//! Rules from ZooKeeper 3.9: `QuorumPeerConfig#parseProperties`, `QuorumPeer.QuorumServer`;
+//! `java.util.Properties#load`.
+
+use super::layers::{Entry, Raw};
+use super::member_list::{
+    InitialMember, MemberList, check_members, is_wildcard, parse_id, parse_port, split_host,
+};
+use super::problem::{Origin, Problem};
+use super::zoo_keys::{self, ZooKey};
+use crate::model::{MemberAddresses, MemberId, Role};
+use std::path::{Path, PathBuf};
+
+/// With these, a key of what we do not offer asks for nothing: it is off, or as it is here anyway.
+const HARMLESS_VALUES: &[&str] = &["false", "no", "SHA1"];
+
+/// What a zoo.cfg said.
+#[derive(Debug, Default)]
+pub struct ZooCfg {
+    pub entries: Vec<Entry>,
+    pub warnings: Vec<String>,
+    /// Where the `server.N` lines stand, if not here.
+    pub dynamic_config: Option<(PathBuf, Origin)>,
+}
+
+pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
+    let mut found = ZooCfg::default();
+    let mut members = MemberList::new();
+    let mut members_at = None;
+    let mut client_port: Option<(String, Origin)> = None;
+    let mut client_host: Option<(String, Origin)> = None;
+    for Property { key, value, line } in properties(text) {
+        let origin = Origin::File {
+            path: path.to_owned(),
+            line,
+        };
+        match zoo_keys::classify(&key) {
+            // ZooKeeper's own way to write "the default".
+            ZooKey::Setting(ours) if ours.starts_with("timing.session") && value == "-1" => {}
+            ZooKey::Setting(ours) => {
+                found
+                    .entries
+                    .push(Entry::text(ours, value, &origin).written_as(&key));
+            }
+            ZooKey::ClientPort => match parse_port(&value) {
+                Ok(port) => client_port = Some((port.to_string(), origin)),
+                Err(what) => problems.push(Problem::new(&origin, key, what)),
+            },
+            ZooKey::ClientPortAddress => match bracketed(&value) {
+                Some(host) => client_host = Some((host, origin)),
+                None => {
+                    let what = format!("{value:?} is not a host name or an address");
+                    problems.push(Problem::new(&origin, key, what));
+                }
+            },
+            ZooKey::Server => {
+                let listed = parse_server(&key, &value).and_then(|(id, member)| {
+                    match members.insert(id, member) {
+                        None => Ok(()),
+                        Some(_) => Err(format!("member {id} is listed twice")),
+                    }
+                });
+                if let Err(what) = listed {
+                    problems.push(Problem::new(&origin, key, what));
+                }
+                members_at.get_or_insert(origin);
+            }
+            ZooKey::DynamicConfigFile => found.dynamic_config = Some((value.into(), origin)),
+            ZooKey::Meaningless => {
+                found
+                    .warnings
+                    .push(format!("{origin}: {key} has no meaning here"));
+            }
+            ZooKey::NotOffered if HARMLESS_VALUES.contains(&value.as_str()) => {}
+            ZooKey::NotOffered => {
+                let what = "is not offered, and what it protects would stand open; \
+                            take the line out to start without it";
+                problems.push(Problem::new(&origin, key, what));
+            }
+            ZooKey::Unknown => {
+                let suggestion = zoo_keys::suggestion(&key);
+                let what = format!("there is no such key{suggestion}");
+                problems.push(Problem::new(&origin, key, what));
+            }
+        }
+    }
+    match (client_host, client_port) {
+        (host, Some((port, origin))) => {
+            let host = host.map_or("0.0.0.0".to_owned(), |(host, _)| host);
+            let bind = format!("{host}:{port}");
+            found
+                .entries
+                .push(Entry::text("doors.client.bind", bind, &origin).written_as("clientPort"));
+        }
+        (Some((_, origin)), None) => {
+            problems.push(Problem::new(
+                &origin,
+                "clientPortAddress",
+                "needs clientPort beside it",
+            ));
+        }
+        (None, None) => {}
+    }
+    if let Some(origin) = members_at {
+        if let Err(what) = check_members(&members) {
+            problems.push(Problem::new(&origin, "server", what));
+        }
+        found.entries.push(Entry {
+            key: "cluster.members".to_owned(),
+            written: "server".to_owned(),
+            raw: Raw::Members(members),
+            origin,
+        });
+    }
+    found
+}
+
+/// Reads `server.N=host:peer[:election][:participant|observer][;[host:]clientPort]`.
+///
+/// The first port is our peer port; the election port has no use here and is only checked. Doors
+/// that ZooKeeper has not (gRPC, admin) are not advertised. A client host that stands for all
+/// addresses is replaced by the server's, since nobody can dial it.
+fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
+    let allowed = "expected host:peerPort:electionPort[:participant|:observer][;[host:]clientPort]";
+    let wrong = |what: String| format!("{what}; {allowed}");
+    let number = key.strip_prefix("zookeeper.").unwrap_or(key);
+    let number = number.strip_prefix("server.").unwrap_or(number);
+    let id = parse_id(number).map_err(&wrong)?;
+    if value.contains('|') {
+        return Err(wrong(
+            "several addresses for one server are not offered".to_owned(),
+        ));
+    }
+    let (server, client) = match value.split_once(';') {
+        Some((server, client)) => (server.trim(), Some(client.trim())),
+        None => (value, None),
+    };
+    let (host, rest) =
+        split_host(server).ok_or_else(|| wrong(format!("{server:?} has no host")))?;
+    let mut parts: Vec<&str> = rest.split(':').collect();
+    let role = match parts
+        .last()
+        .map(|last| last.to_ascii_lowercase())
+        .as_deref()
+    {
+        Some("observer") => {
+            parts.pop();
+            Role::Observer
+        }
+        Some("participant") => {
+            parts.pop();
+            Role::Voter
+        }
+        _ => Role::Voter,
+    };
+    if parts.len() != 2 {
+        return Err(wrong(format!(
+            "{} ports instead of two",
+            parts.iter().filter(|part| !part.is_empty()).count()
+        )));
+    }
+    let peer_port = parse_port(parts[0]).map_err(&wrong)?;
+    parse_port(parts[1]).map_err(&wrong)?;
+    let client = match client {
+        None => String::new(),
+        Some(client) => client_address(client, host).map_err(&wrong)?,
+    };
+    let addresses = MemberAddresses {
+        client,
+        peer: format!("{host}:{peer_port}"),
+        ..MemberAddresses::default()
+    };
+    Ok((id, InitialMember { addresses, role }))
+}
+
+fn client_address(text: &str, server_host: &str) -> Result<String, String> {
+    let (host, port) = match split_host(text) {
+        Some((port, "")) => (server_host, port),
+        Some((host, port)) if is_wildcard(host) => (server_host, port),
+        Some((host, port)) => (host, port),
+        None => return Err(format!("{text:?} is no client address")),
+    };
+    Ok(format!("{host}:{}", parse_port(port)?))
+}
+
+/// A host that a port can be put behind.
+fn bracketed(host: &str) -> Option<String> {
+    match host.parse::<std::net::Ipv6Addr>() {
+        Ok(_) => Some(format!("[{host}]")),
+        Err(_) => match split_host(host) {
+            Some((host, "")) => Some(host.to_owned()),
+            _ => None,
+        },
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Property {
+    key: String,
+    value: String,
+    line: usize,
+}
+
+/// Splits a properties file: comments, continued lines, `=`, `:` or blanks between key and value.
+/// Values are trimmed, as ZooKeeper does. A backslash before any other character only leaves
+/// itself out.
+fn properties(text: &str) -> Vec<Property> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
+        let mut logical = line.trim_start().to_owned();
+        if logical.is_empty() || logical.starts_with(['#', '!']) {
+            continue;
+        }
+        while logical.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1 {
+            logical.pop();
+            match lines.next() {
+                Some((_, more)) => logical.push_str(more.trim_start()),
+                None => break,
+            }
+        }
+        let (key, value) = split_property(&logical);
+        found.push(Property {
+            key,
+            value,
+            line: at + 1,
+        });
+    }
+    found
+}
+
+fn split_property(line: &str) -> (String, String) {
+    let mut key = String::new();
+    let mut characters = line.char_indices();
+    let mut end = line.len();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '\\' => key.extend(characters.next().map(|(_, escaped)| escaped)),
+            '=' | ':' | ' ' | '\t' => {
+                end = at;
+                break;
+            }
+            c => key.push(c),
+        }
+    }
+    let rest = line[end..].trim_start();
+    let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest);
+    let mut value = String::new();
+    let mut characters = rest.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => value.extend(characters.next()),
+            c => value.push(c),
+        }
+    }
+    (key, value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

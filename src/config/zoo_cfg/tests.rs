@@ -1,0 +1,158 @@
+use super::*;
+
+fn read_text(text: &str) -> (ZooCfg, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let found = read(Path::new("zoo.cfg"), text, &mut problems);
+    (found, problems)
+}
+
+fn members(text: &str) -> MemberList {
+    let (found, problems) = read_text(text);
+    assert!(problems.is_empty(), "{problems:?}");
+    match found
+        .entries
+        .into_iter()
+        .find(|entry| entry.key == "cluster.members")
+    {
+        Some(Entry {
+            raw: Raw::Members(members),
+            ..
+        }) => members,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_sample_configuration_is_read() {
+    let (found, problems) = read_text(
+        "# The number of milliseconds of each tick\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n\
+         dataDir=/tmp/zookeeper\nclientPort=2181\nmaxClientCnxns=60\n\
+         autopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n4lw.commands.whitelist=*\n",
+    );
+    assert!(problems.is_empty(), "{problems:?}");
+    let has = |key: &str, text: &str| {
+        found
+            .entries
+            .iter()
+            .any(|entry| entry.key == key && entry.raw == Raw::Text(text.to_owned()))
+    };
+    assert!(has("timing.tick_ms", "2000"));
+    assert!(has("storage.data_dir", "/tmp/zookeeper"));
+    assert!(has("doors.client.bind", "0.0.0.0:2181"));
+    assert!(has("limits.connections_per_address_max", "60"));
+    assert!(has("access.four_letter_words", "*"));
+    assert_eq!(found.warnings.len(), 4);
+    assert_eq!(
+        found.warnings[0],
+        "zoo.cfg:3: initLimit has no meaning here"
+    );
+}
+
+#[test]
+fn server_lines_are_the_first_members() {
+    let members = members(
+        "server.1=a:2888:3888\nserver.2=b:2888:3888:observer;2181\nserver.3=[::1]:1:2:participant;0.0.0.0:5\n\
+         server.4=d:1:2;e:3\n",
+    );
+    let of = |id| &members[&MemberId(id)];
+    assert_eq!(of(1).addresses.peer, "a:2888");
+    assert_eq!(of(1).addresses.client, "");
+    assert_eq!(of(1).role, Role::Voter);
+    assert_eq!(of(2).role, Role::Observer);
+    assert_eq!(of(2).addresses.client, "b:2181");
+    assert_eq!(of(3).addresses.client, "[::1]:5");
+    assert_eq!(of(4).addresses.client, "e:3");
+}
+
+#[test]
+fn a_server_line_that_cannot_be_meant_is_refused_at_its_line() {
+    for bad in [
+        "server.0=a:1:2",
+        "server.x=a:1:2",
+        "server.1=",
+        "server.1=a",
+        "server.1=a:1",
+        "server.1=a:1:2:3",
+        "server.1=a:0:2",
+        "server.1=a:1:70000",
+        "server.1=a:1:2:voter",
+        "server.1=a:1:2;",
+        "server.1=a:1:2;h:",
+        "server.1=a:1:2;x",
+        "server.1=a:1:2|b:1:2",
+        "server.1=a:1:2\nserver.1=b:1:2",
+        "server.1=a:1:2:observer",
+    ] {
+        let (_, problems) = read_text(&format!("tickTime=2000\n{bad}\n"));
+        assert!(!problems.is_empty(), "{bad}");
+        let told = problems[0].to_string();
+        assert!(
+            told.starts_with("zoo.cfg:2: ") || told.starts_with("zoo.cfg:3: "),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest() {
+    let (_, problems) = read_text("tickTme=2000\n");
+    assert_eq!(
+        problems[0].to_string(),
+        "zoo.cfg:1: tickTme: there is no such key; did you mean tickTime?"
+    );
+}
+
+#[test]
+fn a_protection_that_is_not_offered_stops_the_start_unless_it_is_off() {
+    for line in [
+        "secureClientPort=2182",
+        "ssl.clientAuth=need",
+        "enforce.auth.enabled=true",
+        "sslQuorum=true",
+    ] {
+        assert_eq!(read_text(line).1.len(), 1, "{line}");
+    }
+    assert!(read_text("sslQuorum=false\n").1.is_empty());
+}
+
+#[test]
+fn wrong_ports_and_hosts_are_refused() {
+    for bad in [
+        "clientPort=0",
+        "clientPort=x",
+        "clientPort=2181\nclientPortAddress=a b",
+        "clientPortAddress=::1",
+    ] {
+        assert_eq!(read_text(bad).1.len(), 1, "{bad}");
+    }
+    let (found, problems) = read_text("clientPortAddress=::1\nclientPort=1\n");
+    assert!(problems.is_empty());
+    assert_eq!(found.entries[0].raw, Raw::Text("[::1]:1".to_owned()));
+}
+
+#[test]
+fn minus_one_is_the_default_session_timeout() {
+    let (found, problems) = read_text("minSessionTimeout=-1\nmaxSessionTimeout=-1\n");
+    assert!(found.entries.is_empty() && problems.is_empty());
+}
+
+#[test]
+fn properties_are_split_as_java_splits_them() {
+    let text = "! remark\n  a = 1 \nb:2\nc 3\nd=x\\\n   y\ne\\=f=g\\\\\nlast=1\\";
+    let pairs: Vec<(String, String, usize)> = properties(text)
+        .into_iter()
+        .map(|property| (property.key, property.value, property.line))
+        .collect();
+    let pair = |key: &str, value: &str, line| (key.to_owned(), value.to_owned(), line);
+    assert_eq!(
+        pairs,
+        [
+            pair("a", "1", 2),
+            pair("b", "2", 3),
+            pair("c", "3", 4),
+            pair("d", "xy", 5),
+            pair("e=f", "g\\", 7),
+            pair("last", "1", 8),
+        ]
+    );
+}

@@ -1,0 +1,159 @@
+//! Carries this member's requests to whoever leads, in order, until they are applied.
+//!
+//! Owns the numbering of batches. One task: it forms batches from the queue, offers them to the
+//! member's own desk or to the leader's, and begins again from the oldest unapplied batch whenever
+//! the route changed, broke or stalled. Offering twice does no harm: apply takes each batch once.
+
+use super::desk::Desk;
+use super::handle::Shared;
+use super::unapplied::Unapplied;
+use crate::model::{MemberBatch, MemberId};
+use crate::raft::{Consensus, ForwardStream, LeaderDesk};
+use crate::store::codec;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Requests in one batch at most.
+const BATCH_REQUESTS_MAX: usize = 1024;
+/// Bytes of data and paths in one batch at most, unless a single request is larger.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// How often it is looked whether the oldest unapplied batch is still the same.
+const STALL_CHECK_MS: u64 = 500;
+/// After this many looks at the same oldest batch everything is offered again.
+const STALL_CHECKS: u32 = 4;
+/// Pause before a route that could not be opened or broke is tried again.
+const REROUTE_PAUSE_MS: u64 = 10;
+
+enum Route {
+    Desk(Arc<Desk>),
+    Stream(ForwardStream),
+}
+
+impl Route {
+    async fn offer(&mut self, member: MemberId, batch: Bytes) -> bool {
+        match self {
+            Route::Desk(desk) => desk.offer(member, batch).await.is_ok(),
+            Route::Stream(stream) => stream.send(batch).await.is_ok(),
+        }
+    }
+
+    /// Returns once nothing more can be offered here.
+    async fn broken(&mut self) {
+        match self {
+            Route::Desk(_) => std::future::pending().await,
+            Route::Stream(stream) => {
+                stream.closed().await;
+            }
+        }
+    }
+}
+
+/// Runs until the member stops (the task is then aborted).
+pub(super) async fn run(shared: Arc<Shared>, consensus: Consensus, desk: Arc<Desk>) {
+    let mut leadership = consensus.leadership();
+    loop {
+        let now = leadership.borrow_and_update().clone();
+        let mut route = match now.leader {
+            Some(leader) if leader == shared.member && now.leads => Route::Desk(desk.clone()),
+            Some(leader) if leader != shared.member => match consensus.forward(leader).await {
+                Ok(stream) => Route::Stream(stream),
+                Err(error) => {
+                    tracing::debug!(peer = %leader, %error, "no route to the leader yet");
+                    tokio::select! {
+                        _ = leadership.changed() => {}
+                        () = pause() => {}
+                    }
+                    continue;
+                }
+            },
+            _ => {
+                if leadership.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let why = tokio::select! {
+            why = carry(&shared, &mut route) => why,
+            changed = leadership.changed() => match changed {
+                Ok(()) => "leadership changed",
+                Err(_) => return,
+            },
+        };
+        tracing::debug!(why, "offering again");
+        pause().await;
+    }
+}
+
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(REROUTE_PAUSE_MS)).await;
+}
+
+/// Offers everything unapplied, then what comes in. Returns why it has to begin again.
+async fn carry(shared: &Shared, route: &mut Route) -> &'static str {
+    let mut next = 0;
+    let mut checks = tokio::time::interval(Duration::from_millis(STALL_CHECK_MS));
+    checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut oldest = (None, 0);
+    loop {
+        loop {
+            let batch = {
+                let mut unapplied = shared.unapplied.lock();
+                form_batches(shared, &mut unapplied);
+                unapplied.first_from(next)
+            };
+            let Some((sequence, bytes)) = batch else { break };
+            if !route.offer(shared.member, bytes).await {
+                return "the route broke";
+            }
+            next = sequence + 1;
+        }
+        tokio::select! {
+            () = shared.queued.notified() => {}
+            () = shared.progress.notified() => {}
+            () = shared.resend.notified() => return "a batch was out of line",
+            () = route.broken() => return "the route broke",
+            _ = checks.tick() => {
+                let front = shared.unapplied.lock().front();
+                oldest = if front.is_some() && front == oldest.0 { (front, oldest.1 + 1) } else { (front, 0) };
+                if oldest.1 >= STALL_CHECKS {
+                    return "no progress";
+                }
+            }
+        }
+    }
+}
+
+/// Turns what is queued into batches while there is room for more under way.
+fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
+    while unapplied.has_room() {
+        let mut requests = Vec::new();
+        let mut waiters = Vec::new();
+        {
+            let mut queue = shared.queue.lock();
+            let mut bytes = 0;
+            while requests.len() < BATCH_REQUESTS_MAX
+                && let Some(first) = queue.waiting.front()
+                && (requests.is_empty() || bytes + first.bytes <= BATCH_BYTES_MAX)
+                && let Some(queued) = queue.waiting.pop_front()
+            {
+                bytes += queued.bytes;
+                queue.bytes -= queued.bytes;
+                requests.push(queued.request);
+                waiters.push(queued.waiter);
+            }
+        }
+        if requests.is_empty() {
+            return;
+        }
+        shared.room.notify_waiters();
+        let batch = MemberBatch {
+            origin: shared.member,
+            incarnation: shared.incarnation,
+            sequence: unapplied.next_sequence(),
+            requests,
+        };
+        unapplied.push(codec::encode_batch(&batch), waiters);
+    }
+}

@@ -1,0 +1,201 @@
+//! From apply to the connections: answers, events, and the ends of sessions.
+//!
+//! Owns the connections and watches of this member (`Local`). Runs inside apply, under the state's
+//! write lock, so that no read can reveal a change before its events lie in the mailboxes.
+
+use super::connection::{CloseReason, Connection, Delivery};
+use super::handle::Shared;
+use super::session_clock::SessionClock;
+use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
+use crate::raft::ApplyObserver;
+use crate::store::{Applied, BatchResult, State};
+use crate::watch::{Event, WatchTable};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The connections of this member, and what they watch.
+pub struct Local {
+    connections: HashMap<u64, Arc<Connection>>,
+    sessions: HashMap<SessionId, Arc<Connection>>,
+    watches: WatchTable,
+    /// Whose mailboxes were filled since the last `released`.
+    filled: Vec<Arc<Connection>>,
+}
+
+impl Local {
+    pub fn new(watches: WatchTable) -> Local {
+        Local { connections: HashMap::new(), sessions: HashMap::new(), watches, filled: Vec::new() }
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub fn watch_count(&self) -> usize {
+        self.watches.watch_count()
+    }
+
+    pub fn watches(&mut self) -> &mut WatchTable {
+        &mut self.watches
+    }
+
+    pub fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.connections.values()
+    }
+
+    pub fn connect(&mut self, connection: Arc<Connection>) {
+        self.connections.insert(connection.id(), connection);
+    }
+
+    pub fn disconnect(&mut self, connection: &Connection) {
+        self.connections.remove(&connection.id());
+        self.watches.forget(connection.watcher());
+        let session = connection.session();
+        if self.sessions.get(&session).is_some_and(|current| current.id() == connection.id()) {
+            self.sessions.remove(&session);
+        }
+    }
+
+    pub fn close_all(&mut self, reason: CloseReason) {
+        for connection in self.connections.values() {
+            connection.close(reason);
+        }
+    }
+
+    fn fire(&mut self, change: &Change) {
+        let (connections, filled) = (&self.connections, &mut self.filled);
+        self.watches.fire(change, &mut |watcher, event: Event<'_>| {
+            if let Some(connection) = connections.get(&watcher.0) {
+                connection.put(Delivery::Event {
+                    kind: event.kind,
+                    path: event.path.clone(),
+                    zxid: event.zxid,
+                });
+                filled.push(connection.clone());
+            }
+        });
+    }
+
+    fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {
+        connection.answer(zxid, answer, state, &mut self.watches);
+        if self.filled.last().is_none_or(|last| last.id() != connection.id()) {
+            self.filled.push(connection);
+        }
+    }
+
+    /// A session has a new attachment. Whoever served an older one here is told to stop.
+    fn attached(&mut self, session: SessionId, waiter: Option<&Arc<Connection>>) {
+        let older = match waiter {
+            Some(connection) if self.connections.contains_key(&connection.id()) => {
+                self.sessions.insert(session, connection.clone())
+            }
+            _ => self.sessions.remove(&session),
+        };
+        if let Some(older) = older
+            && waiter.is_none_or(|connection| connection.id() != older.id())
+        {
+            older.put(Delivery::Close(CloseReason::SessionMoved));
+            self.filled.push(older);
+        }
+    }
+
+    fn ended(&mut self, session: SessionId) {
+        if let Some(connection) = self.sessions.remove(&session) {
+            connection.put(Delivery::Close(CloseReason::SessionEnded));
+            self.filled.push(connection);
+        }
+    }
+}
+
+/// What apply tells the member.
+pub struct Observer {
+    pub shared: Arc<Shared>,
+    pub clock: Arc<SessionClock>,
+}
+
+impl Observer {
+    fn is_own(&self, batch: &MemberBatch) -> bool {
+        batch.origin == self.shared.member && batch.incarnation == self.shared.incarnation
+    }
+}
+
+impl ApplyObserver for Observer {
+    fn applied(&self, state: &State, batch: &MemberBatch, index: usize, applied: Applied) {
+        let waiter = if self.is_own(batch) {
+            self.shared.unapplied.lock().take_waiter(batch.sequence, index)
+        } else {
+            None
+        };
+        let mut local = self.shared.local.lock();
+        for change in &applied.changes {
+            local.fire(change);
+        }
+        let mut ended = None;
+        match &applied.answer {
+            Ok(
+                Outcome::SessionCreated { session, generation, timeout_ms }
+                | Outcome::SessionAttached { session, generation, timeout_ms },
+            ) => {
+                if let Some(connection) = &waiter {
+                    connection.attach(*session, *generation, *timeout_ms);
+                }
+                local.attached(*session, waiter.as_ref());
+                self.clock.attached(*session, *timeout_ms);
+            }
+            Ok(Outcome::SessionClosed) => {
+                let session = match &batch.requests[index].command {
+                    Command::ExpireSession { session, .. } => *session,
+                    _ => batch.requests[index].session,
+                };
+                self.clock.ended(session);
+                ended = Some(session);
+            }
+            _ => {}
+        }
+        if let Some(connection) = waiter {
+            local.answer(connection, applied.zxid, applied.answer, state);
+        }
+        if let Some(session) = ended {
+            local.ended(session);
+        }
+    }
+
+    fn batch_applied(&self, _state: &State, batch: &MemberBatch, result: BatchResult) {
+        if !self.is_own(batch) {
+            return;
+        }
+        match result {
+            BatchResult::Applied => {
+                self.shared.unapplied.lock().forget_through(batch.sequence);
+                self.shared.progress.notify_one();
+            }
+            BatchResult::Skipped => {}
+            BatchResult::OutOfLine { expected } => {
+                tracing::debug!(sequence = batch.sequence, expected, "batch out of line");
+                self.shared.resend.notify_one();
+            }
+        }
+    }
+
+    fn membership_changed(&self, _state: &State, changes: &[Change]) {
+        let mut local = self.shared.local.lock();
+        for change in changes {
+            local.fire(change);
+        }
+    }
+
+    fn released(&self, _zxid: Zxid) {
+        let filled = std::mem::take(&mut self.shared.local.lock().filled);
+        for connection in filled {
+            connection.wake();
+        }
+    }
+
+    fn replaced(&self, state: &State) {
+        let sequence = state.last_sequence(self.shared.member, self.shared.incarnation);
+        self.shared.unapplied.lock().forget_through(sequence);
+        self.shared.local.lock().close_all(CloseReason::StateReplaced);
+        self.shared.progress.notify_one();
+        self.shared.resend.notify_one();
+    }
+}

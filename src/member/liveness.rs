@@ -1,0 +1,122 @@
+//! Reports to the leader which sessions were heard from, and closes what can no longer be vouched for.
+//!
+//! At all times: `vouched` is the moment of the newest report that the leader has acknowledged. No
+//! session heard from before that moment can have expired at less than its timeout after it. A ping
+//! is answered only while the report is younger than a third of the session's timeout; past that the
+//! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes.
+
+use super::connection::{CloseReason, Connection};
+use super::handle::Shared;
+use super::session_clock::SessionClock;
+use crate::model::SessionId;
+use crate::raft::Consensus;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Sessions in one report at most; more of them travel in several.
+const REPORT_SESSIONS_MAX: usize = 50_000;
+/// A report is made this many times within the shortest session timeout, so that a third of a
+/// timeout holds several of them.
+const REPORTS_PER_TIMEOUT: u32 = 10;
+const REPORT_INTERVAL_MS_MAX: u64 = 500;
+const REPORT_INTERVAL_MS_MIN: u64 = 10;
+
+pub struct Liveness {
+    interval: Duration,
+    /// Without a leader for this long, every connection is closed.
+    leaderless: Duration,
+    vouched: Mutex<Instant>,
+}
+
+impl Liveness {
+    /// `timeout_ms_min` is the shortest timeout that a session can have here.
+    pub fn new(timeout_ms_min: u32, election_timeout_ms: u64) -> Liveness {
+        let interval_ms = u64::from(timeout_ms_min / REPORTS_PER_TIMEOUT)
+            .clamp(REPORT_INTERVAL_MS_MIN, REPORT_INTERVAL_MS_MAX);
+        Liveness {
+            interval: Duration::from_millis(interval_ms),
+            leaderless: Duration::from_millis(2 * election_timeout_ms),
+            vouched: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Whether a session with this timeout cannot have expired unnoticed.
+    pub fn vouches_for(&self, timeout_ms: u32) -> bool {
+        self.vouched.lock().elapsed() <= vouching_time(timeout_ms)
+    }
+
+    /// Reports in every interval. Runs until the member stops.
+    pub(super) async fn run(
+        &self,
+        shared: Arc<Shared>,
+        consensus: Consensus,
+        clock: Arc<SessionClock>,
+    ) {
+        let mut ticks = tokio::time::interval(self.interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What was heard and not yet acknowledged stays in the next report.
+        let mut heard: Vec<SessionId> = Vec::new();
+        let mut led = Instant::now();
+        loop {
+            ticks.tick().await;
+            let gathered = Instant::now();
+            heard.extend(
+                shared
+                    .local
+                    .lock()
+                    .connections()
+                    .filter(|connection| !connection.session().is_none() && connection.take_touched())
+                    .map(|connection| connection.session()),
+            );
+            heard.sort_unstable();
+            heard.dedup();
+            let leadership = shared.leadership.borrow().clone();
+            if leadership.leader.is_some() {
+                led = gathered;
+            }
+            let deadline = self.interval.max(Duration::from_millis(REPORT_INTERVAL_MS_MAX));
+            let acknowledged = match leadership.leader {
+                Some(leader) if leader == shared.member => {
+                    leadership.leads && clock.touch(leadership.term, &heard)
+                }
+                Some(leader) => {
+                    let mut all = true;
+                    // An empty report still asks whether the leader leads.
+                    let mut parts: Vec<&[SessionId]> = heard.chunks(REPORT_SESSIONS_MAX).collect();
+                    if parts.is_empty() {
+                        parts.push(&[]);
+                    }
+                    for part in parts {
+                        let report = consensus.touch(leader, leadership.term, part);
+                        all &= matches!(tokio::time::timeout(deadline, report).await, Ok(Ok(())));
+                    }
+                    all
+                }
+                None => false,
+            };
+            if acknowledged {
+                *self.vouched.lock() = gathered;
+                heard.clear();
+                continue;
+            }
+            self.close_unvouched(&shared, led.elapsed() > self.leaderless);
+        }
+    }
+
+    fn close_unvouched(&self, shared: &Shared, all: bool) {
+        let age = self.vouched.lock().elapsed();
+        let out_of_touch = |connection: &Connection| {
+            !connection.session().is_none() && age > vouching_time(connection.timeout_ms())
+        };
+        let local = shared.local.lock();
+        for connection in local.connections().filter(|connection| all || out_of_touch(connection)) {
+            connection.close(CloseReason::OutOfTouch);
+        }
+    }
+}
+
+fn vouching_time(timeout_ms: u32) -> Duration {
+    Duration::from_millis(u64::from(timeout_ms / 3))
+}

@@ -1,0 +1,154 @@
+//! Putting a member together, and taking it apart.
+//!
+//! Start: consensus, which recovers the state (checkpoint, else snapshot, then the log), and the tasks
+//! that carry, propose, report and count. Stop: connections are told, leadership is handed on, the
+//! state is checkpointed, the log is closed.
+
+use super::carrier;
+use super::chores;
+use super::connection::CloseReason;
+use super::delivery::{Local, Observer};
+use super::desk::Desk;
+use super::handle::{Handle, HandleLimits, Shared};
+use super::liveness::Liveness;
+use super::session_clock::SessionClock;
+use super::status::TrafficStats;
+use crate::model::{MemberAddresses, MemberId};
+use crate::raft::{self, Consensus, ConsensusOptions, Leadership};
+use crate::runtime::Environment;
+use crate::store::disk::{CheckpointStore, Disk};
+use crate::store::{SharedState, State};
+use crate::watch::{WatchLimits, WatchTable};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// What the operator decided, as far as the member is concerned.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub consensus: ConsensusOptions,
+    /// Observers that the first leader adds to the founding voters.
+    pub observers: BTreeMap<MemberId, MemberAddresses>,
+    pub limits: HandleLimits,
+    pub watches: WatchLimits,
+    pub tick_ms: u32,
+    /// The shortest timeout that a session can have.
+    pub session_timeout_ms_min: u32,
+}
+
+/// What the member stands on. Simulations bring their own.
+pub struct Ground {
+    pub environment: Environment,
+    pub disk: Arc<dyn Disk>,
+    pub checkpoint: Box<dyn CheckpointStore>,
+    /// Which run of the member this is (`store::disk::DataDirectory::incarnation`).
+    pub incarnation: u64,
+}
+
+/// A running member.
+pub struct Member {
+    handle: Handle,
+    consensus: Consensus,
+    tasks: JoinSet<()>,
+}
+
+/// Starts a member. Returns once its log was replayed as far as it is known to be committed; whether
+/// there is a leader is another matter (`Handle::leadership`).
+pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::StartError> {
+    let state: SharedState = Arc::new(RwLock::new(State::new()));
+    let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
+    let (leadership, known_leadership) = watch::channel(Leadership { term: 0, leader: None, leads: false });
+    let shared = Arc::new(Shared {
+        member: options.consensus.member,
+        incarnation: ground.incarnation,
+        state: state.clone(),
+        queue: Mutex::default(),
+        queued: Notify::new(),
+        room: Notify::new(),
+        unapplied: Mutex::default(),
+        progress: Notify::new(),
+        resend: Notify::new(),
+        local: Mutex::new(Local::new(WatchTable::new(options.watches))),
+        limits: options.limits,
+        next_connection: AtomicU64::new(1),
+        traffic: TrafficStats::default(),
+        leadership: known_leadership,
+        liveness: Liveness::new(
+            options.session_timeout_ms_min,
+            options.consensus.timing.election_ms_max,
+        ),
+        started: Instant::now(),
+        stopping: AtomicBool::new(false),
+    });
+    let desk = Arc::new(Desk::new(clock.clone()));
+    let observer = Arc::new(Observer { shared: shared.clone(), clock: clock.clone() });
+    let consensus = Consensus::start(
+        options.consensus,
+        ground.environment.clone(),
+        ground.disk,
+        ground.checkpoint,
+        state,
+        observer,
+        desk.clone(),
+    )
+    .await?;
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(follow(consensus.leadership(), leadership));
+    tasks.spawn(carrier::run(shared.clone(), consensus.clone(), desk.clone()));
+    tasks.spawn({
+        let (consensus, clock) = (consensus.clone(), ground.environment.clock.clone());
+        async move { desk.run(consensus, clock).await }
+    });
+    tasks.spawn({
+        let (clock, shared, consensus) = (clock.clone(), shared.clone(), consensus.clone());
+        async move { clock.run(shared, consensus).await }
+    });
+    tasks.spawn({
+        let (shared, consensus) = (shared.clone(), consensus.clone());
+        async move { shared.clone().liveness.run(shared, consensus, clock).await }
+    });
+    tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
+    tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    Ok(Member { handle: Handle { shared }, consensus, tasks })
+}
+
+/// Passes on who leads, so that doors need not know consensus.
+async fn follow(mut from: watch::Receiver<Leadership>, to: watch::Sender<Leadership>) {
+    loop {
+        let now = from.borrow_and_update().clone();
+        to.send_replace(now);
+        if from.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Member {
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Returns why, once consensus has ended on this member by itself: a fault, or a state that is
+    /// not the leader's. The member has to be stopped then.
+    pub async fn stopped(&self) -> String {
+        self.consensus.stopped().await
+    }
+
+    /// Accepts no more connections, and tells those there are to end.
+    pub fn close_connections(&self) {
+        self.handle.shared.stopping.store(true, Ordering::Release);
+        self.handle.close_connections(CloseReason::ShuttingDown);
+    }
+
+    /// Ends the member. Connections are closed, leadership is handed on if this member has it.
+    pub async fn stop(mut self) {
+        self.close_connections();
+        self.consensus.shutdown().await;
+        self.tasks.shutdown().await;
+    }
+}

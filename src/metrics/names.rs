@@ -1,0 +1,118 @@
+//! One line for each metric.
+
+use metrics::Unit;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows; starts at 0 with the process.
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    pub meaning: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $kind:ident $name:literal $unit:ident, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $constant: &str = $name;)*
+
+        /// Every metric there is.
+        pub const METRICS: &[Metric] = &[
+            $(Metric { name: $constant, kind: Kind::$kind, unit: Unit::$unit, meaning: $meaning },)*
+        ];
+    };
+}
+
+#[rustfmt::skip]
+metrics! {
+    CONNECTIONS_ACCEPTED = Counter "vivarium_connections_accepted_total" Count,
+        "Client connections that were let in.";
+    CONNECTIONS_REFUSED = Counter "vivarium_connections_refused_total" Count,
+        "Client connections that were not, by `reason`.";
+    REQUESTS = Counter "vivarium_requests_total" Count,
+        "Requests of clients, by `op`.";
+    BYTES_RECEIVED = Counter "vivarium_received_bytes_total" Bytes,
+        "Bytes that clients sent.";
+    BYTES_SENT = Counter "vivarium_sent_bytes_total" Bytes,
+        "Bytes sent to clients.";
+    NOTIFICATIONS = Counter "vivarium_notifications_total" Count,
+        "Watch events sent to clients.";
+    SESSIONS_EXPIRED = Counter "vivarium_sessions_expired_total" Count,
+        "Sessions this member expired while it led.";
+    ELECTIONS = Counter "vivarium_elections_total" Count,
+        "Times the leader was another one than before, or none. Should not grow in quiet times.";
+    BATCHES_OFFERED_AGAIN = Counter "vivarium_batches_offered_again_total" Count,
+        "Batches of writes handed to a leader once more, because the first did not answer.";
+
+    CONNECTIONS = Gauge "vivarium_connections" Count,
+        "Client connections that are open.";
+    SESSIONS = Gauge "vivarium_sessions" Count,
+        "Sessions of the ensemble, as far as this member has applied the log.";
+    WATCHES = Gauge "vivarium_watches" Count,
+        "Watches set on this member.";
+    ZNODES = Gauge "vivarium_znodes" Count,
+        "Znodes in the tree.";
+    EPHEMERALS = Gauge "vivarium_ephemerals" Count,
+        "Znodes that end with their session.";
+    DATA_BYTES = Gauge "vivarium_data_bytes" Bytes,
+        "Bytes of all paths and data in the tree.";
+    REQUESTS_OUTSTANDING = Gauge "vivarium_requests_outstanding" Count,
+        "Requests received and not answered yet. At its limit, clients wait.";
+    LEADS = Gauge "vivarium_leads" Count,
+        "1 if this member leads, else 0. The sum over all members is 1 in quiet times.";
+    TERM = Gauge "vivarium_term" Count,
+        "The Raft term. It grows with every election.";
+    APPLIED_LOG_INDEX = Gauge "vivarium_applied_log_index" Count,
+        "The last log entry applied. The distance between members is how far one lags.";
+    LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
+        "Disk taken by the Raft log.";
+    DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,
+        "Free space where the data directory is. Writes are refused before it is 0.";
+
+    READ_SECONDS = Histogram "vivarium_read_duration_seconds" Seconds,
+        "From a read's last byte received to its answer handed to the connection.";
+    WRITE_SECONDS = Histogram "vivarium_write_duration_seconds" Seconds,
+        "The same for writes: replication and the disks of a majority are in it.";
+    LOG_SYNC_SECONDS = Histogram "vivarium_log_sync_duration_seconds" Seconds,
+        "One fdatasync of the Raft log. No write is faster than this.";
+    ENTRY_REQUESTS = Histogram "vivarium_entry_requests" Count,
+        "Client requests in one log entry.";
+    CHECKPOINT_SECONDS = Histogram "vivarium_checkpoint_duration_seconds" Seconds,
+        "Writing changed znodes behind.";
+    SNAPSHOT_SECONDS = Histogram "vivarium_snapshot_duration_seconds" Seconds,
+        "Writing and verifying one snapshot file.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_name_is_used_once_and_carries_its_unit() {
+        let mut names = BTreeSet::new();
+        for metric in METRICS {
+            let Metric {
+                name,
+                kind,
+                unit,
+                meaning,
+            } = *metric;
+            assert!(names.insert(name), "{name}");
+            assert!(
+                name.starts_with("vivarium_") && meaning.ends_with('.'),
+                "{name}"
+            );
+            assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
+            let stem = name.trim_end_matches("_total");
+            assert_eq!(stem.ends_with("_bytes"), unit == Unit::Bytes, "{name}");
+            assert_eq!(stem.ends_with("_seconds"), unit == Unit::Seconds, "{name}");
+        }
+    }
+}

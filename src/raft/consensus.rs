@@ -1,0 +1,498 @@
+//! Consensus as the rest of the member sees it.
+//!
+//! ```text
+//!  submit ─▶ openraft ─▶ log_store ─▶ log (own thread)          upkeep ─▶ checkpoint, snapshot, purge
+//!              │  ▲                                                        ▲
+//!              ▼  │ network (peers)                                        │
+//!           machine ── apply ──▶ SharedState, ApplyObserver ───────────────┘
+//! ```
+//! Owns: the start and the end of all of these.
+
+use super::checkpoint::Checkpoint;
+use super::envelope::{self, EnvelopeError};
+use super::error::{NotProposed, PeerError, StartError};
+use super::failure::{FailureDetector, NOBODY, Suspicions};
+use super::formation;
+use super::log::RaftLog;
+use super::log_store::LogStore;
+use super::machine::{Machine, StateMachine};
+use super::membership_service::MembershipService;
+use super::network::client::PeerNetwork;
+use super::network::forward::ForwardStream;
+use super::network::links::{Lane, Link, Links};
+use super::network::listening;
+use super::network::server::{PeerService, Raft};
+use super::observer::{ApplyObserver, LeaderDesk};
+use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX};
+use super::proto;
+use super::proto::cluster_server::ClusterServer;
+use super::proto::peer_server::PeerServer;
+use super::snapshot::Snapshots;
+use super::types::{Proposal, TypeConfig};
+use super::upkeep::{Upkeep, UpkeepHandle};
+use crate::model::{MemberAddresses, MemberId, SessionId};
+use crate::runtime::{BoxedListener, Environment};
+use crate::store::disk::{CheckpointStore, Disk};
+use crate::store::{SharedState, StorageFault};
+use bytes::Bytes;
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
+use openraft::impls::OneshotResponder;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Who leads, as far as this member knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    pub term: u64,
+    pub leader: Option<MemberId>,
+    /// This member leads, and has applied an entry of its own term: it is ready to propose.
+    pub leads: bool,
+}
+
+/// A handle on this member's part in consensus; clones are the same part.
+#[derive(Clone)]
+pub struct Consensus(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub options: ConsensusOptions,
+    pub raft: Raft,
+    pub links: Arc<Links>,
+    pub machine: Arc<Machine>,
+    pub log: RaftLog,
+    leadership: watch::Receiver<Leadership>,
+    stopped: watch::Receiver<Option<String>>,
+    upkeep: UpkeepHandle,
+    /// Ends the peer port and its connections.
+    closing: CancellationToken,
+    tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
+    listening: SocketAddr,
+}
+
+impl Consensus {
+    /// Recovers what this member knows, listens for its peers, and takes part.
+    ///
+    /// `state` is replaced by the checkpoint, or the newest snapshot, and the committed entries after
+    /// it are applied: `observer` is called for those before this returns.
+    pub async fn start(
+        options: ConsensusOptions,
+        environment: Environment,
+        disk: Arc<dyn Disk>,
+        checkpoint: Box<dyn CheckpointStore>,
+        state: SharedState,
+        observer: Arc<dyn ApplyObserver>,
+        desk: Arc<dyn LeaderDesk>,
+    ) -> Result<Consensus, StartError> {
+        check(&options)?;
+        let config = options
+            .raft_config()
+            .map_err(|error| StartError::Settings(error.to_string()))?;
+        let recovered = {
+            let (options, state) = (options.clone(), Arc::clone(&state));
+            tokio::task::spawn_blocking(move || Recovered::open(&options, disk, checkpoint, state))
+                .await
+                .map_err(|error| StartError::Recovery(error.to_string()))??
+        };
+        let applied = state.read().last_applied();
+        let machine = Arc::new(Machine {
+            applied: watch::Sender::new(applied),
+            state,
+            observer,
+            checkpoint: Arc::new(recovered.checkpoint),
+            snapshots: Arc::new(recovered.snapshots),
+        });
+        let listener = listen(&environment, &options.listen).await?;
+        let listening = listener.local_addr().map_err(|source| StartError::Listen {
+            address: options.listen.clone(),
+            source,
+        })?;
+        let links = Arc::new(Links::new(
+            options.cluster,
+            options.member,
+            Arc::clone(&environment.network),
+            options.peers.clone(),
+        ));
+        let log_store = LogStore::new(recovered.log.clone(), options.peers.append_bytes_max);
+        let appended_bytes = log_store.appended_bytes();
+        let raft = Raft::build(
+            options.member.0,
+            Arc::new(config),
+            PeerNetwork(Arc::clone(&links)),
+            log_store,
+            StateMachine(Arc::clone(&machine)),
+        )
+        .await
+        .map_err(|error| StartError::Recovery(error.to_string()))?;
+        let (upkeep, upkeep_handle) = Upkeep::new(
+            raft.clone(),
+            Arc::clone(&machine),
+            options.upkeep.clone(),
+            appended_bytes,
+        );
+        let (leadership, leadership_seen) = watch::channel(Leadership {
+            term: 0,
+            leader: None,
+            leads: false,
+        });
+        let (stopped, stopped_seen) = watch::channel(None);
+        let closing = CancellationToken::new();
+        let suspicions = Suspicions::new();
+        let consensus = Consensus(Arc::new(Inner {
+            raft: raft.clone(),
+            links: Arc::clone(&links),
+            machine: Arc::clone(&machine),
+            log: recovered.log,
+            leadership: leadership_seen,
+            stopped: stopped_seen,
+            upkeep: upkeep_handle,
+            closing: closing.clone(),
+            tasks: Mutex::default(),
+            listening,
+            options,
+        }));
+        let service = PeerService {
+            cluster: consensus.0.options.cluster,
+            member: consensus.0.options.member,
+            raft: raft.clone(),
+            desk,
+            snapshots: Arc::clone(&machine.snapshots),
+            snapshot_idle: consensus.0.options.peers.snapshot_idle,
+            suspicions: suspicions.clone(),
+        };
+        let detector = FailureDetector {
+            raft: raft.clone(),
+            links,
+            timing: consensus.0.options.timing.clone(),
+            suspicions,
+        };
+        raft.run();
+        consensus.spawn(publish(raft, machine, leadership, stopped));
+        consensus.spawn(consensus.serve(listener, service));
+        consensus.spawn(upkeep.run());
+        consensus.spawn(detector.run());
+        consensus.form().await?;
+        Ok(consensus)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = AbortOnDropHandle::new(tokio::spawn(task));
+        self.0.tasks.lock().push(handle);
+    }
+
+    fn serve(
+        &self,
+        listener: BoxedListener,
+        service: PeerService,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let peers = &self.0.options.peers;
+        let server = tonic::transport::Server::builder()
+            .initial_stream_window_size(peers.window_bytes)
+            .initial_connection_window_size(2 * peers.window_bytes)
+            .http2_keepalive_interval(Some(peers.keepalive_interval))
+            .http2_keepalive_timeout(Some(peers.keepalive_timeout))
+            .add_service(
+                PeerServer::new(service)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            )
+            .add_service(ClusterServer::new(MembershipService::new(self)));
+        let closing = self.0.closing.clone();
+        let incoming = listening::incoming(listener, peers.connections_max, closing.clone());
+        async move {
+            tokio::select! {
+                served = server.serve_with_incoming(incoming) => {
+                    if let Err(error) = served {
+                        tracing::error!(%error, "the peer port is closed");
+                    }
+                }
+                // Peers' streams have no end of their own to wait for.
+                () = closing.cancelled() => {}
+            }
+        }
+    }
+
+    /// Founds the cluster, or waits to be found.
+    async fn form(&self) -> Result<(), StartError> {
+        let Formation::Found(voters) = &self.0.options.formation else {
+            return Ok(());
+        };
+        formation::found(&self.0.raft, &self.0.links, self.0.options.cluster, voters).await
+    }
+
+    /// Where this member listens for its peers.
+    pub fn listening(&self) -> SocketAddr {
+        self.0.listening
+    }
+
+    /// Who leads. The sender goes when consensus stops on this member.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.clone()
+    }
+
+    /// Returns when consensus has stopped on this member, and why: its storage failed, its state
+    /// differs from the leader's, or `shutdown` was called.
+    pub async fn stopped(&self) -> String {
+        let mut stopped = self.0.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "shut down".to_owned(),
+        }
+    }
+
+    /// Proposes one entry made by `envelope::encode`. The order of calls is the order in the log;
+    /// many may be under way.
+    ///
+    /// What is returned resolves when the entry was applied here, or was not taken.
+    pub async fn submit(
+        &self,
+        entry: Bytes,
+    ) -> Result<impl Future<Output = Result<(), NotProposed>> + Send + use<>, NotProposed> {
+        envelope::check(&entry)?;
+        if entry.len() > self.0.options.log.payload_bytes_max() {
+            return Err(EnvelopeError::TooLarge(entry.len()).into());
+        }
+        let (responder, answer) = OneshotResponder::new_pair();
+        self.0
+            .raft
+            .client_write_ff(Proposal(entry), Some(responder))
+            .await
+            .map_err(|_| NotProposed::Stopped)?;
+        Ok(async move {
+            match answer.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(not_proposed(&error)),
+                Err(_) => Err(NotProposed::Stopped),
+            }
+        })
+    }
+
+    fn link(&self, to: MemberId, lane: Lane) -> Result<Link, PeerError> {
+        let addresses = self
+            .addresses(to)
+            .ok_or(PeerError::UnknownMember(to))?;
+        Ok(self.0.links.link(to, &addresses, lane))
+    }
+
+    /// As the newest membership in the log has them, applied or not.
+    pub(super) fn addresses(&self, member: MemberId) -> Option<MemberAddresses> {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.get_node(&member.0).cloned()
+    }
+
+    /// Opens a stream of batches to the leader.
+    pub async fn forward(&self, leader: MemberId) -> Result<ForwardStream, PeerError> {
+        ForwardStream::open(self.link(leader, Lane::Forward)?).await
+    }
+
+    /// Tells the leader of `term` which sessions this member heard from.
+    pub async fn touch(
+        &self,
+        leader: MemberId,
+        term: u64,
+        sessions: &[SessionId],
+    ) -> Result<(), PeerError> {
+        let link = self.link(leader, Lane::Control)?;
+        let mut client = link.client();
+        let call = client.touch(link.introduction.introduce(proto::TouchRequest {
+            term,
+            sessions: sessions.iter().map(|session| session.0).collect(),
+        }));
+        let answer = link.within(link.options().call, call).await?;
+        match answer.into_inner().not_leader {
+            false => Ok(()),
+            true => Err(PeerError::NotLeader(leader)),
+        }
+    }
+
+    /// Returns when the state as of now is in the checkpoint.
+    pub async fn checkpoint_now(&self) -> Result<(), Arc<StorageFault>> {
+        self.0.upkeep.checkpoint().await.unwrap_or_else(ended)
+    }
+
+    /// Returns when the current snapshot has all of the state as of now.
+    pub async fn snapshot_now(&self) -> Result<(), Arc<StorageFault>> {
+        self.0.upkeep.snapshot().await.unwrap_or_else(ended)
+    }
+
+    /// Hands on the leadership if this member has it, writes a checkpoint, and ends everything.
+    pub async fn shutdown(&self) {
+        self.hand_on().await;
+        if let Err(fault) = self.checkpoint_now().await {
+            tracing::warn!(%fault, "no last checkpoint: the next start replays more of the log");
+        }
+        self.0.closing.cancel();
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::warn!(%error, "consensus did not end in order");
+        }
+        let tasks = std::mem::take(&mut *self.0.tasks.lock());
+        drop(tasks);
+        let log = self.0.log.clone();
+        // The log's threads are joined.
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+    }
+
+    /// Ends this member as a killed process ends: connections break, nothing is handed on, and nothing
+    /// is saved but what the log was given.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn kill(&self) {
+        self.0.closing.cancel();
+        self.0.tasks.lock().clear();
+        let _ = self.0.raft.shutdown().await;
+        self.0.log.close();
+    }
+
+    async fn hand_on(&self) {
+        let Some(successor) = self.most_advanced_follower() else {
+            return;
+        };
+        let limit = Duration::from_millis(self.0.options.timing.transfer_ms);
+        match self.transfer_within(successor, limit).await {
+            Ok(()) => tracing::info!(peer = %successor, "leadership handed on"),
+            Err(error) => tracing::warn!(peer = %successor, %error, "leadership not handed on"),
+        }
+    }
+
+    /// The voter with the longest log, if this member leads.
+    fn most_advanced_follower(&self) -> Option<MemberId> {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader {
+            return None;
+        }
+        let own = self.0.options.member.0;
+        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+        metrics
+            .replication
+            .as_ref()?
+            .iter()
+            .filter(|(id, _)| **id != own && voters.contains(id))
+            .max_by_key(|(_, matched)| matched.as_ref().map(|matched| matched.index))
+            .map(|(id, _)| MemberId(*id))
+    }
+}
+
+impl Drop for Inner {
+    /// Connections outlive the task that accepted them.
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+fn ended<T>() -> Result<T, Arc<StorageFault>> {
+    let what = "consensus has stopped on this member".to_owned();
+    Err(Arc::new(StorageFault::Refused(what)))
+}
+
+fn not_proposed(error: &ClientWriteError<TypeConfig>) -> NotProposed {
+    match error {
+        ClientWriteError::ForwardToLeader(ForwardToLeader {
+            reason: ForwardReason::LeaseExpired,
+            ..
+        }) => NotProposed::NotYet,
+        ClientWriteError::LogEntryDiscarded(_) => NotProposed::Overtaken,
+        _ => NotProposed::NotLeader,
+    }
+}
+
+fn check(options: &ConsensusOptions) -> Result<(), StartError> {
+    let settings = |what: String| Err(StartError::Settings(what));
+    if options.member.0 == NOBODY {
+        return settings("a member's number is at least 1".to_owned());
+    }
+    match &options.formation {
+        Formation::Found(voters) => formation::check(options.member, voters),
+        Formation::Join => Ok(()),
+    }
+}
+
+async fn listen(environment: &Environment, address: &str) -> Result<BoxedListener, StartError> {
+    environment
+        .network
+        .bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            address: address.to_owned(),
+            source,
+        })
+}
+
+/// What was found on the disk.
+struct Recovered {
+    log: RaftLog,
+    checkpoint: Checkpoint,
+    snapshots: Snapshots,
+}
+
+impl Recovered {
+    fn open(
+        options: &ConsensusOptions,
+        disk: Arc<dyn Disk>,
+        checkpoint: Box<dyn CheckpointStore>,
+        state: SharedState,
+    ) -> Result<Recovered, StorageFault> {
+        Ok(Recovered {
+            log: RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?,
+            checkpoint: Checkpoint::open(checkpoint, state)?,
+            snapshots: Snapshots::open(
+                disk,
+                options.snapshot_directory.clone(),
+                options.upkeep.snapshots_kept,
+            )?,
+        })
+    }
+}
+
+/// Publishes who leads, until consensus stops.
+async fn publish(
+    raft: Raft,
+    machine: Arc<Machine>,
+    leadership: watch::Sender<Leadership>,
+    stopped: watch::Sender<Option<String>>,
+) {
+    let mut metrics = raft.server_metrics();
+    let mut applied = machine.applied.subscribe();
+    loop {
+        let (now, becoming) = {
+            let metrics = metrics.borrow_and_update();
+            let term = metrics.vote.leader_id.term;
+            let leader = metrics.state == ServerState::Leader;
+            let ready = applied.borrow_and_update().is_some_and(|at| at.term == term);
+            let now = Leadership {
+                term,
+                leader: metrics.current_leader.map(MemberId),
+                leads: leader && ready,
+            };
+            (now, leader && !ready)
+        };
+        leadership.send_if_modified(|before| {
+            let changed = *before != now;
+            if changed {
+                tracing::info!(term = now.term, leader = ?now.leader, leads = now.leads, "leadership");
+                *before = now;
+            }
+            changed
+        });
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() {
+                break;
+            },
+            // Of interest only between winning an election and applying its first entry.
+            changed = applied.changed(), if becoming => if changed.is_err() {
+                break;
+            },
+        }
+    }
+    let reason = match &raft.metrics().borrow_watched().running_state {
+        Ok(()) => "shut down".to_owned(),
+        Err(fatal) => fatal.to_string(),
+    };
+    tracing::warn!(reason, "consensus has stopped on this member");
+    stopped.send_replace(Some(reason));
+}

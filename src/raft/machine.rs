@@ -1,0 +1,265 @@
+//! The state machine: committed entries become changes of the replicated state.
+//!
+//! Owns: the order of apply. One task applies, entry by entry, in groups: a group is decoded first,
+//! then applied under the state's write lock, taken once, then its proposers are told.
+//!
+//! Invariants
+//! 1. What is not understood, and a state that is not the leader's, end this member's part in
+//!    consensus. Nothing is skipped and nothing is guessed.
+//! 2. The observer sees every batch, in log order, under the lock; its proposer hears of it after.
+//! 3. Snapshots are built beside consensus (`upkeep`), which is told of one when it is finished and
+//!    verified. A full disk then costs a snapshot and not this member's part in consensus.
+
+use super::checkpoint::Checkpoint;
+use super::envelope::{self, EnvelopeError};
+use super::observer::ApplyObserver;
+use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots};
+use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
+use crate::store::codec::{self, CodecError};
+use crate::store::{EntryContext, SharedState, StorageFault};
+use futures::{Stream, StreamExt};
+use openraft::storage::{
+    ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine,
+};
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Entries applied under one hold of the state's lock at most: readers wait that long.
+const GROUP_ENTRIES_MAX: usize = 64;
+
+/// What the applying task and the rest of the room share.
+pub struct Machine {
+    pub state: SharedState,
+    pub observer: Arc<dyn ApplyObserver>,
+    pub checkpoint: Arc<Checkpoint>,
+    pub snapshots: Arc<Snapshots>,
+    /// The last position applied.
+    pub applied: watch::Sender<Option<LogPosition>>,
+}
+
+/// openraft's view of it.
+#[derive(Clone)]
+pub struct StateMachine(pub Arc<Machine>);
+
+/// An entry that ends this member's part.
+#[derive(Debug, Error)]
+enum Unappliable {
+    #[error("entry {position} is not understood: {source}")]
+    Envelope {
+        position: LogPosition,
+        source: EnvelopeError,
+    },
+    #[error("entry {position} is not understood: {source}")]
+    Batch {
+        position: LogPosition,
+        source: CodecError,
+    },
+    #[error(
+        "the state differs from the leader's at entry {index}: digest {own:#018x}, the leader has {leader:#018x}"
+    )]
+    Diverged { index: u64, leader: u64, own: u64 },
+}
+
+impl From<Unappliable> for io::Error {
+    fn from(error: Unappliable) -> io::Error {
+        tracing::error!(%error, "this member stops: it cannot apply the log");
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+enum Content {
+    Blank,
+    Batches {
+        proposed_at_ms: i64,
+        batches: Vec<MemberBatch>,
+    },
+    Membership(Membership),
+}
+
+struct Decoded {
+    position: LogPosition,
+    content: Content,
+    proposer: Option<ApplyResponder<TypeConfig>>,
+}
+
+fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
+    let position = types::position(&entry.log_id);
+    let content = match entry.payload {
+        Payload::Blank => Content::Blank,
+        Payload::Membership(raft) => Content::Membership(types::membership(Some(position), &raft)),
+        Payload::Normal(proposal) => {
+            let envelope = envelope::decode(proposal.0)
+                .map_err(|source| Unappliable::Envelope { position, source })?;
+            let batches = envelope
+                .batches
+                .iter()
+                .map(codec::decode_batch)
+                .collect::<Result<_, _>>()
+                .map_err(|source| Unappliable::Batch { position, source })?;
+            Content::Batches {
+                proposed_at_ms: envelope.proposed_at_ms,
+                batches,
+            }
+        }
+    };
+    Ok((position, content))
+}
+
+impl Machine {
+    fn apply_group(&self, group: Vec<Decoded>) -> Result<(), Unappliable> {
+        let mut proposers = Vec::with_capacity(group.len());
+        let mut state = self.state.write();
+        for entry in group {
+            match entry.content {
+                Content::Blank => {}
+                Content::Batches {
+                    proposed_at_ms,
+                    batches,
+                } => {
+                    let context = EntryContext {
+                        position: entry.position,
+                        proposed_at_ms,
+                    };
+                    for batch in &batches {
+                        let result = state.apply(&context, batch, |state, index, applied| {
+                            self.observer.applied(state, batch, index, applied);
+                        });
+                        self.observer.batch_applied(&state, batch, result);
+                    }
+                }
+                Content::Membership(membership) => {
+                    let mut changes = Vec::new();
+                    state.apply_membership(membership, &mut changes);
+                    self.observer.membership_changed(&state, &changes);
+                }
+            }
+            state.advance(entry.position);
+            proposers.extend(entry.proposer);
+        }
+        let (zxid, applied, diverged) = (state.zxid(), state.last_applied(), state.diverged());
+        drop(state);
+        self.observer.released(zxid);
+        self.applied.send_replace(applied);
+        if let Some(crate::store::Divergence { index, leader, own }) = diverged {
+            return Err(Unappliable::Diverged { index, leader, own });
+        }
+        proposers.into_iter().for_each(|proposer| proposer.send(()));
+        Ok(())
+    }
+
+    /// Puts a verified snapshot in the place of the state. Blocks.
+    fn install(&self, snapshot: SnapshotHandle) -> Result<(), StorageFault> {
+        let mut zxid = Zxid::ZERO;
+        self.checkpoint.replace(snapshot.into_state()?, |state| {
+            zxid = state.zxid();
+            self.applied.send_replace(state.last_applied());
+            self.observer.replaced(state);
+        });
+        self.observer.released(zxid);
+        Ok(())
+    }
+}
+
+/// Logs the fault where it ends this member's part, and wraps it for openraft.
+fn fault(fault: StorageFault) -> io::Error {
+    tracing::error!(%fault, "this member stops: its storage cannot be trusted");
+    io::Error::other(fault)
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotHandle;
+    type SnapshotBuilder = Builder;
+
+    /// What the checkpoint had when this process began, and what was applied since.
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let state = self.0.state.read();
+        Ok((
+            state.last_applied().map(types::log_id),
+            types::stored_membership(state.membership()),
+        ))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
+    {
+        let mut groups = entries.ready_chunks(GROUP_ENTRIES_MAX);
+        while let Some(group) = groups.next().await {
+            let mut decoded = Vec::with_capacity(group.len());
+            for item in group {
+                let (entry, proposer) = item?;
+                let (position, content) = decode(entry)?;
+                decoded.push(Decoded {
+                    position,
+                    content,
+                    proposer,
+                });
+            }
+            self.0.apply_group(decoded)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the snapshot that `upkeep` has finished. Without one openraft waits, unless it cannot.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        match self.0.snapshots.current() {
+            None if !force => None,
+            finished => Some(Builder {
+                finished,
+                machine: Arc::clone(&self.0),
+            }),
+        }
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            finished: self.0.snapshots.current(),
+            machine: Arc::clone(&self.0),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotHandle,
+    ) -> Result<(), io::Error> {
+        let machine = Arc::clone(&self.0);
+        let log_index = meta.last_log_id.map(|last| last.index);
+        tracing::info!(log_index, "installing a snapshot");
+        tokio::task::spawn_blocking(move || machine.install(snapshot))
+            .await
+            .map_err(io::Error::other)?
+            .map_err(fault)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {
+        Ok(self.0.snapshots.current())
+    }
+}
+
+/// Hands over a snapshot.
+pub struct Builder {
+    finished: Option<RaftSnapshot>,
+    machine: Arc<Machine>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = SnapshotHandle;
+
+    async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
+        if let Some(finished) = self.finished.take() {
+            return Ok(finished);
+        }
+        let machine = Arc::clone(&self.machine);
+        tokio::task::spawn_blocking(move || {
+            let image = machine.state.read().freeze();
+            machine.snapshots.write(&image)
+        })
+        .await
+        .map_err(io::Error::other)?
+        .map_err(fault)
+    }
+}

@@ -1,0 +1,279 @@
+//! openraft's calls to its peers.
+//!
+//! At all times: a stream on which something is unanswered is given up when no answer came for
+//! `PeerOptions::stall`; a stream on which nothing is asked may rest for ever.
+
+use super::links::{Lane, Link, Links};
+use super::messages::{self, MalformedMessage};
+use super::sending;
+use crate::model::{MemberAddresses, MemberId};
+use crate::raft::PeerError;
+use crate::raft::proto;
+use crate::raft::snapshot::{RaftSnapshot, SnapshotHandle};
+use crate::raft::types::{TypeConfig, Vote};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+};
+use openraft::network::{RPCOption, RPCTypes};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{RaftNetworkFactory, RaftNetworkV2};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Sleep;
+use tonic::Streaming;
+
+type RpcError = RPCError<TypeConfig>;
+type AppendResults<'a> = BoxStream<'a, Result<StreamAppendResult<TypeConfig>, RpcError>>;
+
+/// Makes the ways to peers as openraft asks for them.
+pub struct PeerNetwork(pub Arc<Links>);
+
+impl PeerNetwork {
+    fn peer(&self, target: u64, addresses: &MemberAddresses, lane: Lane) -> Peer {
+        let link = |lane| self.0.link(MemberId(target), addresses, lane);
+        Peer {
+            own: self.0.member().0,
+            bulk: link(lane),
+            control: link(Lane::Control),
+        }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for PeerNetwork {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, addresses: &MemberAddresses) -> Peer {
+        self.peer(target, addresses, Lane::Append)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, addresses: &MemberAddresses) -> Peer {
+        self.peer(target, addresses, Lane::Control)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, addresses: &MemberAddresses) -> Peer {
+        self.peer(target, addresses, Lane::Snapshot)
+    }
+}
+
+/// The way to one peer, for one of openraft's purposes.
+pub struct Peer {
+    own: u64,
+    bulk: Link,
+    control: Link,
+}
+
+impl Peer {
+    fn rpc_error(&self, action: RPCTypes, error: PeerError, timeout: Duration) -> RpcError {
+        match error {
+            PeerError::TimedOut { member } => RPCError::Timeout(Timeout {
+                action,
+                id: self.own,
+                target: member.0,
+                timeout,
+            }),
+            other => RPCError::Unreachable(Unreachable::new(&other)),
+        }
+    }
+
+    /// A call that asks one thing, within openraft's deadline for it or ours.
+    async fn ask<A, T>(
+        &self,
+        action: RPCTypes,
+        option: &RPCOption,
+        call: impl Future<Output = Result<tonic::Response<A>, tonic::Status>>,
+        read: impl FnOnce(A) -> Result<T, MalformedMessage>,
+    ) -> Result<T, RpcError> {
+        let deadline = option.soft_ttl().min(self.control.options().call);
+        let answer = self.control.within(deadline, call).await;
+        let answer = answer.map_err(|error| self.rpc_error(action, error, deadline))?;
+        read(answer.into_inner()).map_err(malformed)
+    }
+}
+
+fn malformed(error: MalformedMessage) -> RpcError {
+    RPCError::Network(NetworkError::new(&error))
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
+    type SnapshotData = SnapshotHandle;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let requests = stream::iter([request]);
+        let mut results = RaftNetworkV2::stream_append(self, requests, option).await?;
+        match results.next().await {
+            Some(result) => result.map(AppendEntriesResponse::from),
+            None => Err(RPCError::Network(NetworkError::from_string(
+                "the peer ended the stream without an answer",
+            ))),
+        }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<AppendResults<'s>, RpcError>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let asked = Arc::new(AtomicU64::new(0));
+            let counter = Arc::clone(&asked);
+            let requests = input.map(move |request| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                messages::append_request(&request)
+            });
+            let mut client = self.bulk.client();
+            let call = client.append(self.bulk.introduction.introduce(requests));
+            let deadline = self.bulk.options().connect;
+            let answers = self
+                .bulk
+                .within(deadline, call)
+                .await
+                .map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error, deadline))?;
+            let results = AnswerStream {
+                peer: self,
+                answers: answers.into_inner(),
+                asked,
+                answered: 0,
+                timer: Box::pin(tokio::time::sleep(self.bulk.options().stall)),
+                answered_at_timer: 0,
+                over: false,
+            };
+            let results: AppendResults<'s> = Box::pin(stream::unfold(results, AnswerStream::step));
+            Ok(results)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        let message = messages::vote_request(&request);
+        let mut client = self.control.client();
+        let call = client.vote(self.control.introduction.introduce(message));
+        self.ask(RPCTypes::Vote, &option, call, messages::to_vote_response)
+            .await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        let message = messages::vote_request(&request);
+        let mut client = self.control.client();
+        let call = client.pre_vote(self.control.introduction.introduce(message));
+        self.ask(RPCTypes::Vote, &option, call, messages::to_vote_response)
+            .await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: RaftSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sending::send(&self.bulk, vote, snapshot) => sent.map_err(|error| {
+                let deadline = self.bulk.options().snapshot_install;
+                self.rpc_error(RPCTypes::InstallSnapshot, error, deadline).into()
+            }),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        let message = messages::transfer_request(&request);
+        let mut client = self.control.client();
+        let call = client.transfer_leader(self.control.introduction.introduce(message));
+        let refusal = self
+            .ask(RPCTypes::TransferLeader, &option, call, |answer| {
+                Ok(answer.refusal)
+            })
+            .await?;
+        if !refusal.is_empty() {
+            // Only its being refused matters here: the leader leads on.
+            tracing::warn!(peer = %self.control.to, refusal, "leadership was not taken");
+            return Err(RPCError::Network(NetworkError::from_string(refusal)));
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// The answers on an append stream, in the order of its requests.
+struct AnswerStream<'a> {
+    peer: &'a Peer,
+    answers: Streaming<proto::AppendResponse>,
+    asked: Arc<AtomicU64>,
+    answered: u64,
+    /// One timer for the whole stream: set again only when it fires, so that a message costs none.
+    timer: Pin<Box<Sleep>>,
+    answered_at_timer: u64,
+    over: bool,
+}
+
+impl AnswerStream<'_> {
+    async fn step(
+        mut self,
+    ) -> Option<(
+        Result<StreamAppendResult<TypeConfig>, RpcError>,
+        Self,
+    )> {
+        if self.over {
+            return None;
+        }
+        let result = match self.next().await {
+            Ok(None) => return None,
+            Ok(Some(message)) => messages::to_append_result(message).map_err(malformed),
+            Err(error) => {
+                let stall = self.peer.bulk.options().stall;
+                Err(self.peer.rpc_error(RPCTypes::AppendEntries, error, stall))
+            }
+        };
+        // A conflict or a higher vote ends the stream, as an error does.
+        self.over = !matches!(result, Ok(Ok(_)));
+        Some((result, self))
+    }
+
+    async fn next(&mut self) -> Result<Option<proto::AppendResponse>, PeerError> {
+        let link = &self.peer.bulk;
+        loop {
+            tokio::select! {
+                biased;
+                answer = self.answers.message() => {
+                    self.answered += 1;
+                    return answer.map_err(|status| link.error(&status));
+                }
+                () = self.timer.as_mut() => {
+                    let waiting = self.asked.load(Ordering::Relaxed) > self.answered;
+                    if waiting && self.answered == self.answered_at_timer {
+                        link.reset();
+                        return Err(PeerError::TimedOut { member: link.to });
+                    }
+                    self.answered_at_timer = self.answered;
+                    let next = tokio::time::Instant::now() + link.options().stall;
+                    self.timer.as_mut().reset(next);
+                }
+            }
+        }
+    }
+}

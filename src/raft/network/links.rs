@@ -1,0 +1,181 @@
+//! Connections to peers: one per peer and lane, opened when first needed, opened anew when lost.
+//!
+//! Names are resolved at every dial, because `Network::connect` is given `host:port`.
+
+use super::introduction::{self, Introduction};
+use crate::model::{ClusterId, MemberAddresses, MemberId};
+use crate::raft::PeerError;
+use crate::raft::options::{MESSAGE_BYTES_MAX, PeerOptions};
+use crate::raft::proto::cluster_client::ClusterClient;
+use crate::raft::proto::peer_client::PeerClient;
+use crate::runtime::Network;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    Append,
+    /// Heartbeats, votes, touches and questions: small and urgent.
+    Control,
+    Forward,
+    Snapshot,
+}
+
+/// All connections of this member to its peers.
+pub struct Links {
+    cluster: ClusterId,
+    member: MemberId,
+    network: Arc<dyn Network>,
+    options: PeerOptions,
+    channels: Mutex<HashMap<(MemberId, Lane), (String, Channel)>>,
+}
+
+impl Links {
+    pub fn new(
+        cluster: ClusterId,
+        member: MemberId,
+        network: Arc<dyn Network>,
+        options: PeerOptions,
+    ) -> Links {
+        Links {
+            cluster,
+            member,
+            network,
+            options,
+            channels: Mutex::default(),
+        }
+    }
+
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    pub fn network(&self) -> &Arc<dyn Network> {
+        &self.network
+    }
+
+    /// The way to one peer on one lane. Opens nothing yet.
+    pub fn link(self: &Arc<Self>, to: MemberId, addresses: &MemberAddresses, lane: Lane) -> Link {
+        Link {
+            introduction: Introduction::new(self.cluster, self.member, to),
+            links: Arc::clone(self),
+            to,
+            address: addresses.peer.clone(),
+            lane,
+        }
+    }
+
+    fn channel(&self, to: MemberId, address: &str, lane: Lane) -> Channel {
+        let mut channels = self.channels.lock();
+        match channels.get(&(to, lane)) {
+            Some((known, channel)) if known == address => channel.clone(),
+            _ => {
+                let channel = self.dial(address);
+                channels.insert((to, lane), (address.to_owned(), channel.clone()));
+                channel
+            }
+        }
+    }
+
+    fn dial(&self, address: &str) -> Channel {
+        let network = Arc::clone(&self.network);
+        let address = address.to_owned();
+        let deadline = self.options.connect;
+        let connector = tower::service_fn(move |_: Uri| {
+            let (network, address) = (Arc::clone(&network), address.clone());
+            async move {
+                match tokio::time::timeout(deadline, network.connect(&address)).await {
+                    Ok(stream) => stream.map(TokioIo::new),
+                    Err(_) => Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        format!("{address} did not answer within {deadline:?}"),
+                    )),
+                }
+            }
+        });
+        // The connector knows where to; this only fills the HTTP authority.
+        Endpoint::from_static("http://vivarium.peer")
+            .initial_stream_window_size(self.options.window_bytes)
+            .initial_connection_window_size(2 * self.options.window_bytes)
+            .http2_keep_alive_interval(self.options.keepalive_interval)
+            .keep_alive_timeout(self.options.keepalive_timeout)
+            .keep_alive_while_idle(true)
+            .connect_with_connector_lazy(connector)
+    }
+}
+
+/// The way to one peer on one lane.
+#[derive(Clone)]
+pub struct Link {
+    links: Arc<Links>,
+    pub introduction: Introduction,
+    pub to: MemberId,
+    address: String,
+    lane: Lane,
+}
+
+impl Link {
+    pub fn options(&self) -> &PeerOptions {
+        &self.links.options
+    }
+
+    /// A client on the lane's connection, which is opened by its first call if there is none.
+    pub fn client(&self) -> PeerClient<Channel> {
+        PeerClient::new(self.links.channel(self.to, &self.address, self.lane))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The same connection, for the operators' service of the peer.
+    pub fn cluster_client(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.links.channel(self.to, &self.address, self.lane))
+    }
+
+    /// Forgets the connection, so that the next call opens another: a connection on which nothing
+    /// comes back may be a dead one whose end was never seen.
+    pub fn reset(&self) {
+        self.links.channels.lock().remove(&(self.to, self.lane));
+    }
+
+    /// Makes a call within a deadline.
+    pub async fn within<T>(
+        &self,
+        deadline: Duration,
+        call: impl Future<Output = Result<T, tonic::Status>>,
+    ) -> Result<T, PeerError> {
+        match tokio::time::timeout(deadline, call).await {
+            Ok(answer) => answer.map_err(|status| self.error(&status)),
+            Err(_) => {
+                self.reset();
+                Err(PeerError::TimedOut { member: self.to })
+            }
+        }
+    }
+
+    /// What a failed call means.
+    pub fn error(&self, status: &tonic::Status) -> PeerError {
+        let (member, reason) = (self.to, reason(status));
+        if introduction::was_refused(status) {
+            tracing::error!(peer = %member, address = self.address, reason, "wrong peer");
+            return PeerError::WrongPeer { member, reason };
+        }
+        PeerError::Unreachable { member, reason }
+    }
+}
+
+/// The innermost cause says what happened; those around it only that something did.
+fn reason(status: &tonic::Status) -> String {
+    let mut innermost = String::from(status.message());
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        innermost = error.to_string();
+        cause = error.source();
+    }
+    innermost
+}

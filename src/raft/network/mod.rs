@@ -1,0 +1,21 @@
+//! Members talking to members.
+//!
+//! ```text
+//! openraft ── client ──▶ links: one connection per peer and lane ──▶ server ── openraft
+//!                                                                     └────── the member's desk
+//! ```
+//! Owns: the connections to peers, the service on the peer port, and the translation between
+//! openraft's messages and ours. Every call begins with an introduction (`introduction`).
+//!
+//! Lanes keep what is large from delaying what is urgent: appends, heartbeats and votes, forwarded
+//! requests and snapshots each have a connection of their own.
+
+pub mod client;
+pub mod forward;
+pub mod introduction;
+pub mod links;
+pub mod listening;
+pub mod messages;
+pub mod receiving;
+pub mod sending;
+pub mod server;

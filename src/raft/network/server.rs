@@ -1,0 +1,232 @@
+//! What peers may ask of this member.
+
+use super::{introduction, messages, receiving};
+use crate::model::{ClusterId, MemberId, SessionId};
+use crate::raft::failure::Suspicions;
+use crate::raft::machine::StateMachine;
+use crate::raft::observer::LeaderDesk;
+use crate::raft::proto::{self, peer_server::Peer};
+use crate::raft::snapshot::Snapshots;
+use crate::raft::types::{TypeConfig, Vote};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::AppendEntriesRequest;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
+
+/// The service on the peer port.
+pub struct PeerService {
+    pub cluster: ClusterId,
+    pub member: MemberId,
+    pub raft: Raft,
+    pub desk: Arc<dyn LeaderDesk>,
+    pub snapshots: Arc<Snapshots>,
+    pub snapshot_idle: Duration,
+    pub suspicions: Suspicions,
+}
+
+impl PeerService {
+    fn caller(&self, metadata: &MetadataMap) -> Result<MemberId, Status> {
+        introduction::check(metadata, self.cluster, self.member)
+    }
+}
+
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("consensus has stopped on this member: {error}"))
+}
+
+/// Leaders and candidates speak for themselves.
+fn own_vote(from: MemberId, vote: &Vote) -> Result<(), Status> {
+    match vote.leader_id.voted_for {
+        member if member == from.0 => Ok(()),
+        member => Err(Status::invalid_argument(format!(
+            "member {from} speaks with the vote of member {member}"
+        ))),
+    }
+}
+
+/// Whether this member leads `term` now.
+pub fn leads(raft: &Raft, term: u64) -> bool {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    metrics.state == ServerState::Leader && metrics.vote.leader_id.term == term
+}
+
+/// A leader's requests as they come in. Tells the failure detector when they break off.
+struct Appends {
+    from: MemberId,
+    requests: Streaming<proto::AppendRequest>,
+    suspicions: Suspicions,
+    ended: bool,
+}
+
+impl Appends {
+    async fn next(&mut self) -> Option<AppendEntriesRequest<TypeConfig>> {
+        let message = match self.requests.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => {
+                self.ended = true;
+                return None;
+            }
+            Err(status) => {
+                tracing::debug!(peer = %self.from, %status, "append stream broke off");
+                return None;
+            }
+        };
+        let request = messages::to_append_request(message)
+            .map_err(Status::from)
+            .and_then(|request| own_vote(self.from, &request.vote).map(|()| request));
+        match request {
+            Ok(request) => Some(request),
+            Err(status) => {
+                tracing::error!(peer = %self.from, %status, "an append was refused");
+                self.ended = true;
+                None
+            }
+        }
+    }
+
+    fn into_stream(self) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
+        stream::unfold(self, |mut appends| async {
+            appends.next().await.map(|request| (request, appends))
+        })
+    }
+}
+
+impl Drop for Appends {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.suspicions.broke_off(self.from);
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    type AppendStream = BoxStream<'static, Result<proto::AppendResponse, Status>>;
+    type ForwardStream = BoxStream<'static, Result<proto::ForwardResponse, Status>>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<proto::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let appends = Appends {
+            from: self.caller(request.metadata())?,
+            requests: request.into_inner(),
+            suspicions: self.suspicions.clone(),
+            ended: false,
+        };
+        let results = self.raft.stream_append(appends.into_stream());
+        let answers = results.map(|result| match result {
+            Ok(result) => Ok(messages::append_response(&result)),
+            Err(fatal) => Err(stopped(fatal)),
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<proto::VoteRequest>,
+    ) -> Result<Response<proto::VoteResponse>, Status> {
+        let from = self.caller(request.metadata())?;
+        let request = messages::to_vote_request(request.into_inner())?;
+        own_vote(from, &request.vote)?;
+        let answer = self.raft.vote(request).await.map_err(stopped)?;
+        Ok(Response::new(messages::vote_response(&answer)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<proto::VoteRequest>,
+    ) -> Result<Response<proto::VoteResponse>, Status> {
+        let from = self.caller(request.metadata())?;
+        let request = messages::to_vote_request(request.into_inner())?;
+        own_vote(from, &request.vote)?;
+        let answer = self.raft.pre_vote(request).await.map_err(stopped)?;
+        Ok(Response::new(messages::vote_response(&answer)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<proto::TransferLeaderRequest>,
+    ) -> Result<Response<proto::TransferLeaderResponse>, Status> {
+        let from = self.caller(request.metadata())?;
+        let request = messages::to_transfer_request(request.into_inner())?;
+        own_vote(from, request.from_leader())?;
+        let taken = self.raft.handle_transfer_leader(request).await;
+        let refusal = match taken.map_err(stopped)? {
+            Ok(()) => String::new(),
+            Err(refusal) => refusal.to_string(),
+        };
+        Ok(Response::new(proto::TransferLeaderResponse { refusal }))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<proto::SnapshotPart>>,
+    ) -> Result<Response<proto::SnapshotResponse>, Status> {
+        let from = self.caller(request.metadata())?;
+        let snapshots = Arc::clone(&self.snapshots);
+        let parts = request.into_inner();
+        let (vote, snapshot) = receiving::receive(parts, snapshots, self.snapshot_idle).await?;
+        own_vote(from, &vote)?;
+        let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+        let vote = installed.map_err(stopped)?.vote;
+        Ok(Response::new(proto::SnapshotResponse {
+            vote: Some(messages::vote(&vote)),
+        }))
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<proto::ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let from = self.caller(request.metadata())?;
+        let mut batches = request.into_inner();
+        let desk = Arc::clone(&self.desk);
+        // The answer is the end of the stream: in order when this member does not lead (any more).
+        let end = async move {
+            loop {
+                match batches.message().await {
+                    Ok(Some(request)) => {
+                        if desk.offer(from, request.batch).await.is_err() {
+                            return None;
+                        }
+                    }
+                    Ok(None) => return None,
+                    Err(status) => return Some(Err(status)),
+                }
+            }
+        };
+        let end = stream::once(end).filter_map(std::future::ready);
+        Ok(Response::new(end.boxed()))
+    }
+
+    async fn touch(
+        &self,
+        request: Request<proto::TouchRequest>,
+    ) -> Result<Response<proto::TouchResponse>, Status> {
+        let from = self.caller(request.metadata())?;
+        let request = request.into_inner();
+        let sessions: Vec<SessionId> = request.sessions.into_iter().map(SessionId).collect();
+        let noted = self.desk.touched(from, request.term, &sessions);
+        Ok(Response::new(proto::TouchResponse {
+            not_leader: noted.is_err(),
+        }))
+    }
+
+    async fn leads(
+        &self,
+        request: Request<proto::LeadsRequest>,
+    ) -> Result<Response<proto::LeadsResponse>, Status> {
+        self.caller(request.metadata())?;
+        let leads = leads(&self.raft, request.into_inner().term);
+        Ok(Response::new(proto::LeadsResponse { leads }))
+    }
+}

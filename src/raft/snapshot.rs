@@ -1,0 +1,232 @@
+//! Snapshots: what is sent to a follower whose next entry is gone, and what a log is purged behind.
+//!
+//! Owns: the files of `snapshot_directory`, and which of them is the current one. The format is that
+//! of `store::disk::snapshot`; here is only when one counts.
+//!
+//! At all times
+//! 1. The current snapshot has been written, synced and read back.
+//! 2. While a snapshot is being sent, the log behind it is kept: its receiver needs what follows.
+
+use super::types::{self, SnapshotMeta};
+use crate::model::{LogPosition, MemberAddresses, Membership};
+use crate::store::disk::{Disk, DiskFile, SnapshotFile, snapshot};
+use crate::store::{State, StateImage, StorageFault};
+use openraft::storage::Snapshot;
+use openraft::vote::leader_id_std::CommittedLeaderId;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub type RaftSnapshot = Snapshot<CommittedLeaderId<u64>, u64, MemberAddresses, SnapshotHandle>;
+
+/// A snapshot that may be sent or installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub position: LogPosition,
+    pub membership: Membership,
+}
+
+/// The snapshots of this member.
+pub struct Snapshots {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    kept: usize,
+    current: Mutex<Option<Known>>,
+    /// How many senders need the log from this index on.
+    pinned: Mutex<BTreeMap<u64, usize>>,
+    /// Held while a file is written or received: unfinished files of others are removed after that.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Snapshots {
+    /// Finds what is there. Files that cannot be used are left alone and named in the log.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        directory: PathBuf,
+        kept: usize,
+    ) -> Result<Snapshots, StorageFault> {
+        disk.create_dir_all(&directory)
+            .map_err(|error| StorageFault::io("create directory", &directory, error))?;
+        let mut current = None;
+        for file in snapshot::list(disk.as_ref(), &directory)? {
+            match snapshot::read_header(disk.as_ref(), &file.path) {
+                Ok(header) => {
+                    current = known(file, header.membership);
+                    break;
+                }
+                Err(fault) => tracing::error!(%fault, "a snapshot cannot be used"),
+            }
+        }
+        Ok(Snapshots {
+            disk,
+            directory,
+            kept,
+            current: Mutex::new(current),
+            pinned: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Where the current snapshot ends.
+    pub fn position(&self) -> Option<LogPosition> {
+        self.current.lock().as_ref().map(|known| known.position)
+    }
+
+    /// The current snapshot, to be sent or loaded.
+    pub fn current(self: &Arc<Self>) -> Option<RaftSnapshot> {
+        let known = self.current.lock().clone()?;
+        Some(self.handle(known, None))
+    }
+
+    fn handle(self: &Arc<Self>, known: Known, state: Option<Box<State>>) -> RaftSnapshot {
+        Snapshot {
+            meta: SnapshotMeta {
+                last_log_id: Some(types::log_id(known.position)),
+                last_membership: types::stored_membership(&known.membership),
+            },
+            snapshot: SnapshotHandle {
+                _pin: Pin::new(self, known.position.index),
+                disk: Arc::clone(&self.disk),
+                known,
+                state,
+            },
+        }
+    }
+
+    /// Writes an image and makes it the current snapshot. Blocks.
+    pub fn write(self: &Arc<Self>, image: &StateImage) -> Result<RaftSnapshot, StorageFault> {
+        let _writing = self.writing.blocking_lock();
+        let file = snapshot::write(self.disk.as_ref(), &self.directory, image)?;
+        // Read back whole: the log is purged behind it.
+        let state = snapshot::read(self.disk.as_ref(), &file.path)?;
+        let nothing = || StorageFault::Refused("a snapshot before the first entry".to_owned());
+        let known = known(file, state.membership().clone()).ok_or_else(nothing)?;
+        self.make_current(&known)?;
+        tracing::info!(
+            log_index = known.position.index,
+            bytes = known.bytes,
+            "snapshot written"
+        );
+        Ok(self.handle(known, None))
+    }
+
+    /// One snapshot is written or received at a time.
+    pub async fn begin_receiving(&self) -> Receiving<'_> {
+        Receiving {
+            path: snapshot::incoming_path(&self.directory),
+            _writing: self.writing.lock().await,
+        }
+    }
+
+    /// Verifies a received file by loading it, and makes it the current snapshot. Blocks. The caller
+    /// holds a `Receiving`.
+    ///
+    /// It is in its place, and durable, before consensus hears of it: consensus may purge the log
+    /// while it is still being installed.
+    pub fn accept(
+        self: &Arc<Self>,
+        received: &Path,
+        announced: LogPosition,
+    ) -> Result<RaftSnapshot, StorageFault> {
+        let (file, state) = snapshot::adopt(self.disk.as_ref(), &self.directory, received)?;
+        let path = file.path.clone();
+        let known = known(file, state.membership().clone())
+            .filter(|known| known.position == announced)
+            .ok_or_else(|| {
+                let found = state.last_applied();
+                let what = format!("it ends at {found:?} and not at {announced}, as announced");
+                StorageFault::damaged(&path, 0, what)
+            })?;
+        self.make_current(&known)?;
+        Ok(self.handle(known, Some(Box::new(state))))
+    }
+
+    fn make_current(&self, known: &Known) -> Result<(), StorageFault> {
+        let mut current = self.current.lock();
+        let older = |current: &Known| current.position <= known.position;
+        if current.as_ref().is_none_or(older) {
+            *current = Some(known.clone());
+        }
+        snapshot::retain(self.disk.as_ref(), &self.directory, self.kept)
+    }
+
+    /// The lowest index that a snapshot in use ends at.
+    pub fn pinned(&self) -> Option<u64> {
+        self.pinned.lock().first_key_value().map(|(index, _)| *index)
+    }
+}
+
+/// The right to receive a snapshot, and where to.
+pub struct Receiving<'a> {
+    pub path: PathBuf,
+    _writing: tokio::sync::MutexGuard<'a, ()>,
+}
+
+fn known(file: SnapshotFile, membership: Membership) -> Option<Known> {
+    Some(Known {
+        path: file.path,
+        bytes: file.bytes,
+        position: file.position?,
+        membership,
+    })
+}
+
+/// What openraft passes around: a file, and if it was just received also what is in it.
+pub struct SnapshotHandle {
+    pub known: Known,
+    disk: Arc<dyn Disk>,
+    /// Held, not used.
+    _pin: Pin,
+    state: Option<Box<State>>,
+}
+
+impl SnapshotHandle {
+    /// Opens the file, which stays readable through this handle even when it is removed.
+    pub fn open(&self) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(&self.known.path, false)
+    }
+
+    /// The state in it: loaded from the file, unless that was done when it was verified. Blocks.
+    pub fn into_state(self) -> Result<State, StorageFault> {
+        match self.state {
+            Some(state) => Ok(*state),
+            None => snapshot::read(self.disk.as_ref(), &self.known.path),
+        }
+    }
+}
+
+/// Keeps the log behind a snapshot that is in use.
+struct Pin {
+    snapshots: Arc<Snapshots>,
+    index: u64,
+}
+
+impl Pin {
+    fn new(snapshots: &Arc<Snapshots>, index: u64) -> Pin {
+        *snapshots.pinned.lock().entry(index).or_default() += 1;
+        Pin {
+            snapshots: Arc::clone(snapshots),
+            index,
+        }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pinned = self.snapshots.pinned.lock();
+        if let Some(count) = pinned.get_mut(&self.index) {
+            *count -= 1;
+            if *count == 0 {
+                pinned.remove(&self.index);
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Upkeep: checkpoints, snapshots, and forgetting the log behind both.
+//!
+//! One task looks every `tick` whether something is due. What blocks runs on threads of its own;
+//! writes go on meanwhile. A failure is logged and tried again: nothing here ends the member's part
+//! in consensus, and the log only grows until it works.
+//!
+//! At all times: the log is purged only behind the checkpoint *and* behind a snapshot that was read
+//! back, and never what a snapshot on its way to a follower still needs.
+
+use super::machine::Machine;
+use super::network::server::Raft;
+use super::options::UpkeepOptions;
+use crate::model::LogPosition;
+use crate::store::StorageFault;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// How long after a failure it is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Requests that may wait.
+const REQUESTS_MAX: usize = 16;
+
+type Done = oneshot::Sender<Result<(), Arc<StorageFault>>>;
+
+enum Request {
+    Checkpoint(Done),
+    Snapshot(Done),
+}
+
+/// Asks for upkeep out of turn.
+#[derive(Clone)]
+pub struct UpkeepHandle(mpsc::Sender<Request>);
+
+impl UpkeepHandle {
+    /// Returns when the state as of the call is in the checkpoint; `None` if upkeep has ended.
+    pub async fn checkpoint(&self) -> Option<Result<(), Arc<StorageFault>>> {
+        self.ask(Request::Checkpoint).await
+    }
+
+    /// Returns when a snapshot of the state as of the call is the current one.
+    pub async fn snapshot(&self) -> Option<Result<(), Arc<StorageFault>>> {
+        self.ask(Request::Snapshot).await
+    }
+
+    async fn ask(
+        &self,
+        request: impl FnOnce(Done) -> Request,
+    ) -> Option<Result<(), Arc<StorageFault>>> {
+        let (done, answer) = oneshot::channel();
+        self.0.send(request(done)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+pub struct Upkeep {
+    pub raft: Raft,
+    pub machine: Arc<Machine>,
+    pub options: UpkeepOptions,
+    /// Bytes of entries appended since the process began.
+    pub appended_bytes: Arc<AtomicU64>,
+    requests: mpsc::Receiver<Request>,
+    checkpoint_due: Instant,
+    snapshot_not_before: Instant,
+    /// What `appended_bytes` was at the last snapshot.
+    snapshot_bytes: u64,
+}
+
+impl Upkeep {
+    pub fn new(
+        raft: Raft,
+        machine: Arc<Machine>,
+        options: UpkeepOptions,
+        appended_bytes: Arc<AtomicU64>,
+    ) -> (Upkeep, UpkeepHandle) {
+        let (handle, requests) = mpsc::channel(REQUESTS_MAX);
+        let upkeep = Upkeep {
+            raft,
+            machine,
+            options,
+            appended_bytes,
+            requests,
+            checkpoint_due: Instant::now(),
+            snapshot_not_before: Instant::now(),
+            snapshot_bytes: 0,
+        };
+        (upkeep, UpkeepHandle(handle))
+    }
+
+    /// Runs until the member stops (the task is then aborted).
+    pub async fn run(mut self) {
+        let mut ticks = tokio::time::interval(self.options.tick);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(Request::Checkpoint(done)) => {
+                        let result = self.checkpoint().await;
+                        drop(done.send(result.map_err(Arc::new)));
+                    }
+                    Some(Request::Snapshot(done)) => {
+                        let result = self.snapshot().await;
+                        drop(done.send(result.map_err(Arc::new)));
+                    }
+                    None => return,
+                },
+                _ = ticks.tick() => {
+                    if self.checkpoint_is_due() {
+                        let _ = self.checkpoint().await;
+                    }
+                    if self.snapshot_is_due() {
+                        let _ = self.snapshot().await;
+                    }
+                }
+            }
+            self.purge().await;
+        }
+    }
+
+    fn applied(&self) -> Option<LogPosition> {
+        *self.machine.applied.borrow()
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        Instant::now() >= self.checkpoint_due
+            && self.applied() > self.machine.checkpoint.position()
+    }
+
+    async fn checkpoint(&mut self) -> Result<(), StorageFault> {
+        let machine = Arc::clone(&self.machine);
+        let began = Instant::now();
+        let result = blocking(move || machine.checkpoint.save()).await;
+        self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
+        match &result {
+            Ok(()) => tracing::debug!(
+                log_index = self.machine.checkpoint.position().map(|at| at.index),
+                elapsed_us = began.elapsed().as_micros() as u64,
+                "checkpoint written"
+            ),
+            Err(fault) => {
+                tracing::error!(%fault, "the checkpoint was not written; it is tried again");
+                self.checkpoint_due = Instant::now() + RETRY;
+            }
+        }
+        result
+    }
+
+    fn snapshot_is_due(&self) -> bool {
+        let Some(applied) = self.applied() else {
+            return false;
+        };
+        let last = self.machine.snapshots.position();
+        let entries = applied.index - last.map_or(0, |last| last.index).min(applied.index);
+        let bytes = self.appended_bytes.load(Ordering::Relaxed) - self.snapshot_bytes;
+        Instant::now() >= self.snapshot_not_before
+            && last < Some(applied)
+            && (entries >= self.options.snapshot_log_entries
+                || bytes >= self.options.snapshot_log_bytes)
+    }
+
+    async fn snapshot(&mut self) -> Result<(), StorageFault> {
+        let bytes = self.appended_bytes.load(Ordering::Relaxed);
+        let machine = Arc::clone(&self.machine);
+        let result = blocking(move || {
+            let image = machine.state.read().freeze();
+            if image.header.last_applied > machine.snapshots.position() {
+                machine.snapshots.write(&image)?;
+            }
+            Ok(())
+        })
+        .await;
+        match &result {
+            Ok(()) => {
+                self.snapshot_bytes = bytes;
+                // Consensus now finds it; if it has stopped, nobody needs to.
+                let _ = self.raft.trigger().snapshot().await;
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "no snapshot was written; it is tried again");
+                self.snapshot_not_before = Instant::now() + RETRY;
+            }
+        }
+        result
+    }
+
+    async fn purge(&self) {
+        let kept = self.options.log_entries_kept;
+        let snapshot = self.machine.snapshots.position();
+        let Some(behind) = snapshot.min(self.machine.checkpoint.position()) else {
+            return;
+        };
+        let behind = match self.machine.snapshots.pinned() {
+            Some(pinned) => behind.index.min(pinned),
+            None => behind.index,
+        };
+        let Some(upto) = behind.checked_sub(kept) else {
+            return;
+        };
+        let purged = self.raft.data_metrics();
+        let purged = openraft::async_runtime::WatchReceiver::borrow_watched(&purged).purged;
+        if purged.is_none_or(|purged| purged.index < upto) {
+            let _ = self.raft.trigger().purge_log(upto).await;
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageFault> + Send + 'static,
+) -> Result<T, StorageFault> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(StorageFault::Refused(error.to_string())))
+}

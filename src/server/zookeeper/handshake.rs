@@ -1,0 +1,104 @@
+//! From the first bytes of a connection to a session, or to nothing.
+//!
+//! Rules from: ZooKeeper 3.9 `ZooKeeperServer#processConnectRequest`, `reopenSession`,
+//! `finishSessionInit`.
+
+use super::Door;
+use crate::member::{Connection, Delivery};
+use crate::model::{Command, Outcome, Password, Request, SessionId, Zxid};
+use crate::wire::{ConnectRequest, ConnectResponse};
+use bytes::BytesMut;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a client may take from connecting to its whole first frame, and a session to be created
+/// or attached.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long a member that is behind what a client has seen may take to catch up before it sends the
+/// client to another member. ZooKeeper closes at once; waiting spares the client a round of dials
+/// when the member lags by a moment only.
+const CATCH_UP_MAX: Duration = Duration::from_millis(500);
+const CATCH_UP_CHECK: Duration = Duration::from_millis(5);
+
+/// Why no session came of it. The connection is closed without a word in all but `Expired`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// The session is gone, or the password is not its own: the client is told so.
+    Expired,
+    /// The client has seen a later state than this member has; another member may have it.
+    Behind { seen: Zxid, applied: Zxid },
+    /// No leader answered in time.
+    Unavailable,
+}
+
+/// Creates or attaches the session and writes the response.
+pub async fn establish(
+    door: &Door,
+    connection: &Arc<Connection>,
+    request: &ConnectRequest,
+    out: &mut BytesMut,
+) -> Result<(), Failed> {
+    catch_up(door, request.last_zxid_seen).await?;
+    let options = &door.options;
+    let timeout_ms = options.timeouts.negotiate(request.timeout_ms);
+    let (command, password) = if request.session.is_none() {
+        let password = Password(rand::random());
+        (Command::CreateSession { password, timeout_ms }, password)
+    } else {
+        // A password of another length than 16 fits no session.
+        let password = request.password.ok_or(Failed::Expired)?;
+        (Command::AttachSession { session: request.session, password, timeout_ms }, password)
+    };
+    let request_to_state =
+        Request { session: SessionId::NONE, generation: 0, identities: Arc::from([]), command };
+    connection.expect_answer();
+    door.handle.submit(connection, &mut vec![request_to_state]);
+    let answer = tokio::time::timeout(HANDSHAKE_MAX, first_answer(connection));
+    match answer.await {
+        Ok(Some(Ok(
+            Outcome::SessionCreated { session, timeout_ms, .. }
+            | Outcome::SessionAttached { session, timeout_ms, .. },
+        ))) => {
+            ConnectResponse {
+                timeout_ms: timeout_ms as i32,
+                session,
+                password,
+                read_only: request.read_only.map(|_| false),
+            }
+            .encode(out);
+            Ok(())
+        }
+        Ok(Some(_)) => Err(Failed::Expired),
+        Ok(None) | Err(_) => Err(Failed::Unavailable),
+    }
+}
+
+async fn catch_up(door: &Door, seen: Zxid) -> Result<(), Failed> {
+    let deadline = tokio::time::Instant::now() + CATCH_UP_MAX;
+    loop {
+        let applied = door.handle.read().zxid();
+        if seen <= applied {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Failed::Behind { seen, applied });
+        }
+        tokio::time::sleep(CATCH_UP_CHECK).await;
+    }
+}
+
+/// Nothing else can be in the mailbox of a connection that has sent nothing and watches nothing but
+/// the end of the connection itself.
+async fn first_answer(connection: &Connection) -> Option<crate::model::Answer> {
+    let mut deliveries = VecDeque::new();
+    loop {
+        connection.woken().await;
+        connection.take(&mut deliveries);
+        match deliveries.pop_front() {
+            Some(Delivery::Answer { answer, .. }) => return Some(answer),
+            Some(Delivery::Close(_)) => return None,
+            _ => {}
+        }
+    }
+}

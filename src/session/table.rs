@@ -1,0 +1,305 @@
+//! The session table: one row per session, the same on every member.
+//!
+//! ```text
+//!            create                attach                 attach
+//!   (none) ---------> generation 1 ---------> generation 2 ------> ...
+//!                          |                      |
+//!                          +------- remove -------+--> (none), for ever
+//! ```
+//!
+//! A row's generation counts its attachments to a connection. Only requests of the current one are
+//! obeyed, so a connection that the client has left cannot act behind its back.
+//!
+//! At all times: rows are kept in the order of their ids; every row that differs from the last
+//! checkpoint is marked.
+//! Rules from: ZooKeeper 3.9 `SessionTrackerImpl#checkSession`, `ZooKeeperServer#reopenSession`.
+
+use crate::model::{Password, Refusal, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The sessions that an ensemble holds at most, about 100 MB of rows.
+///
+/// A constant, because it decides what is applied: members with different settings would part.
+/// A door may refuse connections earlier, by its own options.
+pub const SESSIONS_MAX: usize = 1_000_000;
+
+/// One session, as all members know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub password: Password,
+    /// Negotiated, in milliseconds; renegotiated at each attachment.
+    pub timeout_ms: u32,
+    /// From 1; never 0.
+    pub generation: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct SessionTable {
+    sessions: BTreeMap<SessionId, Session>,
+    dirty: BTreeSet<SessionId>,
+    sessions_max: usize,
+}
+
+impl SessionTable {
+    pub fn new() -> SessionTable {
+        SessionTable::with_sessions_max(SESSIONS_MAX)
+    }
+
+    fn with_sessions_max(sessions_max: usize) -> SessionTable {
+        SessionTable {
+            sessions: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            sessions_max,
+        }
+    }
+
+    /// A table as it was recorded; nothing in it is marked as changed.
+    pub fn from_rows(rows: impl IntoIterator<Item = (SessionId, Session)>) -> SessionTable {
+        SessionTable {
+            sessions: rows.into_iter().collect(),
+            ..SessionTable::new()
+        }
+    }
+
+    /// Adds a session and returns its first generation.
+    ///
+    /// Refused with `SystemError` (−1) at [`SESSIONS_MAX`]; the protocol has no better word, and the
+    /// door closes the connection without one.
+    ///
+    /// # Panics
+    /// If the id is taken: ids come from [`SessionIds`](super::SessionIds), which repeats none.
+    pub fn create(
+        &mut self,
+        id: SessionId,
+        password: Password,
+        timeout_ms: u32,
+    ) -> Result<u32, Refusal> {
+        if self.sessions.len() >= self.sessions_max {
+            return Err(Refusal::SystemError);
+        }
+        let session = Session {
+            password,
+            timeout_ms,
+            generation: 1,
+        };
+        let before = self.sessions.insert(id, session);
+        assert!(before.is_none(), "session {id} was created twice");
+        self.dirty.insert(id);
+        Ok(session.generation)
+    }
+
+    /// Attaches a session to another connection and returns the generation that begins.
+    ///
+    /// An unknown id and a wrong password are refused alike (`SessionExpired`, −112), and change
+    /// nothing.
+    pub fn attach(
+        &mut self,
+        id: SessionId,
+        password: &Password,
+        timeout_ms: u32,
+    ) -> Result<u32, Refusal> {
+        let session = self
+            .sessions
+            .get_mut(&id)
+            .filter(|session| is_same(&session.password, password))
+            .ok_or(Refusal::SessionExpired)?;
+        session.timeout_ms = timeout_ms;
+        // 0 is left out when it wraps. No request of four billion attachments ago is under way.
+        session.generation = session.generation.wrapping_add(1).max(1);
+        self.dirty.insert(id);
+        Ok(session.generation)
+    }
+
+    /// Whether a request of this generation is to be obeyed: `SessionExpired` (−112) if the session
+    /// has ended, `SessionMoved` (−118) if another connection has it.
+    pub fn check(&self, id: SessionId, generation: u32) -> Result<(), Refusal> {
+        match self.sessions.get(&id) {
+            None => Err(Refusal::SessionExpired),
+            Some(session) if session.generation != generation => Err(Refusal::SessionMoved),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub fn is_current(&self, id: SessionId, generation: u32) -> bool {
+        self.check(id, generation).is_ok()
+    }
+
+    /// Ends a session. `None` if it had ended before.
+    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        self.dirty.insert(id);
+        Some(session)
+    }
+
+    pub fn get(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    /// All sessions, in the order of their ids.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (SessionId, &Session)> {
+        self.sessions.iter().map(|(id, session)| (*id, session))
+    }
+
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The rows that changed since the last call, in the order of their ids; `None` for those that
+    /// are gone. A session that came and went in between is among the gone.
+    pub fn take_dirty(&mut self) -> Vec<(SessionId, Option<Session>)> {
+        std::mem::take(&mut self.dirty)
+            .into_iter()
+            .map(|id| (id, self.sessions.get(&id).copied()))
+            .collect()
+    }
+}
+
+impl Default for SessionTable {
+    fn default() -> SessionTable {
+        SessionTable::new()
+    }
+}
+
+/// Compares all bytes whatever they are, so that the time taken tells nothing of the first wrong one.
+fn is_same(a: &Password, b: &Password) -> bool {
+    let difference = a.0.iter().zip(b.0).fold(0, |difference, (a, b)| {
+        std::hint::black_box(difference | (a ^ b))
+    });
+    difference == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: SessionId = SessionId(5);
+    const PASSWORD: Password = Password([7; 16]);
+
+    fn one_session() -> SessionTable {
+        let mut table = SessionTable::new();
+        assert_eq!(table.create(ID, PASSWORD, 4_000), Ok(1));
+        table
+    }
+
+    #[test]
+    fn an_attachment_begins_a_generation_and_ends_the_one_before() {
+        let mut table = one_session();
+        assert!(table.is_current(ID, 1));
+        assert_eq!(table.attach(ID, &PASSWORD, 9_000), Ok(2));
+        assert_eq!(table.check(ID, 1), Err(Refusal::SessionMoved));
+        assert_eq!(table.check(ID, 2), Ok(()));
+        assert_eq!(table.check(ID, 3), Err(Refusal::SessionMoved));
+        assert_eq!(table.get(ID).map(|session| session.timeout_ms), Some(9_000));
+    }
+
+    #[test]
+    fn a_wrong_password_and_an_unknown_session_are_refused_alike_and_change_nothing() {
+        let mut table = one_session();
+        table.take_dirty();
+        for at in 0..16 {
+            let mut wrong = PASSWORD;
+            wrong.0[at] ^= 0x80;
+            assert_eq!(table.attach(ID, &wrong, 1), Err(Refusal::SessionExpired));
+        }
+        assert_eq!(
+            table.attach(SessionId(6), &PASSWORD, 1),
+            Err(Refusal::SessionExpired)
+        );
+        assert!(table.is_current(ID, 1));
+        assert_eq!(table.take_dirty(), []);
+    }
+
+    #[test]
+    fn a_session_that_ended_stays_ended() {
+        let mut table = one_session();
+        assert!(table.remove(ID).is_some());
+        assert_eq!(table.remove(ID), None);
+        assert_eq!(table.check(ID, 1), Err(Refusal::SessionExpired));
+        assert_eq!(table.attach(ID, &PASSWORD, 1), Err(Refusal::SessionExpired));
+    }
+
+    #[test]
+    #[should_panic(expected = "created twice")]
+    fn an_id_is_never_given_twice() {
+        let _ = one_session().create(ID, PASSWORD, 1);
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_takes_again_when_one_has_ended() {
+        let mut table = SessionTable::with_sessions_max(1);
+        assert_eq!(table.create(SessionId(1), PASSWORD, 1), Ok(1));
+        assert_eq!(
+            table.create(SessionId(2), PASSWORD, 1),
+            Err(Refusal::SystemError)
+        );
+        assert_eq!(table.len(), 1);
+        table.remove(SessionId(1));
+        assert_eq!(table.create(SessionId(3), PASSWORD, 1), Ok(1));
+    }
+
+    #[test]
+    fn a_generation_is_never_zero_also_when_it_wraps() {
+        let mut table = SessionTable::from_rows([(
+            ID,
+            Session {
+                password: PASSWORD,
+                timeout_ms: 1,
+                generation: u32::MAX,
+            },
+        )]);
+        assert_eq!(table.attach(ID, &PASSWORD, 1), Ok(1));
+    }
+
+    #[test]
+    fn a_session_that_came_and_went_is_reported_as_gone() {
+        let mut table = one_session();
+        table.remove(ID);
+        assert_eq!(table.take_dirty(), [(ID, None)]);
+        assert_eq!(table.take_dirty(), []);
+    }
+
+    proptest! {
+        /// A checkpoint that applies each delta to the rows of the last one has the table's rows.
+        #[test]
+        fn deltas_add_up_to_the_table(
+            steps in prop::collection::vec((0i64..6, 0u8..5, any::<u32>()), 0..60),
+        ) {
+            let mut table = SessionTable::new();
+            let mut checkpoint: BTreeMap<SessionId, Session> = BTreeMap::new();
+            for (number, action, timeout_ms) in steps {
+                let id = SessionId(number);
+                match action {
+                    0 if table.get(id).is_none() => {
+                        table.create(id, PASSWORD, timeout_ms).unwrap();
+                    }
+                    1 => {
+                        let _ = table.attach(id, &PASSWORD, timeout_ms);
+                    }
+                    2 => {
+                        table.remove(id);
+                    }
+                    3 => {
+                        for (id, row) in table.take_dirty() {
+                            match row {
+                                Some(session) => checkpoint.insert(id, session),
+                                None => checkpoint.remove(&id),
+                            };
+                        }
+                        let rows: Vec<_> = table.iter().map(|(id, row)| (id, *row)).collect();
+                        let kept: Vec<_> = checkpoint.clone().into_iter().collect();
+                        prop_assert_eq!(&rows, &kept);
+                        let restored = SessionTable::from_rows(rows.iter().copied());
+                        prop_assert!(restored.iter().eq(table.iter()));
+                        prop_assert!(restored.dirty.is_empty());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Member batches: the hot path, once per batch for every write.
+//!
+//! Encoding borrows everything from the batch; decoding borrows everything from the input and hands
+//! data out as slices of it, so a payload is copied into the tree and nowhere before.
+//!
+//! Requests of one connection share one list of identities. So do they here: each list is written
+//! once, a request carries its number, and the decoded requests share it again.
+
+use super::CodecError;
+use super::acl::{AclV1, IdV1, acl_bytes_guess, acl_from_v1, acl_v1};
+use super::envelope::{RecordKind, open, seal};
+use super::list::List;
+use crate::model::{
+    Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, SessionId,
+};
+use bincode::{BorrowDecode, Encode};
+use bytes::Bytes;
+use std::sync::Arc;
+
+const VERSION: u8 = 1;
+
+/// A list of identities is looked for among this many lists before it. Keeps a batch of a thousand
+/// different clients linear; a list missed by this is written twice and means the same.
+const IDENTITY_LISTS_SEARCHED: usize = 16;
+
+#[derive(Debug, Encode, BorrowDecode)]
+struct BatchV1<'a> {
+    origin: u64,
+    incarnation: u64,
+    sequence: u64,
+    identities: List<List<IdV1<'a>>>,
+    requests: List<RequestV1<'a>>,
+}
+
+#[derive(Debug, Encode, BorrowDecode)]
+struct RequestV1<'a> {
+    session: i64,
+    generation: u32,
+    /// Which of the batch's lists.
+    identities: u32,
+    command: CommandV1<'a>,
+}
+
+#[derive(Debug, Encode, BorrowDecode)]
+enum CommandV1<'a> {
+    CreateSession {
+        password: [u8; 16],
+        timeout_ms: u32,
+    },
+    AttachSession {
+        session: i64,
+        password: [u8; 16],
+        timeout_ms: u32,
+    },
+    CloseSession,
+    ExpireSession {
+        session: i64,
+        generation: u32,
+    },
+    Sync,
+    Operation(OperationV1<'a>),
+    Multi(List<OperationV1<'a>>),
+    VerifyDigest {
+        index: u64,
+        digest: u64,
+    },
+}
+
+#[derive(Debug, Encode, BorrowDecode)]
+enum OperationV1<'a> {
+    Create {
+        path: &'a str,
+        data: Option<&'a [u8]>,
+        acl: List<AclV1<'a>>,
+        mode: CreateModeV1,
+    },
+    Delete {
+        path: &'a str,
+        version: i32,
+    },
+    SetData {
+        path: &'a str,
+        data: Option<&'a [u8]>,
+        version: i32,
+    },
+    SetAcl {
+        path: &'a str,
+        acl: List<AclV1<'a>>,
+        version: i32,
+    },
+    Check {
+        path: &'a str,
+        version: i32,
+    },
+    Refuse {
+        code: i32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Encode, BorrowDecode)]
+enum CreateModeV1 {
+    Persistent,
+    PersistentSequential,
+    Ephemeral,
+    EphemeralSequential,
+    Container,
+}
+
+/// The record of a batch.
+pub fn encode_batch(batch: &MemberBatch) -> Bytes {
+    let (identities, numbers) = share_identities(&batch.requests);
+    let guess = batch.requests.iter().map(bytes_guess).sum::<usize>()
+        + identities.iter().map(|list| 48 * list.len()).sum::<usize>()
+        + 32;
+    let v1 = BatchV1 {
+        origin: batch.origin.0,
+        incarnation: batch.incarnation,
+        sequence: batch.sequence,
+        identities: identities
+            .into_iter()
+            .map(|list| list.iter().map(IdV1::from).collect())
+            .collect(),
+        requests: batch
+            .requests
+            .iter()
+            .zip(numbers)
+            .map(|(request, number)| RequestV1 {
+                session: request.session.0,
+                generation: request.generation,
+                identities: number,
+                command: CommandV1::from(&request.command),
+            })
+            .collect(),
+    };
+    seal(RecordKind::Batch, VERSION, &v1, guess).into()
+}
+
+/// The batch that exactly these bytes are. Its data are slices of `bytes` and keep all of them
+/// alive: whoever stores data for long copies them.
+pub fn decode_batch(bytes: &Bytes) -> Result<MemberBatch, CodecError> {
+    let v1: BatchV1<'_> = open(RecordKind::Batch, VERSION, bytes)?;
+    let identities: Vec<Arc<[Id]>> = v1
+        .identities
+        .0
+        .into_iter()
+        .map(|list| list.0.into_iter().map(Id::from).collect())
+        .collect();
+    let requests = v1
+        .requests
+        .0
+        .into_iter()
+        .map(|request| {
+            let shared = identities.get(request.identities as usize).ok_or_else(|| {
+                CodecError::Malformed {
+                    kind: RecordKind::Batch,
+                    what: format!(
+                        "a request names identities {} of {}",
+                        request.identities,
+                        identities.len()
+                    ),
+                }
+            })?;
+            Ok(Request {
+                session: SessionId(request.session),
+                generation: request.generation,
+                identities: Arc::clone(shared),
+                command: request.command.into_model(bytes),
+            })
+        })
+        .collect::<Result<_, CodecError>>()?;
+    Ok(MemberBatch {
+        origin: MemberId(v1.origin),
+        incarnation: v1.incarnation,
+        sequence: v1.sequence,
+        requests,
+    })
+}
+
+/// The different lists of identities, and for each request the number of its own.
+fn share_identities(requests: &[Request]) -> (Vec<&Arc<[Id]>>, Vec<u32>) {
+    let mut lists: Vec<&Arc<[Id]>> = Vec::new();
+    let numbers = requests
+        .iter()
+        .map(|request| {
+            let searched = lists.len().saturating_sub(IDENTITY_LISTS_SEARCHED);
+            let found = lists[searched..].iter().rposition(|list| {
+                Arc::ptr_eq(list, &request.identities) || **list == request.identities
+            });
+            let number = found.map_or(lists.len(), |at| searched + at);
+            if found.is_none() {
+                lists.push(&request.identities);
+            }
+            number as u32
+        })
+        .collect();
+    (lists, numbers)
+}
+
+/// About how many bytes a request takes, so that encoding reserves once.
+fn bytes_guess(request: &Request) -> usize {
+    let command = match &request.command {
+        Command::Operation(operation) => operation_bytes_guess(operation),
+        Command::Multi(operations) => operations.iter().map(operation_bytes_guess).sum(),
+        _ => 32,
+    };
+    24 + command
+}
+
+fn operation_bytes_guess(operation: &Operation) -> usize {
+    16 + match operation {
+        Operation::Create {
+            path, data, acl, ..
+        } => path.len() + data.as_ref().map_or(0, Bytes::len) + acl_bytes_guess(acl),
+        Operation::SetData { path, data, .. } => path.len() + data.as_ref().map_or(0, Bytes::len),
+        Operation::SetAcl { path, acl, .. } => path.len() + acl_bytes_guess(acl),
+        Operation::Delete { path, .. } | Operation::Check { path, .. } => path.len(),
+        Operation::Refuse { .. } => 0,
+    }
+}
+
+impl<'a> From<&'a Command> for CommandV1<'a> {
+    fn from(command: &'a Command) -> Self {
+        match command {
+            Command::CreateSession {
+                password,
+                timeout_ms,
+            } => CommandV1::CreateSession {
+                password: password.0,
+                timeout_ms: *timeout_ms,
+            },
+            Command::AttachSession {
+                session,
+                password,
+                timeout_ms,
+            } => CommandV1::AttachSession {
+                session: session.0,
+                password: password.0,
+                timeout_ms: *timeout_ms,
+            },
+            Command::CloseSession => CommandV1::CloseSession,
+            Command::ExpireSession {
+                session,
+                generation,
+            } => CommandV1::ExpireSession {
+                session: session.0,
+                generation: *generation,
+            },
+            Command::Sync => CommandV1::Sync,
+            Command::Operation(operation) => CommandV1::Operation(operation.into()),
+            Command::Multi(operations) => {
+                CommandV1::Multi(operations.iter().map(OperationV1::from).collect())
+            }
+            Command::VerifyDigest { index, digest } => CommandV1::VerifyDigest {
+                index: *index,
+                digest: *digest,
+            },
+        }
+    }
+}
+
+impl CommandV1<'_> {
+    fn into_model(self, input: &Bytes) -> Command {
+        match self {
+            CommandV1::CreateSession {
+                password,
+                timeout_ms,
+            } => Command::CreateSession {
+                password: Password(password),
+                timeout_ms,
+            },
+            CommandV1::AttachSession {
+                session,
+                password,
+                timeout_ms,
+            } => Command::AttachSession {
+                session: SessionId(session),
+                password: Password(password),
+                timeout_ms,
+            },
+            CommandV1::CloseSession => Command::CloseSession,
+            CommandV1::ExpireSession {
+                session,
+                generation,
+            } => Command::ExpireSession {
+                session: SessionId(session),
+                generation,
+            },
+            CommandV1::Sync => Command::Sync,
+            CommandV1::Operation(operation) => Command::Operation(operation.into_model(input)),
+            CommandV1::Multi(operations) => Command::Multi(
+                operations
+                    .0
+                    .into_iter()
+                    .map(|operation| operation.into_model(input))
+                    .collect(),
+            ),
+            CommandV1::VerifyDigest { index, digest } => Command::VerifyDigest { index, digest },
+        }
+    }
+}
+
+impl<'a> From<&'a Operation> for OperationV1<'a> {
+    fn from(operation: &'a Operation) -> Self {
+        match operation {
+            Operation::Create {
+                path,
+                data,
+                acl,
+                mode,
+            } => OperationV1::Create {
+                path,
+                data: data.as_deref(),
+                acl: acl_v1(acl),
+                mode: (*mode).into(),
+            },
+            Operation::Delete { path, version } => OperationV1::Delete {
+                path,
+                version: *version,
+            },
+            Operation::SetData {
+                path,
+                data,
+                version,
+            } => OperationV1::SetData {
+                path,
+                data: data.as_deref(),
+                version: *version,
+            },
+            Operation::SetAcl { path, acl, version } => OperationV1::SetAcl {
+                path,
+                acl: acl_v1(acl),
+                version: *version,
+            },
+            Operation::Check { path, version } => OperationV1::Check {
+                path,
+                version: *version,
+            },
+            Operation::Refuse { code } => OperationV1::Refuse { code: *code },
+        }
+    }
+}
+
+impl OperationV1<'_> {
+    fn into_model(self, input: &Bytes) -> Operation {
+        match self {
+            OperationV1::Create {
+                path,
+                data,
+                acl,
+                mode,
+            } => Operation::Create {
+                path: path.to_owned(),
+                data: data.map(|data| input.slice_ref(data)),
+                acl: acl_from_v1(acl),
+                mode: mode.into(),
+            },
+            OperationV1::Delete { path, version } => Operation::Delete {
+                path: path.to_owned(),
+                version,
+            },
+            OperationV1::SetData {
+                path,
+                data,
+                version,
+            } => Operation::SetData {
+                path: path.to_owned(),
+                data: data.map(|data| input.slice_ref(data)),
+                version,
+            },
+            OperationV1::SetAcl { path, acl, version } => Operation::SetAcl {
+                path: path.to_owned(),
+                acl: acl_from_v1(acl),
+                version,
+            },
+            OperationV1::Check { path, version } => Operation::Check {
+                path: path.to_owned(),
+                version,
+            },
+            OperationV1::Refuse { code } => Operation::Refuse { code },
+        }
+    }
+}
+
+impl From<CreateMode> for CreateModeV1 {
+    fn from(mode: CreateMode) -> Self {
+        match mode {
+            CreateMode::Persistent => CreateModeV1::Persistent,
+            CreateMode::PersistentSequential => CreateModeV1::PersistentSequential,
+            CreateMode::Ephemeral => CreateModeV1::Ephemeral,
+            CreateMode::EphemeralSequential => CreateModeV1::EphemeralSequential,
+            CreateMode::Container => CreateModeV1::Container,
+        }
+    }
+}
+
+impl From<CreateModeV1> for CreateMode {
+    fn from(mode: CreateModeV1) -> Self {
+        match mode {
+            CreateModeV1::Persistent => CreateMode::Persistent,
+            CreateModeV1::PersistentSequential => CreateMode::PersistentSequential,
+            CreateModeV1::Ephemeral => CreateMode::Ephemeral,
+            CreateModeV1::EphemeralSequential => CreateMode::EphemeralSequential,
+            CreateModeV1::Container => CreateMode::Container,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

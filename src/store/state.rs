@@ -1,0 +1,439 @@
+//! The replicated state: what every member computes from the same log.
+//!
+//! Owns: the tree, the session table, the zxid, how far each member's batches have been applied.
+//! At all times: `apply` is a function of the state and the entry. No clock (time comes in as
+//! `proposed_at_ms`, and never runs backwards), no randomness, no configuration.
+//!
+//! Invariants
+//! 1. Every batch of a member's incarnation takes effect at most once, and in the order of its
+//!    sequence numbers, whatever leaders did with it.
+//! 2. Only the current attachment of a session is obeyed.
+//! 3. The end of a session and of all its ephemerals is one step with one zxid.
+//!
+//! Rules from ZooKeeper 3.9: `PrepRequestProcessor`, `FinalRequestProcessor`, `DataTree#processTxn`.
+
+use super::tree::{Tree, WriteContext};
+use super::{CheckpointDelta, SessionRecord, StateHeader, StateImage, StorageFault, StreamRecord};
+use crate::model::{
+    Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Outcome, Refusal,
+    Request, SessionId, Zxid,
+};
+use crate::session::{Session, SessionIds, SessionTable};
+use parking_lot::RwLock;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+/// One writer (the apply task), many readers. The writer takes it once per group of entries.
+pub type SharedState = Arc<RwLock<State>>;
+
+/// No znode holds more, whatever a member's own limit says: `apply` must not depend on settings.
+pub const DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many entries' digests are remembered, to be compared with the leader's.
+const DIGESTS_KEPT: usize = 4096;
+
+/// What `apply` needs to know of the entry that carries a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryContext {
+    pub position: LogPosition,
+    /// The leader's date when it proposed the entry.
+    pub proposed_at_ms: i64,
+}
+
+/// What became of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The zxid it took; for requests that take none, the one reached before it.
+    pub zxid: Zxid,
+    pub answer: Answer,
+    pub changes: Vec<Change>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchResult {
+    /// Every request was applied and told of.
+    Applied,
+    /// It was applied before, or comes from an earlier run of its member.
+    Skipped,
+    /// Something before it is missing; its member has to send again from `expected` on.
+    OutOfLine { expected: u64 },
+}
+
+/// A digest that is not the leader's: this member's state cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    pub index: u64,
+    pub leader: u64,
+    pub own: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Stream {
+    incarnation: u64,
+    last_sequence: u64,
+}
+
+pub struct State {
+    tree: Tree,
+    sessions: SessionTable,
+    zxid: Zxid,
+    time_ms: i64,
+    last_applied: Option<LogPosition>,
+    membership: Membership,
+    session_ids: SessionIds,
+    streams: BTreeMap<MemberId, Stream>,
+    digests: VecDeque<(u64, u64)>,
+    diverged: Option<Divergence>,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
+    }
+}
+
+impl State {
+    pub fn new() -> State {
+        State {
+            tree: Tree::new(),
+            sessions: SessionTable::new(),
+            zxid: Zxid::ZERO,
+            time_ms: 0,
+            last_applied: None,
+            membership: Membership::default(),
+            session_ids: SessionIds::new(),
+            streams: BTreeMap::new(),
+            digests: VecDeque::new(),
+            diverged: None,
+        }
+    }
+
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub fn sessions(&self) -> &SessionTable {
+        &self.sessions
+    }
+
+    /// The zxid of the last write applied.
+    pub fn zxid(&self) -> Zxid {
+        self.zxid
+    }
+
+    pub fn last_applied(&self) -> Option<LogPosition> {
+        self.last_applied
+    }
+
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The last batch applied of one run of a member; 0 if none.
+    pub fn last_sequence(&self, origin: MemberId, incarnation: u64) -> u64 {
+        self.streams
+            .get(&origin)
+            .filter(|stream| stream.incarnation == incarnation)
+            .map_or(0, |stream| stream.last_sequence)
+    }
+
+    /// Equal on all members that have applied the same entries.
+    pub fn digest(&self) -> u64 {
+        let mut mixed = self.tree.digest();
+        for part in [
+            self.zxid.0 as u64,
+            self.session_ids.next() as u64,
+            self.sessions.len() as u64,
+        ] {
+            mixed = (mixed ^ part)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
+        }
+        mixed
+    }
+
+    /// Set once this member's digest has differed from the leader's; never cleared.
+    pub fn diverged(&self) -> Option<Divergence> {
+        self.diverged
+    }
+
+    /// Applies one batch of an entry. `advance` follows once all batches of the entry are applied.
+    ///
+    /// `each` is told of every request right after it took effect and before the next one does, with
+    /// its index in the batch: a read that a client sent between two of its writes is served there.
+    pub fn apply(
+        &mut self,
+        context: &EntryContext,
+        batch: &MemberBatch,
+        mut each: impl FnMut(&State, usize, Applied),
+    ) -> BatchResult {
+        let stream = self.streams.entry(batch.origin).or_default();
+        if batch.incarnation < stream.incarnation {
+            return BatchResult::Skipped;
+        }
+        let expected = if batch.incarnation > stream.incarnation {
+            1
+        } else {
+            stream.last_sequence + 1
+        };
+        if batch.sequence < expected {
+            return BatchResult::Skipped;
+        }
+        if batch.sequence > expected {
+            return BatchResult::OutOfLine { expected };
+        }
+        *stream = Stream {
+            incarnation: batch.incarnation,
+            last_sequence: batch.sequence,
+        };
+        self.zxid = self.zxid.at_least_term(context.position.term);
+        self.time_ms = self.time_ms.max(context.proposed_at_ms);
+        for (index, request) in batch.requests.iter().enumerate() {
+            let applied = self.request(request);
+            each(self, index, applied);
+        }
+        BatchResult::Applied
+    }
+
+    /// Takes note of a new membership and shows it in `/zookeeper/config`. Takes no zxid.
+    pub fn apply_membership(&mut self, membership: Membership, changes: &mut Vec<Change>) {
+        let text = membership.config_text();
+        self.membership = membership;
+        self.tree
+            .set_config(text.as_bytes(), self.zxid, self.time_ms, changes);
+    }
+
+    /// The entry at `position` has been applied whole.
+    pub fn advance(&mut self, position: LogPosition) {
+        self.last_applied = Some(position);
+        if self.digests.len() == DIGESTS_KEPT {
+            self.digests.pop_front();
+        }
+        let digest = self.digest();
+        self.digests.push_back((position.index, digest));
+    }
+
+    fn request(&mut self, request: &Request) -> Applied {
+        let mut changes = Vec::new();
+        let answer = match &request.command {
+            Command::CreateSession {
+                password,
+                timeout_ms,
+            } => {
+                self.zxid = self.zxid.next();
+                let session = self.session_ids.draw();
+                self.sessions
+                    .create(session, *password, *timeout_ms)
+                    .map(|generation| Outcome::SessionCreated {
+                        session,
+                        generation,
+                        timeout_ms: *timeout_ms,
+                    })
+            }
+            Command::AttachSession {
+                session,
+                password,
+                timeout_ms,
+            } => self
+                .sessions
+                .attach(*session, password, *timeout_ms)
+                .map(|generation| Outcome::SessionAttached {
+                    session: *session,
+                    generation,
+                    timeout_ms: *timeout_ms,
+                }),
+            Command::CloseSession => {
+                self.zxid = self.zxid.next();
+                self.sessions
+                    .check(request.session, request.generation)
+                    .map(|()| self.close(request.session, &mut changes))
+            }
+            Command::ExpireSession {
+                session,
+                generation,
+            } => {
+                if self.sessions.is_current(*session, *generation) {
+                    self.zxid = self.zxid.next();
+                    Ok(self.close(*session, &mut changes))
+                } else {
+                    Err(Refusal::UnknownSession)
+                }
+            }
+            Command::Sync => Ok(Outcome::Synced),
+            Command::Operation(operation) => {
+                self.zxid = self.zxid.next();
+                self.sessions.check(request.session, request.generation).and_then(|()| {
+                    let context = write_context(self.zxid, self.time_ms, request);
+                    self.tree.apply(&context, operation, &mut changes)
+                })
+            }
+            Command::Multi(operations) => {
+                self.zxid = self.zxid.next();
+                self.sessions.check(request.session, request.generation).map(|()| {
+                    let context = write_context(self.zxid, self.time_ms, request);
+                    Outcome::Multi(self.tree.apply_multi(&context, operations, &mut changes))
+                })
+            }
+            Command::VerifyDigest { index, digest } => {
+                self.compare(*index, *digest);
+                Ok(Outcome::DigestVerified)
+            }
+        };
+        Applied {
+            zxid: self.zxid,
+            answer,
+            changes,
+        }
+    }
+
+    fn close(&mut self, session: SessionId, changes: &mut Vec<Change>) -> Outcome {
+        self.tree
+            .remove_ephemerals(session, self.zxid, self.time_ms, changes);
+        self.sessions.remove(session);
+        Outcome::SessionClosed
+    }
+
+    fn compare(&mut self, index: u64, leader: u64) {
+        let own = self
+            .digests
+            .iter()
+            .rev()
+            .find(|(at, _)| *at == index)
+            .map(|(_, own)| *own);
+        if let Some(own) = own.filter(|own| *own != leader) {
+            self.diverged
+                .get_or_insert(Divergence { index, leader, own });
+        }
+    }
+
+    fn header(&self) -> StateHeader {
+        StateHeader {
+            zxid: self.zxid,
+            time_ms: self.time_ms,
+            last_applied: self.last_applied,
+            membership: self.membership.clone(),
+            next_session: self.session_ids.next(),
+            streams: self
+                .streams
+                .iter()
+                .map(|(origin, stream)| StreamRecord {
+                    origin: *origin,
+                    incarnation: stream.incarnation,
+                    last_sequence: stream.last_sequence,
+                })
+                .collect(),
+            digest: self.digest(),
+            znodes: self.tree.znode_count() as u64,
+            sessions: self.sessions.len() as u64,
+        }
+    }
+
+    /// The whole state as it is now. Cheap for the tree (copy-on-write), linear in the sessions.
+    pub fn freeze(&self) -> StateImage {
+        StateImage {
+            header: self.header(),
+            tree: self.tree.freeze(),
+            sessions: self
+                .sessions
+                .iter()
+                .map(|(id, session)| record(id, session))
+                .collect(),
+        }
+    }
+
+    /// What changed since the last call.
+    pub fn take_delta(&mut self) -> CheckpointDelta {
+        let slots = self.tree.take_dirty();
+        let sessions = self
+            .sessions
+            .take_dirty()
+            .into_iter()
+            .map(|(id, session)| (id, session.map(|session| record(id, &session))))
+            .collect();
+        CheckpointDelta {
+            header: self.header(),
+            tree: self.tree.freeze(),
+            slots,
+            sessions,
+        }
+    }
+
+    /// Puts a state together from its rows, and refuses rows that do not add up to the header.
+    pub fn restore(
+        source: &Path,
+        header: StateHeader,
+        tree: Tree,
+        sessions: Vec<SessionRecord>,
+    ) -> Result<State, StorageFault> {
+        let Some(session_ids) = SessionIds::resume(header.next_session) else {
+            return Err(StorageFault::damaged(source, 0, "the next session id is no session id"));
+        };
+        let sessions = SessionTable::from_rows(sessions.into_iter().map(|row| {
+            let session = Session {
+                password: row.password,
+                timeout_ms: row.timeout_ms,
+                generation: row.generation,
+            };
+            (row.id, session)
+        }));
+        let state = State {
+            tree,
+            sessions,
+            zxid: header.zxid,
+            time_ms: header.time_ms,
+            last_applied: header.last_applied,
+            membership: header.membership,
+            session_ids,
+            streams: header
+                .streams
+                .iter()
+                .map(|row| {
+                    let stream = Stream {
+                        incarnation: row.incarnation,
+                        last_sequence: row.last_sequence,
+                    };
+                    (row.origin, stream)
+                })
+                .collect(),
+            digests: VecDeque::new(),
+            diverged: None,
+        };
+        let found = [
+            state.tree.znode_count() as u64,
+            state.sessions.len() as u64,
+            state.digest(),
+        ];
+        let promised = [header.znodes, header.sessions, header.digest];
+        for (what, (found, promised)) in ["znodes", "sessions", "digest"]
+            .iter()
+            .zip(found.iter().zip(promised))
+        {
+            if *found != promised {
+                let what = format!("{what}: {found:#x} where the header says {promised:#x}");
+                return Err(StorageFault::damaged(source, 0, what));
+            }
+        }
+        Ok(state)
+    }
+}
+
+fn record(id: SessionId, session: &Session) -> SessionRecord {
+    SessionRecord {
+        id,
+        password: session.password,
+        timeout_ms: session.timeout_ms,
+        generation: session.generation,
+    }
+}
+
+fn write_context(zxid: Zxid, time_ms: i64, request: &Request) -> WriteContext<'_> {
+    WriteContext {
+        zxid,
+        time_ms,
+        session: request.session,
+        identities: &request.identities,
+        data_bytes_max: DATA_BYTES_MAX,
+    }
+}

@@ -1,0 +1,292 @@
+//! One znode in one allocation: name, packed stat, data.
+//!
+//! | bytes            | what                                                              |
+//! |------------------|-------------------------------------------------------------------|
+//! | varint, name     | length and bytes of the last path segment                         |
+//! | 1                | flags: which of the groups below are there                        |
+//! | varints          | czxid, ctime; then the groups that differ from a new znode's      |
+//! | the rest         | data                                                              |
+//!
+//! At all times: a shared blob is never written. The format lives in memory only and may change with
+//! any build.
+
+use super::varint;
+use crate::model::{SessionId, Zxid};
+use triomphe::{Arc, ThinArc};
+
+/// The number of an interned access list on this member.
+pub(in crate::store::tree) type AclId = u32;
+
+const NULL_DATA: u8 = 1;
+/// mzxid, mtime, version.
+const DATA_SET: u8 = 1 << 1;
+/// pzxid, creations.
+const PARENT: u8 = 1 << 2;
+const OWNED: u8 = 1 << 3;
+const LISTED: u8 = 1 << 4;
+const AVERSION: u8 = 1 << 5;
+const CONTAINER: u8 = 1 << 6;
+
+/// What a blob says of its znode besides name and data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::tree) struct PackedStat {
+    pub czxid: Zxid,
+    pub mzxid: Zxid,
+    pub pzxid: Zxid,
+    pub ctime_ms: i64,
+    pub mtime_ms: i64,
+    pub version: i32,
+    pub aversion: i32,
+    pub creations: i32,
+    pub owner: SessionId,
+    pub container: bool,
+    pub acl: AclId,
+}
+
+impl PackedStat {
+    /// A znode that nothing happened to since it was created.
+    pub fn born(zxid: Zxid, time_ms: i64, acl: AclId) -> PackedStat {
+        PackedStat {
+            czxid: zxid,
+            mzxid: zxid,
+            pzxid: zxid,
+            ctime_ms: time_ms,
+            mtime_ms: time_ms,
+            version: 0,
+            aversion: 0,
+            creations: 0,
+            owner: SessionId::NONE,
+            container: false,
+            acl,
+        }
+    }
+
+    fn pack(&self, null_data: bool, buffer: &mut Vec<u8>) {
+        let data_set =
+            self.mzxid != self.czxid || self.mtime_ms != self.ctime_ms || self.version != 0;
+        let parent = self.pzxid != self.czxid || self.creations != 0;
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        buffer.push(
+            flag(null_data, NULL_DATA)
+                | flag(data_set, DATA_SET)
+                | flag(parent, PARENT)
+                | flag(!self.owner.is_none(), OWNED)
+                | flag(self.acl != 0, LISTED)
+                | flag(self.aversion != 0, AVERSION)
+                | flag(self.container, CONTAINER),
+        );
+        varint::put(buffer, self.czxid.0 as u64);
+        varint::put(buffer, self.ctime_ms as u64);
+        if data_set {
+            varint::put_signed(buffer, self.mzxid.0.wrapping_sub(self.czxid.0));
+            varint::put_signed(buffer, self.mtime_ms.wrapping_sub(self.ctime_ms));
+            varint::put_signed(buffer, self.version.into());
+        }
+        if parent {
+            varint::put_signed(buffer, self.pzxid.0.wrapping_sub(self.czxid.0));
+            varint::put_signed(buffer, self.creations.into());
+        }
+        if !self.owner.is_none() {
+            varint::put(buffer, self.owner.0 as u64);
+        }
+        if self.acl != 0 {
+            varint::put(buffer, self.acl.into());
+        }
+        if self.aversion != 0 {
+            varint::put_signed(buffer, self.aversion.into());
+        }
+    }
+
+    /// Takes a stat off the front, and whether the data that follow are null.
+    fn unpack(bytes: &mut &[u8]) -> (PackedStat, bool) {
+        let flags = bytes[0];
+        *bytes = &bytes[1..];
+        let czxid = Zxid(varint::take(bytes) as i64);
+        let ctime_ms = varint::take(bytes) as i64;
+        let mut stat = PackedStat::born(czxid, ctime_ms, 0);
+        if flags & DATA_SET != 0 {
+            stat.mzxid = Zxid(czxid.0.wrapping_add(varint::take_signed(bytes)));
+            stat.mtime_ms = ctime_ms.wrapping_add(varint::take_signed(bytes));
+            stat.version = varint::take_signed(bytes) as i32;
+        }
+        if flags & PARENT != 0 {
+            stat.pzxid = Zxid(czxid.0.wrapping_add(varint::take_signed(bytes)));
+            stat.creations = varint::take_signed(bytes) as i32;
+        }
+        if flags & OWNED != 0 {
+            stat.owner = SessionId(varint::take(bytes) as i64);
+        }
+        if flags & LISTED != 0 {
+            stat.acl = varint::take(bytes) as AclId;
+        }
+        if flags & AVERSION != 0 {
+            stat.aversion = varint::take_signed(bytes) as i32;
+        }
+        stat.container = flags & CONTAINER != 0;
+        (stat, flags & NULL_DATA != 0)
+    }
+}
+
+/// A znode. A clone shares the bytes.
+#[derive(Clone)]
+pub(in crate::store::tree) struct Blob(ThinArc<(), u8>);
+
+impl Blob {
+    pub fn new(name: &str, stat: &PackedStat, data: Option<&[u8]>) -> Blob {
+        // Enough for name length and the longest stat, so that the buffer is allocated once.
+        const HEAD_BYTES_MAX: usize = 96;
+        let data_bytes = data.map_or(0, <[u8]>::len);
+        let mut buffer = Vec::with_capacity(HEAD_BYTES_MAX + name.len() + data_bytes);
+        varint::put(&mut buffer, name.len() as u64);
+        buffer.extend_from_slice(name.as_bytes());
+        stat.pack(data.is_none(), &mut buffer);
+        buffer.extend_from_slice(data.unwrap_or_default());
+        Blob(ThinArc::from_header_and_slice((), &buffer))
+    }
+
+    pub fn name(&self) -> &str {
+        std::str::from_utf8(self.split_name().0).expect("a blob's name was a str when it was made")
+    }
+
+    /// Compares without proving again that the name is text.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.split_name().0 == name.as_bytes()
+    }
+
+    pub fn stat(&self) -> PackedStat {
+        PackedStat::unpack(&mut self.split_name().1).0
+    }
+
+    pub fn data(&self) -> Option<&[u8]> {
+        self.stat_and_data().1
+    }
+
+    pub fn stat_and_data(&self) -> (PackedStat, Option<&[u8]>) {
+        let mut rest = self.split_name().1;
+        let (stat, null_data) = PackedStat::unpack(&mut rest);
+        (stat, (!null_data).then_some(rest))
+    }
+
+    /// Replaces the stat and leaves name and data.
+    ///
+    /// In place if nobody shares the blob and the new stat takes as many bytes, which is nearly
+    /// always so for a parent that is given one more child: large data are then not copied.
+    pub fn set_stat(&mut self, stat: &PackedStat) {
+        let bytes = &self.0.slice;
+        let head = bytes.len() - self.split_name().1.len();
+        let mut rest = &bytes[head..];
+        let (_, null_data) = PackedStat::unpack(&mut rest);
+        let tail = bytes.len() - rest.len();
+        let mut packed = Vec::with_capacity(64);
+        stat.pack(null_data, &mut packed);
+        let written = packed.len() == tail - head
+            && self.0.with_arc_mut(|shared| match Arc::get_mut(shared) {
+                Some(own) => {
+                    own.slice_mut()[head..tail].copy_from_slice(&packed);
+                    true
+                }
+                None => false,
+            });
+        if !written {
+            let bytes = &self.0.slice;
+            let whole = [&bytes[..head], &packed, &bytes[tail..]].concat();
+            self.0 = ThinArc::from_header_and_slice((), &whole);
+        }
+    }
+
+    fn split_name(&self) -> (&[u8], &[u8]) {
+        let mut rest = &self.0.slice;
+        let name_bytes = varint::take(&mut rest) as usize;
+        rest.split_at(name_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn full() -> PackedStat {
+        PackedStat {
+            czxid: Zxid(i64::MAX),
+            mzxid: Zxid(i64::MIN),
+            pzxid: Zxid(-1),
+            ctime_ms: i64::MIN,
+            mtime_ms: i64::MAX,
+            version: i32::MIN,
+            aversion: -1,
+            creations: i32::MAX,
+            owner: SessionId(i64::MIN),
+            container: true,
+            acl: AclId::MAX,
+        }
+    }
+
+    #[test]
+    fn null_data_are_not_empty_data() {
+        let stat = PackedStat::born(Zxid(7), 8, 0);
+        assert_eq!(Blob::new("a", &stat, None).data(), None);
+        assert_eq!(Blob::new("a", &stat, Some(b"")).data(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn a_new_znode_costs_little_more_than_name_and_data() {
+        let stat = PackedStat::born(Zxid(0x5_0000_1234), 1_790_000_000_000, 0);
+        let blob = Blob::new("10.0.0.1:8080", &stat, Some(&[0; 100]));
+        assert!(blob.0.slice.len() <= 100 + 13 + 1 + 1 + 5 + 6);
+    }
+
+    #[test]
+    fn a_stat_is_overwritten_in_place_only_when_nobody_shares_the_blob() {
+        let mut stat = PackedStat::born(Zxid(1), 2, 0);
+        let mut blob = Blob::new("a", &stat, Some(b"data"));
+        let address = blob.0.slice.as_ptr();
+        stat.czxid = Zxid(3);
+        stat.mzxid = Zxid(3);
+        stat.pzxid = Zxid(3);
+        blob.set_stat(&stat);
+        assert_eq!(blob.0.slice.as_ptr(), address);
+
+        let older = blob.clone();
+        stat.ctime_ms = 5;
+        stat.mtime_ms = 5;
+        blob.set_stat(&stat);
+        assert_eq!(blob.stat(), stat);
+        assert_eq!(older.stat().ctime_ms, 2);
+        assert_eq!(blob.data(), Some(&b"data"[..]));
+
+        blob.set_stat(&full());
+        assert_eq!(blob.stat_and_data(), (full(), Some(&b"data"[..])));
+        assert_eq!(blob.name(), "a");
+    }
+
+    proptest! {
+        #[test]
+        fn what_went_in_comes_out(
+            name in "\\PC{0,200}",
+            data in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
+            long in any::<[i64; 6]>(),
+            short in any::<[i32; 3]>(),
+            container: bool,
+            acl: u32,
+        ) {
+            let stat = PackedStat {
+                czxid: Zxid(long[0]),
+                mzxid: Zxid(long[1]),
+                pzxid: Zxid(long[2]),
+                ctime_ms: long[3],
+                mtime_ms: long[4],
+                version: short[0],
+                aversion: short[1],
+                creations: short[2],
+                owner: SessionId(long[5]),
+                container,
+                acl,
+            };
+            let blob = Blob::new(&name, &stat, data.as_deref());
+            prop_assert_eq!(blob.name(), &name[..]);
+            prop_assert!(blob.is_named(&name));
+            prop_assert_eq!(blob.stat_and_data(), (stat, data.as_deref()));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `/zookeeper/config`: who belongs to the ensemble, as clients may read it.
+//!
+//! Its access list lets anyone read and nobody write, so `setData` on it is refused with −102; only a
+//! change of membership writes it, past all checks.
+//!
+//! Rules from ZooKeeper 3.9 `DataTree#addConfigNode`, `ZKDatabase#initConfigInZKDatabase`.
+
+use super::arena::PackedStat;
+use super::digest::Place;
+use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid, change};
+
+impl Tree {
+    /// Writes the configuration. The first one keeps version −1, as in ZooKeeper.
+    pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64, changes: &mut Vec<Change>) {
+        let slot = self
+            .find(CONFIG_PATH)
+            .expect("the configuration's znode always exists");
+        let (old, old_data) = self.slab.blob(slot).stat_and_data();
+        let is_first = old_data.unwrap_or_default().is_empty();
+        let stat = PackedStat {
+            version: if is_first {
+                old.version
+            } else {
+                old.version.wrapping_add(1)
+            },
+            mzxid: zxid,
+            mtime_ms: time_ms,
+            ..old
+        };
+        self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
+        changes.push(change(ChangeKind::DataChanged, CONFIG_PATH, zxid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+    use crate::model::{Id, Refusal};
+
+    #[test]
+    fn the_first_configuration_keeps_version_minus_one_and_later_ones_count() {
+        let mut f = Fixture::new();
+        let mut changes = Vec::new();
+        for (text, version) in [("one", -1), ("two", 0), ("three", 1)] {
+            f.tree
+                .set_config(text.as_bytes(), Zxid(version.into()), 9, &mut changes);
+            let (data, stat) = f.tree.data(CONFIG_PATH, &[]).unwrap();
+            assert_eq!(data, Some(text.as_bytes()));
+            assert_eq!((stat.version, stat.mtime_ms), (version, 9));
+            assert_eq!(stat.mzxid, Zxid(version.into()));
+        }
+        assert_eq!(changes.len(), 3);
+        assert_eq!(
+            changes[2],
+            change(ChangeKind::DataChanged, CONFIG_PATH, Zxid(1))
+        );
+    }
+
+    #[test]
+    fn clients_may_not_write_it_and_super_may() {
+        let mut f = Fixture::new();
+        let write = set_data(CONFIG_PATH, Some("mine"), -1);
+        assert_eq!(f.apply(write.clone()), Err(Refusal::NoAuth));
+        assert_eq!(
+            f.apply(set_acl(CONFIG_PATH, anyone(31), -1)),
+            Err(Refusal::NoAuth)
+        );
+        f.identities.push(Id::new("super", ""));
+        assert!(f.apply(write).is_ok());
+    }
+}

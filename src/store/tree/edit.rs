@@ -1,0 +1,270 @@
+//! The only ways to change the tree, and how they are taken back.
+//!
+//! At all times, between two calls: slab, index and families say the same; digest, counts, ephemerals
+//! and containers are those of the znodes in the slab; every znode in the slab, and every older one in
+//! the journal, holds its access list once.
+
+use super::arena::{AclId, Blob, PackedStat, ROOT, Slot};
+use super::digest::{self, Place};
+use super::{Tree, Zxid};
+use crate::model::{Acl, Stat};
+
+/// One step backwards.
+pub(super) enum Undo {
+    Attached {
+        slot: Slot,
+        place: Place,
+    },
+    Detached {
+        slot: Slot,
+        parent: Slot,
+        place: Place,
+        blob: Blob,
+    },
+    Replaced {
+        slot: Slot,
+        place: Place,
+        blob: Blob,
+    },
+}
+
+impl Tree {
+    /// Adds a znode. Its blob names an access list that was held for it.
+    pub(super) fn attach(&mut self, parent: Slot, place: Place, blob: Blob) -> Slot {
+        let slot = self.put(parent, place, blob);
+        if let Some(journal) = &mut self.journal {
+            journal.push(Undo::Attached { slot, place });
+        }
+        slot
+    }
+
+    /// Removes a znode without children.
+    pub(super) fn detach(&mut self, place: Place, slot: Slot) {
+        let parent = self.slab.parent(slot);
+        let blob = self.take(place, slot);
+        match &mut self.journal {
+            Some(journal) => journal.push(Undo::Detached {
+                slot,
+                parent,
+                place,
+                blob,
+            }),
+            None => self.acls.release(blob.stat().acl),
+        }
+    }
+
+    /// The parent's part in the birth or death of a child.
+    pub(super) fn touch_parent(&mut self, place: Place, slot: Slot, zxid: Zxid, creations: i32) {
+        let old = self.slab.blob(slot).stat();
+        let stat = PackedStat {
+            pzxid: old.pzxid.max(zxid),
+            creations: old.creations.wrapping_add(creations),
+            ..old
+        };
+        if self.journal.is_some() {
+            self.keep_for_undo(place, slot);
+            self.acls.retain(stat.acl);
+        }
+        let before = self.stat_term(place, slot);
+        self.slab.blob_mut(slot).set_stat(&stat);
+        self.count_stat(place, slot, before);
+        self.dirty.mark(slot);
+    }
+
+    /// Replaces the data and what of the stat goes with them; the access list stays.
+    pub(super) fn redata(
+        &mut self,
+        place: Place,
+        slot: Slot,
+        stat: &PackedStat,
+        data: Option<&[u8]>,
+    ) {
+        let blob = Blob::new(self.slab.blob(slot).name(), stat, data);
+        if self.journal.is_some() {
+            self.keep_for_undo(place, slot);
+            self.acls.retain(stat.acl);
+        }
+        self.swap(place, slot, blob);
+    }
+
+    /// Replaces the access list.
+    pub(super) fn reacl(&mut self, place: Place, slot: Slot, aversion: i32, acl: &[Acl]) {
+        let held = self.acls.hold(acl);
+        let old = self.slab.blob(slot).stat();
+        let before = self.stat_term(place, slot);
+        if self.journal.is_some() {
+            self.keep_for_undo(place, slot);
+        }
+        self.slab.blob_mut(slot).set_stat(&PackedStat {
+            acl: held,
+            aversion,
+            ..old
+        });
+        self.count_stat(place, slot, before);
+        self.dirty.mark(slot);
+        if self.journal.is_none() {
+            self.acls.release(old.acl);
+        }
+    }
+
+    /// From here on, every change can be taken back.
+    pub(super) fn begin(&mut self) {
+        assert!(self.journal.is_none(), "a multi holds no multi");
+        self.journal = Some(Vec::new());
+    }
+
+    /// What happened since `begin` stays.
+    pub(super) fn commit(&mut self) {
+        for undo in self.journal.take().into_iter().flatten() {
+            match undo {
+                Undo::Attached { .. } => {}
+                Undo::Detached { blob, .. } | Undo::Replaced { blob, .. } => {
+                    self.acls.release(blob.stat().acl);
+                }
+            }
+        }
+    }
+
+    /// Nothing happened since `begin`, but for marks in the list of dirty slots.
+    pub(super) fn rollback(&mut self) {
+        for undo in self.journal.take().into_iter().flatten().rev() {
+            match undo {
+                Undo::Attached { slot, place } => {
+                    let blob = self.take(place, slot);
+                    self.acls.release(blob.stat().acl);
+                }
+                Undo::Detached {
+                    slot,
+                    parent,
+                    place,
+                    blob,
+                } => {
+                    let again = self.put(parent, place, blob);
+                    assert_eq!(again, slot, "the slot freed last is used first");
+                }
+                Undo::Replaced { slot, place, blob } => {
+                    let newer = self.swap(place, slot, blob);
+                    self.acls.release(newer.stat().acl);
+                }
+            }
+        }
+    }
+
+    pub(super) fn stat_of(&self, slot: Slot) -> Stat {
+        let (stat, data) = self.slab.blob(slot).stat_and_data();
+        let num_children = self.families.children(slot).len() as i32;
+        Stat {
+            czxid: stat.czxid,
+            mzxid: stat.mzxid,
+            ctime_ms: stat.ctime_ms,
+            mtime_ms: stat.mtime_ms,
+            version: stat.version,
+            // Creations plus deletions; and deletions are the creations whose child is gone.
+            cversion: stat.creations.wrapping_mul(2).wrapping_sub(num_children),
+            aversion: stat.aversion,
+            ephemeral_owner: stat.owner,
+            data_length: data.map_or(0, <[u8]>::len) as i32,
+            num_children,
+            pzxid: stat.pzxid,
+        }
+    }
+
+    /// Enters a blob that lies in its slot into everything that is derived from slots.
+    pub(super) fn enlist(&mut self, slot: Slot, parent: Slot) {
+        let stat = self.slab.blob(slot).stat();
+        if slot != ROOT {
+            self.index.insert(self.slab.slots(), slot);
+            self.families.add(parent, slot);
+        }
+        if !stat.owner.is_none() {
+            self.ephemerals.entry(stat.owner).or_default().insert(slot);
+            self.ephemeral_count += 1;
+        }
+        if stat.container {
+            self.containers.insert(slot);
+        }
+        self.znodes += 1;
+    }
+
+    /// Adds a znode to digest and bytes.
+    pub(super) fn count(&mut self, place: Place, slot: Slot) {
+        let (terms, bytes) = self.terms(place, slot);
+        self.digest = self.digest.wrapping_add(terms);
+        self.data_bytes += bytes;
+    }
+
+    fn uncount(&mut self, place: Place, slot: Slot) {
+        let (terms, bytes) = self.terms(place, slot);
+        self.digest = self.digest.wrapping_sub(terms);
+        self.data_bytes -= bytes;
+    }
+
+    fn put(&mut self, parent: Slot, place: Place, blob: Blob) -> Slot {
+        let slot = self.slab.insert(parent, blob);
+        self.enlist(slot, parent);
+        self.count(place, slot);
+        self.dirty.mark(slot);
+        slot
+    }
+
+    fn take(&mut self, place: Place, slot: Slot) -> Blob {
+        self.uncount(place, slot);
+        let parent = self.slab.parent(slot);
+        self.families.remove(parent, slot);
+        let blob = self.slab.blob(slot);
+        let stat = blob.stat();
+        self.index.remove(parent, blob.name(), slot);
+        if !stat.owner.is_none() {
+            let owned = self
+                .ephemerals
+                .get_mut(&stat.owner)
+                .expect("every owner of a living znode is listed");
+            owned.remove(&slot);
+            if owned.is_empty() {
+                self.ephemerals.remove(&stat.owner);
+            }
+            self.ephemeral_count -= 1;
+        }
+        if stat.container {
+            self.containers.remove(&slot);
+        }
+        self.znodes -= 1;
+        self.dirty.mark(slot);
+        self.slab.remove(slot)
+    }
+
+    /// Puts another blob of the same name and owner into a slot.
+    fn swap(&mut self, place: Place, slot: Slot, blob: Blob) -> Blob {
+        self.uncount(place, slot);
+        let old = std::mem::replace(self.slab.blob_mut(slot), blob);
+        self.count(place, slot);
+        self.dirty.mark(slot);
+        old
+    }
+
+    fn keep_for_undo(&mut self, place: Place, slot: Slot) {
+        let blob = self.slab.blob(slot).clone();
+        if let Some(journal) = &mut self.journal {
+            journal.push(Undo::Replaced { slot, place, blob });
+        }
+    }
+
+    fn terms(&self, place: Place, slot: Slot) -> (u64, u64) {
+        let data = self.slab.blob(slot).data().unwrap_or_default();
+        let terms = self
+            .stat_term(place, slot)
+            .wrapping_add(digest::of_data(place, data));
+        (terms, data.len() as u64 + place.path_bytes)
+    }
+
+    fn stat_term(&self, place: Place, slot: Slot) -> u64 {
+        let (stat, data) = self.slab.blob(slot).stat_and_data();
+        let acl: AclId = stat.acl;
+        digest::of_stat(place, &stat, self.acls.digest(acl), data.is_none())
+    }
+
+    fn count_stat(&mut self, place: Place, slot: Slot, before: u64) {
+        let after = self.stat_term(place, slot);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+    }
+}

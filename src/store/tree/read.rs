@@ -1,0 +1,210 @@
+//! Reads: what takes no consensus.
+//!
+//! A path is looked up as it is and its rules are not checked: one that breaks them names nothing
+//! (−101). The empty path is the root. `exists` alone refuses U+0000 (−8).
+//!
+//! Rules from ZooKeeper 3.9 `FinalRequestProcessor`.
+
+use super::arena::Slot;
+use super::{Tree, acl};
+use crate::model::{Acl, Id, Permissions, Refusal, Stat};
+
+impl Tree {
+    /// The stat of a znode. Anyone may ask.
+    ///
+    /// # Errors
+    /// −8 for a path with U+0000, −101 if there is no such znode.
+    pub fn exists(&self, path: &str) -> Result<Stat, Refusal> {
+        if path.contains('\0') {
+            return Err(Refusal::BadArguments);
+        }
+        self.find(path)
+            .map(|slot| self.stat_of(slot))
+            .ok_or(Refusal::NoNode)
+    }
+
+    /// Data and stat.
+    ///
+    /// # Errors
+    /// −101, and −102 without READ.
+    pub fn data<'t>(
+        &'t self,
+        path: &str,
+        identities: &[Id],
+    ) -> Result<(Option<&'t [u8]>, Stat), Refusal> {
+        let slot = self.find_allowed(path, Permissions::READ, identities)?;
+        Ok((self.slab.blob(slot).data(), self.stat_of(slot)))
+    }
+
+    /// The names of the children, in no order, and the stat.
+    ///
+    /// # Errors
+    /// −101, and −102 without READ.
+    pub fn children<'t>(
+        &'t self,
+        path: &str,
+        identities: &[Id],
+    ) -> Result<(impl ExactSizeIterator<Item = &'t str> + use<'t>, Stat), Refusal> {
+        let slot = self.find_allowed(path, Permissions::READ, identities)?;
+        let names = self
+            .families
+            .children(slot)
+            .iter()
+            .map(|child| self.slab.blob(*child).name());
+        Ok((names, self.stat_of(slot)))
+    }
+
+    /// The access list and the stat. Hashes of `digest` lines are hidden from those without ADMIN.
+    ///
+    /// # Errors
+    /// −101, and −102 without READ and ADMIN.
+    pub fn acl(&self, path: &str, identities: &[Id]) -> Result<(Vec<Acl>, Stat), Refusal> {
+        let any = Permissions(Permissions::READ.0 | Permissions::ADMIN.0);
+        let slot = self.find_allowed(path, any, identities)?;
+        let list = self.acl_of(&self.slab.blob(slot).stat());
+        let shown = if acl::allows(list, Permissions::ADMIN, identities) {
+            list.to_vec()
+        } else {
+            acl::without_secrets(list)
+        };
+        Ok((shown, self.stat_of(slot)))
+    }
+
+    /// How many znodes lie below, at any depth.
+    ///
+    /// # Errors
+    /// −101, and −102 without READ.
+    pub fn descendants(&self, path: &str, identities: &[Id]) -> Result<usize, Refusal> {
+        let slot = self.find_allowed(path, Permissions::READ, identities)?;
+        let mut found = 0;
+        let mut open = vec![slot];
+        while let Some(parent) = open.pop() {
+            let children = self.families.children(parent);
+            found += children.len();
+            open.extend_from_slice(children);
+        }
+        Ok(found)
+    }
+
+    /// Whether these identities may see what happens to a znode, or −101.
+    ///
+    /// For watches, which are checked when they fire.
+    pub fn may_read(&self, path: &str, identities: &[Id]) -> Result<(), Refusal> {
+        self.find_allowed(path, Permissions::READ, identities)
+            .map(|_| ())
+    }
+
+    /// Containers without children that once had one, sorted: those that are to be removed.
+    ///
+    /// Rules from ZooKeeper 3.9 `ContainerManager#getCandidates`.
+    pub fn empty_containers(&self) -> Vec<String> {
+        let mut paths: Vec<String> = self
+            .containers
+            .iter()
+            .filter(|slot| self.families.children(**slot).is_empty())
+            .filter(|slot| self.slab.blob(**slot).stat().creations != 0)
+            .map(|slot| self.path_of(*slot))
+            .collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    fn find_allowed(
+        &self,
+        path: &str,
+        wanted: Permissions,
+        identities: &[Id],
+    ) -> Result<Slot, Refusal> {
+        let slot = self.find(path).ok_or(Refusal::NoNode)?;
+        acl::check(
+            self.acl_of(&self.slab.blob(slot).stat()),
+            wanted,
+            identities,
+        )?;
+        Ok(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+    use crate::model::CreateMode;
+
+    #[test]
+    fn paths_that_break_the_rules_name_nothing() {
+        let f = Fixture::with(&["/a"]);
+        for path in ["zz", "a", "/a/", "//a", "//", "/a//", "/a/.", "/./a"] {
+            assert_eq!(f.tree.exists(path), Err(Refusal::NoNode), "{path:?}");
+            assert_eq!(f.tree.data(path, &[]), Err(Refusal::NoNode), "{path:?}");
+            assert_eq!(f.tree.acl(path, &[]), Err(Refusal::NoNode), "{path:?}");
+            assert!(f.tree.children(path, &[]).is_err(), "{path:?}");
+        }
+        assert_eq!(f.tree.exists("/a\0"), Err(Refusal::BadArguments));
+        assert_eq!(f.tree.data("/a\0", &[]), Err(Refusal::NoNode));
+        assert_eq!(f.tree.data("", &[]), f.tree.data("/", &[]));
+    }
+
+    #[test]
+    fn the_unauthorized_learn_that_a_znode_exists_and_no_more() {
+        let mut f = Fixture::new();
+        f.apply(create_with_acl("/a", anyone(30 - 16))).unwrap();
+        assert!(f.tree.exists("/a").is_ok());
+        assert_eq!(f.tree.data("/a", &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.acl("/a", &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.descendants("/a", &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.may_read("/a", &[]), Err(Refusal::NoAuth));
+        assert!(f.tree.children("/a", &[]).is_err());
+        let all = [Id::new("super", "")];
+        assert_eq!(f.tree.data("/a", &all).unwrap().0, None);
+        assert_eq!(f.tree.may_read("/a", &all), Ok(()));
+    }
+
+    #[test]
+    fn children_and_descendants_are_counted_and_named() {
+        let f = Fixture::with(&["/a", "/a/x", "/a/y", "/a/y/z"]);
+        let (names, stat) = f.tree.children("/a", &[]).unwrap();
+        assert_eq!((names.len(), stat.num_children), (2, 2));
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        assert_eq!(names, ["x", "y"]);
+        assert_eq!(f.tree.descendants("/a", &[]), Ok(3));
+        assert_eq!(f.tree.descendants("/", &[]), Ok(f.tree.znode_count() - 1));
+        assert_eq!(f.tree.children("/a/x", &[]).unwrap().0.len(), 0);
+    }
+
+    #[test]
+    fn hashes_are_shown_only_to_those_who_may_change_the_list() {
+        let mut f = Fixture::new();
+        let owner = Id::new("digest", "user:hash");
+        let mut acl = anyone(1);
+        acl.push(Acl {
+            perms: Permissions::ALL,
+            id: owner.clone(),
+        });
+        f.apply(create_with_acl("/a", acl.clone())).unwrap();
+        assert_eq!(f.tree.acl("/a", &[owner]).unwrap().0, acl);
+        assert_eq!(
+            f.tree.acl("/a", &[]).unwrap().0[1].id,
+            Id::new("digest", "user:x")
+        );
+    }
+
+    #[test]
+    fn a_container_is_up_for_removal_once_its_last_child_went() {
+        let mut f = Fixture::new();
+        for path in ["/c2", "/c1", "/never", "/busy"] {
+            f.apply(create_as(path, CreateMode::Container)).unwrap();
+        }
+        for path in ["/c1/x", "/c2/x", "/busy/x", "/busy/y"] {
+            f.apply(create(path)).unwrap();
+        }
+        assert_eq!(f.tree.empty_containers(), [] as [&str; 0]);
+        for path in ["/c1/x", "/c2/x", "/busy/x"] {
+            f.apply(delete(path, -1)).unwrap();
+        }
+        assert_eq!(f.tree.empty_containers(), ["/c1", "/c2"]);
+        f.apply(delete("/c1", -1)).unwrap();
+        assert_eq!(f.tree.empty_containers(), ["/c2"]);
+    }
+}

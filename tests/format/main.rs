@@ -1,0 +1,395 @@
+//! Bytes that earlier programs wrote: still read, and to the same values.
+//!
+//! `v1/*.hex` were written once by the first program that had the format. A file here is never
+//! changed and never removed. As long as version 1 is what is written, encoding gives the same bytes
+//! too; when a version 2 comes, it gets its own directory, and the encoding half of this test moves
+//! there.
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+use vivarium::model::*;
+use vivarium::store::codec::*;
+use vivarium::store::disk::{DataDirectory, Identity, RealDisk, snapshot};
+use vivarium::store::{
+    BatchResult, EntryContext, SessionRecord, State, StateHeader, StreamRecord, ZnodeRecord,
+};
+
+fn kept(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/format/v1")
+        .join(name)
+}
+
+/// The kept bytes: hexadecimal digits, in lines.
+fn kept_bytes(name: &str) -> Bytes {
+    let text = std::fs::read_to_string(kept(name)).unwrap();
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let lines = bytes.chunks(32).map(|line| {
+        let digits: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        digits + "\n"
+    });
+    lines.collect()
+}
+
+/// The kept bytes decode to `value`, and `value` encodes to the kept bytes.
+fn assert_kept<T: PartialEq + Debug>(
+    name: &str,
+    value: &T,
+    encoded: impl AsRef<[u8]>,
+    decode: impl Fn(&Bytes) -> Result<T, CodecError>,
+) {
+    let bytes = kept_bytes(name);
+    assert_eq!(
+        decode(&bytes).as_ref(),
+        Ok(value),
+        "{name} is read as something else"
+    );
+    assert_eq!(
+        hex(encoded.as_ref()),
+        hex(&bytes),
+        "{name} is written differently"
+    );
+}
+
+fn acl() -> Vec<Acl> {
+    vec![
+        Acl {
+            perms: Permissions::READ,
+            id: Id::anyone(),
+        },
+        Acl {
+            perms: Permissions::ALL,
+            id: Id::new("digest", "super:D/InIHSb7yEEbrWz8b9l71RjZJU="),
+        },
+    ]
+}
+
+/// Every command and every operation, once.
+fn batch() -> MemberBatch {
+    let local: Arc<[Id]> = vec![Id::new("ip", "127.0.0.1"), Id::anyone()].into();
+    let remote: Arc<[Id]> = vec![Id::new("ip", "10.1.2.3")].into();
+    let nobody: Arc<[Id]> = Vec::new().into();
+    let password = Password(std::array::from_fn(|n| n as u8));
+    let create = |path: &str, data: Option<&'static [u8]>, mode| Operation::Create {
+        path: path.into(),
+        data: data.map(Bytes::from_static),
+        acl: Acl::open(),
+        mode,
+    };
+    let operations = vec![
+        create("/a", None, CreateMode::Persistent),
+        create("/a/q-", Some(b""), CreateMode::PersistentSequential),
+        create("/a/e", Some(b"data"), CreateMode::Ephemeral),
+        create("/a/l-", Some(b"\x00\xff"), CreateMode::EphemeralSequential),
+        create("/c\u{e4}", Some(b"c"), CreateMode::Container),
+        Operation::Delete {
+            path: "/a/e".into(),
+            version: -1,
+        },
+        Operation::SetData {
+            path: "/a".into(),
+            data: Some(Bytes::from_static(b"new")),
+            version: 3,
+        },
+        Operation::SetAcl {
+            path: "/a".into(),
+            acl: acl(),
+            version: 0,
+        },
+        Operation::Check {
+            path: "/a".into(),
+            version: i32::MAX,
+        },
+        Operation::Refuse { code: -6 },
+    ];
+    let session = SessionId(0x0100_0000_0000_0001);
+    let mut requests = Vec::new();
+    let mut add = |identities: &Arc<[Id]>, session, command| {
+        requests.push(Request {
+            session,
+            generation: 2,
+            identities: Arc::clone(identities),
+            command,
+        });
+    };
+    add(
+        &local,
+        SessionId::NONE,
+        Command::CreateSession {
+            password,
+            timeout_ms: 40_000,
+        },
+    );
+    add(
+        &remote,
+        SessionId::NONE,
+        Command::AttachSession {
+            session,
+            password,
+            timeout_ms: 4000,
+        },
+    );
+    for operation in &operations {
+        add(&local, session, Command::Operation(operation.clone()));
+    }
+    add(&remote, session, Command::Multi(operations));
+    add(&local, session, Command::Sync);
+    add(&local, session, Command::CloseSession);
+    add(
+        &nobody,
+        SessionId::NONE,
+        Command::ExpireSession {
+            session,
+            generation: 9,
+        },
+    );
+    add(
+        &nobody,
+        SessionId::NONE,
+        Command::VerifyDigest {
+            index: 70_000,
+            digest: 0x0123_4567_89ab_cdef,
+        },
+    );
+    MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 300,
+        requests,
+    }
+}
+
+fn membership() -> Membership {
+    let addresses = |n: u64| MemberAddresses {
+        client: format!("m{n}.example:2181"),
+        peer: format!("m{n}.example:2192"),
+        grpc: format!("m{n}.example:2191"),
+        admin: String::new(),
+    };
+    Membership {
+        position: Some(LogPosition {
+            term: 4,
+            index: 1000,
+        }),
+        voters: vec![
+            BTreeSet::from([1, 2, 3].map(MemberId)),
+            BTreeSet::from([2, 3, 4].map(MemberId)),
+        ],
+        members: BTreeMap::from([1, 2, 3, 4].map(|n| (MemberId(n), addresses(n)))),
+    }
+}
+
+#[test]
+fn batches_of_version_1_are_read() {
+    assert_kept("batch.hex", &batch(), encode_batch(&batch()), decode_batch);
+}
+
+#[test]
+fn znodes_of_version_1_are_read() {
+    let znode = ZnodeRecord {
+        slot: 70_000,
+        parent: 3,
+        name: "lock-0000000007".into(),
+        data: Some(Bytes::from_static(b"owner\x00\xff")),
+        acl: acl(),
+        czxid: Zxid(0x1_0000_0005),
+        mzxid: Zxid(0x1_0000_0006),
+        pzxid: Zxid(0x2_0000_0007),
+        ctime_ms: 1_700_000_000_000,
+        mtime_ms: 1_700_000_000_001,
+        version: 5,
+        aversion: 1,
+        creations: i32::MIN,
+        owner: SessionId(0x0100_0000_0000_0001),
+        container: true,
+    };
+    assert_kept("znode.hex", &znode, encode_znode(&znode), |bytes| {
+        decode_znode(bytes)
+    });
+    let root = ZnodeRecord {
+        slot: 0,
+        parent: 0,
+        name: "".into(),
+        data: None,
+        acl: Vec::new(),
+        owner: SessionId::NONE,
+        container: false,
+        ..znode
+    };
+    assert_kept("znode-root.hex", &root, encode_znode(&root), |bytes| {
+        decode_znode(bytes)
+    });
+}
+
+#[test]
+fn sessions_of_version_1_are_read() {
+    let session = SessionRecord {
+        id: SessionId(0x0100_0000_0000_0001),
+        password: Password(std::array::from_fn(|n| 0xf0 + n as u8)),
+        timeout_ms: 40_000,
+        generation: 3,
+    };
+    assert_kept("session.hex", &session, encode_session(&session), |bytes| {
+        decode_session(bytes)
+    });
+}
+
+#[test]
+fn headers_of_version_1_are_read() {
+    let header = StateHeader {
+        zxid: Zxid(0x4_0000_1234),
+        time_ms: 1_700_000_000_000,
+        last_applied: Some(LogPosition {
+            term: 4,
+            index: 123_456_789,
+        }),
+        membership: membership(),
+        next_session: 0x0100_0000_0000_0002,
+        streams: vec![
+            StreamRecord {
+                origin: MemberId(1),
+                incarnation: 12,
+                last_sequence: 300,
+            },
+            StreamRecord {
+                origin: MemberId(2),
+                incarnation: 1,
+                last_sequence: 0,
+            },
+        ],
+        digest: 0xfedc_ba98_7654_3210,
+        znodes: 1_000_000,
+        sessions: 1000,
+    };
+    assert_kept("header.hex", &header, encode_header(&header), |bytes| {
+        decode_header(bytes)
+    });
+}
+
+#[test]
+fn log_entries_of_version_1_are_read() {
+    let joined: Bytes = [encode_batch(&batch()), encode_batch(&batch())]
+        .concat()
+        .into();
+    assert_eq!(decode_batches(&joined), Ok(vec![batch(), batch()]));
+    for (name, entry) in [
+        ("blank.hex", LogEntry::Blank),
+        ("membership.hex", LogEntry::Membership(membership())),
+        ("batch.hex", LogEntry::Batches(encode_batch(&batch()))),
+    ] {
+        assert_kept(name, &entry, encode_entry(&entry), decode_entry);
+    }
+}
+
+#[test]
+fn votes_of_version_1_are_read() {
+    let vote = VoteRecord {
+        term: 5,
+        candidate: Some(MemberId(2)),
+        committed: true,
+    };
+    assert_kept("vote.hex", &vote, encode_vote(&vote), |bytes| {
+        decode_vote(bytes)
+    });
+}
+
+#[test]
+fn data_directories_of_version_1_are_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["identity", "incarnation"] {
+        std::fs::copy(kept(name), dir.path().join(name)).unwrap();
+    }
+    let identity = Identity {
+        cluster: ClusterId(0x00c0_ffee),
+        member: MemberId(3),
+    };
+    let directory = DataDirectory::open(dir.path(), identity).unwrap();
+    assert_eq!(directory.incarnation(), 8);
+    let written = std::fs::read(dir.path().join("identity")).unwrap();
+    assert_eq!(written, std::fs::read(kept("identity")).unwrap());
+}
+
+/// A session, its ephemeral, and a znode with children and an access list.
+fn state() -> State {
+    let mut state = State::new();
+    let identities: Arc<[Id]> = vec![Id::new("ip", "127.0.0.1")].into();
+    let mut apply = |index: u64, session, generation, command| {
+        let position = LogPosition { term: 2, index };
+        let context = EntryContext {
+            position,
+            proposed_at_ms: 1_700_000_000_000 + index as i64,
+        };
+        let batch = MemberBatch {
+            origin: MemberId(1),
+            incarnation: 1,
+            sequence: index,
+            requests: vec![Request {
+                session,
+                generation,
+                identities: Arc::clone(&identities),
+                command,
+            }],
+        };
+        let result = state.apply(&context, &batch, |_, _, applied| {
+            applied.answer.as_ref().unwrap();
+        });
+        assert_eq!(result, BatchResult::Applied);
+        state.advance(position);
+        state.freeze().sessions[0].clone()
+    };
+    let session = apply(
+        1,
+        SessionId::NONE,
+        0,
+        Command::CreateSession {
+            password: Password([7; 16]),
+            timeout_ms: 4000,
+        },
+    );
+    let modes = [
+        ("/a", CreateMode::Persistent, Acl::open()),
+        ("/a/e", CreateMode::Ephemeral, acl()),
+        ("/a/q-", CreateMode::PersistentSequential, acl()),
+    ];
+    for (index, (path, mode, acl)) in (2..).zip(modes) {
+        let create = Operation::Create {
+            path: path.into(),
+            data: Some(Bytes::from_static(b"data")),
+            acl,
+            mode,
+        };
+        apply(
+            index,
+            session.id,
+            session.generation,
+            Command::Operation(create),
+        );
+    }
+    state
+}
+
+/// Only read: what zstd writes may differ between its versions, what it reads may not.
+#[test]
+fn snapshots_of_version_1_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kept");
+    std::fs::write(&path, kept_bytes("snapshot.hex")).unwrap();
+    let (read, expected) = (snapshot::read(&RealDisk, &path).unwrap(), state());
+    let (read, expected) = (read.freeze(), expected.freeze());
+    assert_eq!(read.header, expected.header);
+    assert_eq!(read.sessions, expected.sessions);
+    assert!(read.tree.records().eq(expected.tree.records()));
+}
