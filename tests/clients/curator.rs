@@ -75,5 +75,5 @@ promises! {
     a_cache_ends_at_the_final_state: "Cache", 50;
     a_transaction_is_done_whole_or_not_at_all: "Transactions", 20;
     a_client_told_of_one_member_learns_the_others: "Tracker", 50;
-    a_persistent_node_comes_back: "Node", 8;
+    a_persistent_node_comes_back: "Node", 5;
 }
