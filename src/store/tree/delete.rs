@@ -48,3 +48,58 @@ impl Tree {
         changes.push(change(ChangeKind::Deleted, path, zxid));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+
+    #[test]
+    fn a_deleted_znode_is_gone_and_its_parent_knows() {
+        let mut f = Fixture::with(&["/a", "/a/b"]);
+        assert_eq!(f.apply(delete("/a/b", 0)), Ok(Outcome::Deleted));
+        assert_eq!(f.changed(), [(ChangeKind::Deleted, "/a/b")]);
+        assert_eq!(f.tree.exists("/a/b"), Err(Refusal::NoNode));
+        let parent = f.stat("/a");
+        assert_eq!((parent.cversion, parent.num_children), (2, 0));
+        assert_eq!((parent.pzxid, parent.version), (f.zxid, 0));
+    }
+
+    #[test]
+    fn refusals_come_in_the_order_of_zookeeper() {
+        let mut f = Fixture::with(&["/a", "/a/b"]);
+        f.apply(create("/closed")).unwrap();
+        f.apply(create("/closed/a")).unwrap();
+        f.apply(set_acl("/closed", anyone(1), -1)).unwrap();
+        for (path, version, refusal) in [
+            ("", 9, Refusal::BadArguments),
+            ("a", 9, Refusal::BadArguments),
+            ("/a\0", 9, Refusal::BadArguments),
+            ("/", 9, Refusal::BadArguments),
+            ("/zookeeper", 9, Refusal::BadArguments),
+            ("/zookeeper/quota", 9, Refusal::BadArguments),
+            ("/zookeeper/config", 9, Refusal::BadArguments),
+            ("/no/a", 9, Refusal::NoNode),
+            ("zz/a", 9, Refusal::NoNode),
+            ("/closed/no", 9, Refusal::NoAuth),
+            ("/closed/a", 9, Refusal::NoAuth),
+            ("/no", 9, Refusal::NoNode),
+            ("/a/", 9, Refusal::NoNode),
+            ("//a", 9, Refusal::NoNode),
+            ("/a/..", 9, Refusal::NoNode),
+            ("/a", 9, Refusal::BadVersion),
+            ("/a", -2, Refusal::BadVersion),
+            ("/a", 0, Refusal::NotEmpty),
+            ("/a", -1, Refusal::NotEmpty),
+        ] {
+            assert_eq!(f.apply(delete(path, version)), Err(refusal), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_right_to_delete_is_the_parents_and_not_the_znodes() {
+        let mut f = Fixture::new();
+        f.apply(create_with_acl("/a", anyone(1))).unwrap();
+        assert_eq!(f.apply(delete("/a", -1)), Ok(Outcome::Deleted));
+    }
+}

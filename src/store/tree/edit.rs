@@ -254,7 +254,7 @@ impl Tree {
         let terms = self
             .stat_term(place, slot)
             .wrapping_add(digest::of_data(place, data));
-        (terms, data.len() as u64 + u64::from(place.path_bytes))
+        (terms, data.len() as u64 + place.path_bytes)
     }
 
     fn stat_term(&self, place: Place, slot: Slot) -> u64 {

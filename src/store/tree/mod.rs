@@ -36,6 +36,8 @@ mod set_acl;
 mod set_data;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;
 
 pub use freeze::FrozenTree;
@@ -129,7 +131,7 @@ impl Tree {
         Tree {
             slab: Slab::new(),
             index: Index::new(),
-            families: Families::default(),
+            families: Families::new(),
             acls: AclTable::new(),
             ephemerals: BTreeMap::new(),
             ephemeral_count: 0,
