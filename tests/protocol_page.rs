@@ -40,7 +40,9 @@ fn every_code_that_can_be_answered_has_its_row() {
 
 #[test]
 fn every_four_letter_word_is_named() {
-    let (_, section) = PAGE.split_once("## Four-letter words").expect("the section");
+    let (_, section) = PAGE
+        .split_once("## Four-letter words")
+        .expect("the section");
     for word in Word::ALL {
         let name = format!("`{}`", word.as_str());
         assert!(section.contains(&name), "{name} is not named");
