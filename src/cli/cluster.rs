@@ -23,7 +23,13 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Args, Debug)]
 pub struct ClusterArgs {
     /// Peer ports of members; the first that answers is asked
-    #[arg(long, global = true, value_delimiter = ',', default_value = "127.0.0.1:2192", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        global = true,
+        value_delimiter = ',',
+        default_value = "127.0.0.1:2192",
+        value_name = "HOST:PORT"
+    )]
     servers: Vec<String>,
     #[command(subcommand)]
     command: ClusterCommand,
@@ -61,13 +67,26 @@ struct Newcomer {
 
 fn parse_newcomer(text: &str) -> Result<Newcomer, String> {
     let (id, member) = parse_member(text)?;
-    Ok(Newcomer { id: id.0, addresses: member.addresses })
+    Ok(Newcomer {
+        id: id.0,
+        addresses: member.addresses,
+    })
 }
 
 impl Newcomer {
     fn addresses(&self) -> Option<Addresses> {
-        let MemberAddresses { client, peer, grpc, admin } = self.addresses.clone();
-        Some(Addresses { client, peer, grpc, admin })
+        let MemberAddresses {
+            client,
+            peer,
+            grpc,
+            admin,
+        } = self.addresses.clone();
+        Some(Addresses {
+            client,
+            peer,
+            grpc,
+            admin,
+        })
     }
 }
 
@@ -86,19 +105,35 @@ pub async fn run(args: ClusterArgs) -> anyhow::Result<Exit> {
         }
         ClusterCommand::Add { member: newcomer } => {
             let addresses = newcomer.addresses();
-            member.add_observer(AddObserverRequest { id: newcomer.id, addresses }).await
+            member
+                .add_observer(AddObserverRequest {
+                    id: newcomer.id,
+                    addresses,
+                })
+                .await
         }
         ClusterCommand::Promote { id } => member.promote(PromoteRequest { id }).await,
         ClusterCommand::Remove { id } => member.remove(RemoveRequest { id }).await,
         ClusterCommand::Replace { old, new } => {
             let addresses = new.addresses();
-            member.replace(ReplaceRequest { old, new: new.id, addresses }).await
+            member
+                .replace(ReplaceRequest {
+                    old,
+                    new: new.id,
+                    addresses,
+                })
+                .await
         }
         ClusterCommand::Transfer { id } => member.transfer_leader(TransferRequest { to: id }).await,
     };
     let ChangeResponse { members } = changed.map_err(refused)?.into_inner();
     for member in members {
-        println!("{}  {}  {}", member.id, role(&member), peer_address(&member));
+        println!(
+            "{}  {}  {}",
+            member.id,
+            role(&member),
+            peer_address(&member)
+        );
     }
     Ok(Exit::Success)
 }
@@ -145,15 +180,34 @@ async fn status(member: &mut ClusterClient<Channel>) -> anyhow::Result<String> {
         };
         rows.push((member, answer));
     }
-    let leader = known.leader.map_or("none".to_owned(), |leader| leader.to_string());
-    let changing = if known.changing { ", a change of members is under way" } else { "" };
-    Ok(format!("{}\nterm {}, leader {leader}{changing}\n", table(&rows), known.term))
+    let leader = known
+        .leader
+        .map_or("none".to_owned(), |leader| leader.to_string());
+    let changing = if known.changing {
+        ", a change of members is under way"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "{}\nterm {}, leader {leader}{changing}\n",
+        table(&rows),
+        known.term
+    ))
 }
 
 fn table(rows: &[(Member, Option<StatusResponse>)]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["member", "votes", "role", "peer address", "applied", "zxid", "digest", "log bytes"]);
+    table.set_header([
+        "member",
+        "votes",
+        "role",
+        "peer address",
+        "applied",
+        "zxid",
+        "digest",
+        "log bytes",
+    ]);
     for (member, answer) in rows {
         let figures = match answer {
             Some(answer) => [
@@ -181,7 +235,10 @@ fn role(member: &Member) -> &'static str {
 }
 
 fn peer_address(member: &Member) -> String {
-    member.addresses.as_ref().map_or(String::new(), |addresses| addresses.peer.clone())
+    member
+        .addresses
+        .as_ref()
+        .map_or(String::new(), |addresses| addresses.peer.clone())
 }
 
 #[cfg(test)]
@@ -190,10 +247,21 @@ mod tests {
 
     #[test]
     fn a_member_that_does_not_answer_has_its_row() {
-        let addresses = Some(Addresses { peer: "b:2192".to_owned(), ..Addresses::default() });
-        let silent = Member { id: 2, addresses, voter: true, matched_index: None };
+        let addresses = Some(Addresses {
+            peer: "b:2192".to_owned(),
+            ..Addresses::default()
+        });
+        let silent = Member {
+            id: 2,
+            addresses,
+            voter: true,
+            matched_index: None,
+        };
         let text = table(&[(silent, None)]).to_string();
-        assert!(text.contains("does not answer") && text.contains("b:2192"), "{text}");
+        assert!(
+            text.contains("does not answer") && text.contains("b:2192"),
+            "{text}"
+        );
     }
 
     #[tokio::test]

@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 /// A door's address cannot be listened on.
 #[derive(Debug, Error)]
-#[error("cannot listen for {door} on {address}; is another process there? `{key}` chooses another address")]
+#[error(
+    "cannot listen for {door} on {address}; is another process there? `{key}` chooses another address"
+)]
 pub struct DoorFailed {
     door: &'static str,
     key: &'static str,
@@ -31,7 +33,11 @@ pub struct DoorFailed {
     source: std::io::Error,
 }
 
+<<<<<<< HEAD
 /// Consensus has ended on a running member.
+=======
+/// Its storage failed, or its state is not its leader's.
+>>>>>>> cli
 #[derive(Debug, Error)]
 #[error("consensus has stopped on this member: {0}")]
 pub struct ConsensusStopped(String);
@@ -52,7 +58,10 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     }
     let recorder = Recorder::install()?;
     let (options, ground, directory) = member::real(settings)?;
-    let (clock, network) = (ground.environment.clock.clone(), ground.environment.network.clone());
+    let (clock, network) = (
+        ground.environment.clock.clone(),
+        ground.environment.network.clone(),
+    );
     let doors = Doors::bind(settings, network.as_ref()).await?;
     let zookeeper = zookeeper_options(settings)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -124,7 +133,8 @@ impl Doors {
         ));
         let (listener, stop) = (self.grpc, stop.clone());
         tasks.spawn(async move {
-            if let Err(error) = grpc::serve(listener, handle, grpc::Options::default(), stop).await {
+            if let Err(error) = grpc::serve(listener, handle, grpc::Options::default(), stop).await
+            {
                 tracing::error!(%error, "the gRPC door has closed; the other doors go on");
             }
         });
@@ -141,22 +151,40 @@ fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> 
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
         words: settings.access.four_letter_words.clone(),
-        super_digest: settings.access.super_digest.as_ref().map(|secret| secret.reveal().to_owned()),
+        super_digest: settings
+            .access
+            .super_digest
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned()),
         conf: conf(settings),
     })
 }
 
 /// What the word `conf` shows, by ZooKeeper's names.
 fn conf(settings: &Settings) -> Vec<String> {
-    let port = settings.doors.client.bind.rsplit_once(':').map_or("", |(_, port)| port);
+    let port = settings
+        .doors
+        .client
+        .bind
+        .rsplit_once(':')
+        .map_or("", |(_, port)| port);
     vec![
         format!("clientPort={port}"),
         format!("dataDir={}", settings.storage.data_dir.display()),
         format!("dataLogDir={}", settings.storage.log_dir.display()),
         format!("tickTime={}", settings.timing.tick_ms),
-        format!("maxClientCnxns={}", settings.limits.connections_per_address_max.unwrap_or(0)),
-        format!("minSessionTimeout={}", settings.timing.session_timeout_ms_min),
-        format!("maxSessionTimeout={}", settings.timing.session_timeout_ms_max),
+        format!(
+            "maxClientCnxns={}",
+            settings.limits.connections_per_address_max.unwrap_or(0)
+        ),
+        format!(
+            "minSessionTimeout={}",
+            settings.timing.session_timeout_ms_min
+        ),
+        format!(
+            "maxSessionTimeout={}",
+            settings.timing.session_timeout_ms_max
+        ),
         format!("serverId={}", settings.member.id),
     ]
 }
