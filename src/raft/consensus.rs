@@ -9,7 +9,7 @@
 //! Owns: the start and the end of all of these.
 
 use super::checkpoint::Checkpoint;
-use super::envelope;
+use super::envelope::{self, EnvelopeError};
 use super::error::{NotProposed, PeerError, StartError};
 use super::failure::{FailureDetector, NOBODY, Suspicions};
 use super::formation;
@@ -69,7 +69,7 @@ pub(super) struct Inner {
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
     upkeep: UpkeepHandle,
-    /// Ends the peer port.
+    /// Ends the peer port and its connections.
     closing: CancellationToken,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
     listening: SocketAddr,
@@ -99,9 +99,10 @@ impl Consensus {
                 .await
                 .map_err(|error| StartError::Recovery(error.to_string()))??
         };
+        let applied = state.read().last_applied();
         let machine = Arc::new(Machine {
-            applied: watch::Sender::new({ let p = state.read().last_applied(); p }),
-            state: state.clone(),
+            applied: watch::Sender::new(applied),
+            state,
             observer,
             checkpoint: Arc::new(recovered.checkpoint),
             snapshots: Arc::new(recovered.snapshots),
@@ -201,8 +202,8 @@ impl Consensus {
                     .max_encoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(ClusterServer::new(MembershipService::new(self)));
-        let incoming = listening::incoming(listener, peers.connections_max);
         let closing = self.0.closing.clone();
+        let incoming = listening::incoming(listener, peers.connections_max, closing.clone());
         async move {
             tokio::select! {
                 served = server.serve_with_incoming(incoming) => {
@@ -253,6 +254,9 @@ impl Consensus {
         entry: Bytes,
     ) -> Result<impl Future<Output = Result<(), NotProposed>> + Send + use<>, NotProposed> {
         envelope::check(&entry)?;
+        if entry.len() > self.0.options.log.payload_bytes_max() {
+            return Err(EnvelopeError::TooLarge(entry.len()).into());
+        }
         let (responder, answer) = OneshotResponder::new_pair();
         self.0
             .raft
@@ -334,6 +338,16 @@ impl Consensus {
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
     }
 
+    /// Ends this member as a killed process ends: connections break, nothing is handed on, and nothing
+    /// is saved but what the log was given.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn kill(&self) {
+        self.0.closing.cancel();
+        self.0.tasks.lock().clear();
+        let _ = self.0.raft.shutdown().await;
+        self.0.log.close();
+    }
+
     async fn hand_on(&self) {
         let Some(successor) = self.most_advanced_follower() else {
             return;
@@ -364,6 +378,13 @@ impl Consensus {
     }
 }
 
+impl Drop for Inner {
+    /// Connections outlive the task that accepted them.
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
 fn ended<T>() -> Result<T, Arc<StorageFault>> {
     let what = "consensus has stopped on this member".to_owned();
     Err(Arc::new(StorageFault::Refused(what)))
@@ -384,12 +405,6 @@ fn check(options: &ConsensusOptions) -> Result<(), StartError> {
     let settings = |what: String| Err(StartError::Settings(what));
     if options.member.0 == NOBODY {
         return settings("a member's number is at least 1".to_owned());
-    }
-    if options.log.payload_bytes_max() < envelope::ENTRY_BYTES_MAX {
-        return settings(format!(
-            "log segments of {} bytes are too small for the largest entry",
-            options.log.segment_bytes
-        ));
     }
     match &options.formation {
         Formation::Found(voters) => formation::check(options.member, voters),

@@ -35,7 +35,7 @@ pub enum EnvelopeError {
     Truncated,
     #[error("entry holds {0} batches, more than {BATCHES_MAX}")]
     TooMany(u32),
-    #[error("entry of {0} bytes is larger than {ENTRY_BYTES_MAX}")]
+    #[error("an entry of {0} bytes is larger than the log takes")]
     TooLarge(usize),
     #[error("{0} bytes follow the last batch")]
     Trailing(usize),

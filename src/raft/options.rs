@@ -27,6 +27,7 @@ pub struct ConsensusOptions {
     /// Log segments.
     pub log_directory: PathBuf,
     pub snapshot_directory: PathBuf,
+    /// A segment bounds the size of an entry, so its size is equal on all members.
     pub log: LogOptions,
     pub timing: Timing,
     pub peers: PeerOptions,

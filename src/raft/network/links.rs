@@ -52,10 +52,6 @@ impl Links {
         }
     }
 
-    pub fn options(&self) -> &PeerOptions {
-        &self.options
-    }
-
     pub fn member(&self) -> MemberId {
         self.member
     }

@@ -9,14 +9,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 /// Pause after a failed accept: out of descriptors, it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection from outside, counted as long as it lives.
+/// A connection from outside, counted as long as it lives. tonic gives each a task of its own, which
+/// goes on when the server ends: so a connection ends by itself when the port is closed.
 pub struct Incoming {
     stream: BoxedStream,
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
     _counted: OwnedSemaphorePermit,
 }
 
@@ -24,18 +27,21 @@ pub struct Incoming {
 pub fn incoming(
     listener: BoxedListener,
     connections_max: usize,
+    closing: CancellationToken,
 ) -> impl Stream<Item = io::Result<Incoming>> {
     let room = Arc::new(Semaphore::new(connections_max));
-    futures::stream::unfold((listener, room), |(listener, room)| async move {
+    let port = (listener, room, closing);
+    futures::stream::unfold(port, |(listener, room, closing)| async move {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => match Arc::clone(&room).try_acquire_owned() {
                     Ok(counted) => {
                         let connection = Incoming {
                             stream,
+                            closed: Box::pin(closing.clone().cancelled_owned()),
                             _counted: counted,
                         };
-                        return Some((Ok(connection), (listener, room)));
+                        return Some((Ok(connection), (listener, room, closing)));
                     }
                     Err(_) => tracing::warn!(client = %peer, "too many connections on the peer port"),
                 },
@@ -60,6 +66,9 @@ impl AsyncRead for Incoming {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.closed.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

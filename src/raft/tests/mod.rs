@@ -1,0 +1,9 @@
+//! Clusters in one process, over real sockets and files.
+
+mod formation;
+mod harness;
+mod leadership;
+mod membership;
+mod peers;
+mod recovery;
+mod replication;

@@ -1,0 +1,350 @@
+//! Members with names instead of ports, and a witness of what each applied.
+
+use crate::model::{
+    Acl, Change, ClusterId, Command, CreateMode, MemberAddresses, MemberBatch, MemberId, Operation,
+    Request, SessionId, Zxid,
+};
+use crate::raft::log::LogOptions;
+use crate::raft::{
+    ApplyObserver, Consensus, ConsensusOptions, Formation, LeaderDesk, NotLeader, PeerOptions,
+    StartError, Timing, UpkeepOptions, envelope,
+};
+use crate::runtime::{BoxedListener, BoxedStream, Environment, Network, SystemClock, TcpNetwork};
+use crate::store::disk::{FileCheckpoint, RealDisk};
+use crate::store::{Applied, BatchResult, SharedState, State, codec};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+pub const CLUSTER: ClusterId = ClusterId(0xc1);
+
+/// Far above what anything here takes, also on a machine that does much else.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs a test, and fails it instead of waiting for ever.
+pub async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {DEADLINE:?}: {what}"),
+    }
+}
+
+/// Names of members, as they are today.
+#[derive(Clone, Default)]
+pub struct Names(Arc<Mutex<HashMap<String, SocketAddr>>>);
+
+#[async_trait]
+impl Network for Names {
+    async fn bind(&self, address: &str) -> io::Result<BoxedListener> {
+        let listener = TcpNetwork.bind("127.0.0.1:0").await?;
+        self.0.lock().insert(address.to_owned(), listener.local_addr()?);
+        Ok(listener)
+    }
+
+    async fn connect(&self, address: &str) -> io::Result<BoxedStream> {
+        let known = self.0.lock().get(address).copied();
+        let known = known.ok_or(io::ErrorKind::NotFound)?;
+        TcpNetwork.connect(&known.to_string()).await
+    }
+}
+
+pub fn address(id: u64) -> MemberAddresses {
+    MemberAddresses {
+        client: format!("client-{id}:2181"),
+        peer: format!("member-{id}:2192"),
+        ..Default::default()
+    }
+}
+
+pub fn addresses(ids: impl IntoIterator<Item = u64>) -> BTreeMap<MemberId, MemberAddresses> {
+    ids.into_iter().map(|id| (MemberId(id), address(id))).collect()
+}
+
+/// What a member applied.
+pub struct Witness {
+    state: SharedState,
+    seen: watch::Sender<u64>,
+    pub out_of_line: AtomicUsize,
+    pub replaced: AtomicUsize,
+}
+
+impl Witness {
+    fn new(state: SharedState) -> Witness {
+        Witness {
+            state,
+            seen: watch::Sender::new(0),
+            out_of_line: AtomicUsize::new(0),
+            replaced: AtomicUsize::new(0),
+        }
+    }
+
+    /// Waits until the state is as wanted.
+    pub async fn sees(&self, what: &str, wanted: impl Fn(&State) -> bool) {
+        let mut seen = self.seen.subscribe();
+        within_deadline(what, async {
+            while !wanted(&self.state.read()) {
+                seen.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Waits until `count` paths made by `Writer` are there.
+    pub async fn has_writes(&self, count: u64) {
+        let what = format!("{count} writes");
+        self.sees(&what, |state| state.zxid().0 & 0xffff_ffff >= count as i64).await;
+    }
+}
+
+impl ApplyObserver for Witness {
+    fn applied(&self, _: &State, _: &MemberBatch, _: usize, _: Applied) {}
+
+    fn batch_applied(&self, _: &State, _: &MemberBatch, result: BatchResult) {
+        if let BatchResult::OutOfLine { .. } = result {
+            self.out_of_line.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn membership_changed(&self, _: &State, _: &[Change]) {}
+
+    fn released(&self, _: Zxid) {
+        self.seen.send_modify(|seen| *seen += 1);
+    }
+
+    fn replaced(&self, _: &State) {
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Proposes what peers bring, one batch to an entry.
+#[derive(Default)]
+pub struct Desk {
+    consensus: OnceLock<Consensus>,
+    pub touched: Mutex<Vec<(MemberId, SessionId)>>,
+}
+
+#[async_trait]
+impl LeaderDesk for Desk {
+    async fn offer(&self, _: MemberId, batch: Bytes) -> Result<(), NotLeader> {
+        let consensus = self.consensus.get().ok_or(NotLeader)?.clone();
+        if !consensus.leadership().borrow().leads {
+            return Err(NotLeader);
+        }
+        let applied = consensus.submit(envelope::encode(1, &[batch])).await;
+        tokio::spawn(applied.map_err(|_| NotLeader)?);
+        Ok(())
+    }
+
+    fn touched(&self, from: MemberId, term: u64, sessions: &[SessionId]) -> Result<(), NotLeader> {
+        let consensus = self.consensus.get().ok_or(NotLeader)?;
+        let leadership = consensus.leadership();
+        if !leadership.borrow().leads || leadership.borrow().term != term {
+            return Err(NotLeader);
+        }
+        self.touched.lock().extend(sessions.iter().map(|session| (from, *session)));
+        Ok(())
+    }
+}
+
+pub struct Member {
+    pub consensus: Consensus,
+    pub witness: Arc<Witness>,
+    pub desk: Arc<Desk>,
+    pub state: SharedState,
+}
+
+/// Members that find each other by name. Their directories outlive them.
+pub struct Cluster {
+    pub names: Names,
+    pub directory: tempfile::TempDir,
+    pub timing: Timing,
+    pub upkeep: UpkeepOptions,
+    pub peers: PeerOptions,
+    pub members: BTreeMap<u64, Member>,
+}
+
+impl Cluster {
+    pub fn new() -> Cluster {
+        Cluster {
+            names: Names::default(),
+            directory: tempfile::tempdir().unwrap(),
+            timing: Timing::default(),
+            upkeep: UpkeepOptions::default(),
+            peers: PeerOptions::default(),
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// A cluster founded by members 1 to `count`, with a leader.
+    pub async fn founded(count: u64) -> Cluster {
+        let mut cluster = Cluster::new();
+        cluster.found(count).await;
+        cluster
+    }
+
+    pub async fn found(&mut self, count: u64) {
+        for id in 1..=count {
+            self.start(id, Formation::Found(addresses(1..=count))).await.unwrap();
+        }
+        self.leader().await;
+    }
+
+    pub fn options(&self, id: u64, formation: Formation) -> ConsensusOptions {
+        let directory = self.directory.path().join(id.to_string());
+        ConsensusOptions {
+            cluster: CLUSTER,
+            member: MemberId(id),
+            listen: address(id).peer,
+            formation,
+            log_directory: directory.join("log"),
+            snapshot_directory: directory.join("snapshots"),
+            log: LogOptions {
+                segment_bytes: 256 * 1024,
+                ..Default::default()
+            },
+            timing: self.timing.clone(),
+            peers: self.peers.clone(),
+            upkeep: self.upkeep.clone(),
+        }
+    }
+
+    pub async fn start(&mut self, id: u64, formation: Formation) -> Result<(), StartError> {
+        let environment = Environment {
+            clock: Arc::new(SystemClock),
+            network: Arc::new(self.names.clone()),
+        };
+        let state = SharedState::default();
+        let witness = Arc::new(Witness::new(Arc::clone(&state)));
+        let desk = Arc::new(Desk::default());
+        let disk = Arc::new(RealDisk);
+        let checkpoint = self.directory.path().join(id.to_string()).join("checkpoint");
+        let consensus = Consensus::start(
+            self.options(id, formation),
+            environment,
+            disk.clone(),
+            Box::new(FileCheckpoint::open(disk, &checkpoint).unwrap()),
+            Arc::clone(&state),
+            witness.clone(),
+            desk.clone(),
+        )
+        .await?;
+        desk.consensus.set(consensus.clone()).ok().unwrap();
+        let member = Member {
+            consensus,
+            witness,
+            desk,
+            state,
+        };
+        self.members.insert(id, member);
+        Ok(())
+    }
+
+    /// Ends a member as a killed process ends: connections break, nothing is handed on or saved.
+    pub async fn kill(&mut self, id: u64) {
+        let member = self.members.remove(&id).unwrap();
+        member.consensus.kill().await;
+    }
+
+    /// Starts a member again that was killed or shut down.
+    pub async fn restart(&mut self, id: u64) {
+        self.start(id, Formation::Join).await.unwrap();
+    }
+
+    pub fn member(&self, id: u64) -> &Member {
+        &self.members[&id]
+    }
+
+    /// The member that is ready to propose, once there is one.
+    pub async fn leader(&self) -> u64 {
+        within_deadline("a leader", async {
+            let waits = self.members.iter().map(|(id, member)| {
+                let mut leadership = member.consensus.leadership();
+                Box::pin(async move {
+                    match leadership.wait_for(|now| now.leads).await {
+                        Ok(_) => *id,
+                        Err(_) => std::future::pending().await,
+                    }
+                })
+            });
+            futures::future::select_all(waits).await.0
+        })
+        .await
+    }
+
+    pub async fn followers(&self) -> Vec<u64> {
+        let leader = self.leader().await;
+        self.members.keys().copied().filter(|id| *id != leader).collect()
+    }
+
+    /// Writes through whoever leads.
+    pub async fn write(&self, writer: &Writer, count: u64) {
+        let leader = &self.member(self.leader().await).consensus;
+        let mut flights = Vec::new();
+        for _ in 0..count {
+            let applied = leader.submit(envelope::encode(1, &[writer.batch()])).await;
+            flights.push(applied.unwrap());
+        }
+        within_deadline("writes", async {
+            for applied in flights {
+                applied.await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Waits until all members have the same state.
+    pub async fn agree(&self, writes: u64) {
+        for member in self.members.values() {
+            member.witness.has_writes(writes).await;
+        }
+        let digests: Vec<u64> = self
+            .members
+            .values()
+            .map(|member| member.state.read().digest())
+            .collect();
+        assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "{digests:x?}");
+    }
+}
+
+/// One line of batches, each of which creates a znode.
+pub struct Writer {
+    origin: MemberId,
+    sequence: AtomicU64,
+}
+
+impl Writer {
+    pub fn new(origin: u64) -> Writer {
+        Writer {
+            origin: MemberId(origin),
+            sequence: AtomicU64::new(0),
+        }
+    }
+
+    pub fn batch(&self) -> Bytes {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        let create = Operation::Create {
+            path: format!("/{}-{sequence}", self.origin),
+            data: Some(Bytes::from(vec![7; 100])),
+            acl: Vec::<Acl>::new(),
+            mode: CreateMode::Persistent,
+        };
+        codec::encode_batch(&MemberBatch {
+            origin: self.origin,
+            incarnation: 1,
+            sequence,
+            requests: vec![Request {
+                session: SessionId::NONE,
+                generation: 0,
+                identities: Arc::from([]),
+                command: Command::Operation(create),
+            }],
+        })
+    }
+}

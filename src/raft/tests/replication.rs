@@ -1,0 +1,47 @@
+//! What one member proposes, all apply.
+
+use super::harness::{Cluster, Writer, within_deadline};
+use crate::raft::{NotProposed, envelope};
+use bytes::Bytes;
+use std::sync::atomic::Ordering;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_leader_proposes_is_applied_by_all_in_the_order_of_submit() {
+    let cluster = Cluster::founded(3).await;
+    cluster.write(&Writer::new(9), 300).await;
+    cluster.agree(300).await;
+    for member in cluster.members.values() {
+        assert_eq!(member.witness.out_of_line.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_member_leads_itself() {
+    let cluster = Cluster::founded(1).await;
+    cluster.write(&Writer::new(9), 10).await;
+    cluster.agree(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_refuses_to_propose() {
+    let cluster = Cluster::founded(3).await;
+    let follower = cluster.followers().await[0];
+    let entry = envelope::encode(1, &[Writer::new(9).batch()]);
+    let answer = cluster.member(follower).consensus.submit(entry).await.unwrap();
+    let answer = within_deadline("an answer", answer).await;
+    assert_eq!(answer, Err(NotProposed::NotLeader));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_member_could_apply_is_never_proposed() {
+    let cluster = Cluster::founded(1).await;
+    let consensus = &cluster.member(1).consensus;
+    for entry in [
+        Bytes::new(),
+        Bytes::from_static(&[0x82; 20]),
+        Bytes::from(vec![envelope::VERSION_1; 300 * 1024]),
+    ] {
+        let refused = consensus.submit(entry).await.err().unwrap();
+        assert!(matches!(refused, NotProposed::Malformed(_)), "{refused:?}");
+    }
+}
