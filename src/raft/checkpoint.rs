@@ -25,25 +25,18 @@ struct Store {
 }
 
 impl Checkpoint {
-    /// Loads what the store has into `state`. Blocks.
-    pub fn open(
-        mut store: Box<dyn CheckpointStore>,
-        state: SharedState,
-    ) -> Result<Checkpoint, StorageFault> {
-        let mut position = None;
-        if let Some(loaded) = store.load()? {
-            position = loaded.last_applied();
-            *state.write() = loaded;
-        }
+    /// `state` is what `store` has, no more and no less.
+    pub fn new(store: Box<dyn CheckpointStore>, state: SharedState) -> Checkpoint {
+        let position = state.read().last_applied();
         let store = Store {
             store,
             whole: false,
         };
-        Ok(Checkpoint {
+        Checkpoint {
             state,
             store: Mutex::new(store),
             position: Mutex::new(position),
-        })
+        }
     }
 
     /// The last position that is in the store for sure.
@@ -144,7 +137,7 @@ mod tests {
     fn a_failed_save_is_followed_by_the_whole_and_then_by_deltas_again() {
         let witness = Arc::new(Witness::default());
         let state = SharedState::default();
-        let checkpoint = Checkpoint::open(Box::new(Recorder(witness.clone())), state.clone()).unwrap();
+        let checkpoint = Checkpoint::new(Box::new(Recorder(witness.clone())), state.clone());
         state.write().advance(LogPosition { term: 1, index: 1 });
         checkpoint.save().unwrap();
         witness.broken.store(true, Ordering::Relaxed);
@@ -165,7 +158,7 @@ mod tests {
     fn a_replaced_state_reaches_the_store_even_when_the_first_try_fails() {
         let witness = Arc::new(Witness::default());
         let state = SharedState::default();
-        let checkpoint = Checkpoint::open(Box::new(Recorder(witness.clone())), state.clone()).unwrap();
+        let checkpoint = Checkpoint::new(Box::new(Recorder(witness.clone())), state.clone());
         witness.broken.store(true, Ordering::Relaxed);
         let mut seen = None;
         checkpoint.replace(state_at(7), |state| seen = state.last_applied());

@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Who leads, as far as this member knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leadership {
     pub term: u64,
     pub leader: Option<MemberId>,
@@ -78,8 +78,8 @@ pub(super) struct Inner {
 impl Consensus {
     /// Recovers what this member knows, listens for its peers, and takes part.
     ///
-    /// `state` is replaced by the checkpoint, or the newest snapshot, and the committed entries after
-    /// it are applied: `observer` is called for those before this returns.
+    /// `state` is what `checkpoint` has. What is known to be committed after it is applied, or a newer
+    /// snapshot installed: `observer` is called for those before this returns.
     pub async fn start(
         options: ConsensusOptions,
         environment: Environment,
@@ -94,17 +94,17 @@ impl Consensus {
             .raft_config()
             .map_err(|error| StartError::Settings(error.to_string()))?;
         let recovered = {
-            let (options, state) = (options.clone(), Arc::clone(&state));
-            tokio::task::spawn_blocking(move || Recovered::open(&options, disk, checkpoint, state))
+            let options = options.clone();
+            tokio::task::spawn_blocking(move || Recovered::open(&options, disk))
                 .await
                 .map_err(|error| StartError::Recovery(error.to_string()))??
         };
         let applied = state.read().last_applied();
         let machine = Arc::new(Machine {
             applied: watch::Sender::new(applied),
-            state,
+            state: Arc::clone(&state),
             observer,
-            checkpoint: Arc::new(recovered.checkpoint),
+            checkpoint: Checkpoint::new(checkpoint, state),
             snapshots: Arc::new(recovered.snapshots),
         });
         let listener = listen(&environment, &options.listen).await?;
@@ -135,11 +135,7 @@ impl Consensus {
             options.upkeep.clone(),
             appended_bytes,
         );
-        let (leadership, leadership_seen) = watch::channel(Leadership {
-            term: 0,
-            leader: None,
-            leads: false,
-        });
+        let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
         let closing = CancellationToken::new();
         let suspicions = Suspicions::new();
@@ -426,20 +422,13 @@ async fn listen(environment: &Environment, address: &str) -> Result<BoxedListene
 /// What was found on the disk.
 struct Recovered {
     log: RaftLog,
-    checkpoint: Checkpoint,
     snapshots: Snapshots,
 }
 
 impl Recovered {
-    fn open(
-        options: &ConsensusOptions,
-        disk: Arc<dyn Disk>,
-        checkpoint: Box<dyn CheckpointStore>,
-        state: SharedState,
-    ) -> Result<Recovered, StorageFault> {
+    fn open(options: &ConsensusOptions, disk: Arc<dyn Disk>) -> Result<Recovered, StorageFault> {
         Ok(Recovered {
             log: RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?,
-            checkpoint: Checkpoint::open(checkpoint, state)?,
             snapshots: Snapshots::open(
                 disk,
                 options.snapshot_directory.clone(),

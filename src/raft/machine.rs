@@ -34,7 +34,7 @@ const GROUP_ENTRIES_MAX: usize = 64;
 pub struct Machine {
     pub state: SharedState,
     pub observer: Arc<dyn ApplyObserver>,
-    pub checkpoint: Arc<Checkpoint>,
+    pub checkpoint: Checkpoint,
     pub snapshots: Arc<Snapshots>,
     /// The last position applied.
     pub applied: watch::Sender<Option<LogPosition>>,

@@ -54,9 +54,9 @@ impl ForwardStream {
         }
     }
 
-    /// Returns when nothing more can be sent, and why.
-    pub async fn closed(&mut self) -> PeerError {
-        ended(&mut self.end).await
+    /// Returns when nothing more can be sent; `send` says why.
+    pub async fn closed(&mut self) {
+        ended(&mut self.end).await;
     }
 }
 

@@ -10,11 +10,11 @@ use crate::raft::{
     StartError, Timing, UpkeepOptions, envelope,
 };
 use crate::runtime::{BoxedListener, BoxedStream, Environment, Network, SystemClock, TcpNetwork};
-use crate::store::disk::{FileCheckpoint, RealDisk};
+use crate::store::disk::{CheckpointStore, FileCheckpoint, RealDisk};
 use crate::store::{Applied, BatchResult, SharedState, State, codec};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
@@ -220,16 +220,18 @@ impl Cluster {
             clock: Arc::new(SystemClock),
             network: Arc::new(self.names.clone()),
         };
-        let state = SharedState::default();
-        let witness = Arc::new(Witness::new(Arc::clone(&state)));
-        let desk = Arc::new(Desk::default());
         let disk = Arc::new(RealDisk);
         let checkpoint = self.directory.path().join(id.to_string()).join("checkpoint");
+        let mut checkpoint = FileCheckpoint::open(disk.clone(), &checkpoint).unwrap();
+        let loaded = checkpoint.load().unwrap().unwrap_or_default();
+        let state: SharedState = Arc::new(RwLock::new(loaded));
+        let witness = Arc::new(Witness::new(Arc::clone(&state)));
+        let desk = Arc::new(Desk::default());
         let consensus = Consensus::start(
             self.options(id, formation),
             environment,
-            disk.clone(),
-            Box::new(FileCheckpoint::open(disk, &checkpoint).unwrap()),
+            disk,
+            Box::new(checkpoint),
             Arc::clone(&state),
             witness.clone(),
             desk.clone(),
