@@ -18,8 +18,8 @@ pub enum Exit {
     Storage,
     /// A door cannot be opened: the address is taken or not this machine's.
     Door,
-    /// This member's state differs from its peers'.
-    Diverged,
+    /// Consensus stopped on a running member: its storage failed, or its state differs from its peers'.
+    ConsensusStopped,
     /// No member answers.
     Unreachable,
     /// `bench verify`: an acknowledged write is missing.
@@ -35,7 +35,7 @@ impl Exit {
         Exit::NotOurs,
         Exit::Storage,
         Exit::Door,
-        Exit::Diverged,
+        Exit::ConsensusStopped,
         Exit::Unreachable,
         Exit::WriteMissing,
     ];
@@ -50,7 +50,7 @@ impl Exit {
             Exit::NotOurs => 4,
             Exit::Storage => 5,
             Exit::Door => 6,
-            Exit::Diverged => 7,
+            Exit::ConsensusStopped => 7,
             Exit::Unreachable => 8,
             Exit::WriteMissing => 9,
         }

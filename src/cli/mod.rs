@@ -6,14 +6,17 @@
 //! everything else to standard error.
 
 mod bench;
+mod cluster;
 mod exit;
 mod logging;
 mod server;
+mod serving;
 mod settings;
 
 pub use exit::Exit;
 
 use crate::config;
+use crate::store::disk::abort_on_panic;
 use clap::{Parser, Subcommand};
 use logging::LogFormat;
 
@@ -34,15 +37,20 @@ enum Command {
     Server(Box<server::ServerArgs>),
     /// Put load on an ensemble and show what it bears
     Bench(Box<bench::BenchArgs>),
+    /// Show who belongs to the ensemble, and change it
+    Cluster(Box<cluster::ClusterArgs>),
     /// List every setting with its default, bounds and meaning
     Settings,
 }
 
 /// Runs one command to its end.
 pub fn run(cli: Cli) -> Exit {
+    // A member that goes on without one of its tasks may diverge.
+    abort_on_panic();
     let ended = logging::start(cli.log_format).and_then(|()| match cli.command {
-        Command::Server(args) => server::run(&args),
+        Command::Server(args) => server::run(&args, runtime()?),
         Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
+        Command::Cluster(args) => runtime()?.block_on(cluster::run(*args)),
         Command::Settings => {
             print!("{}", settings::reference());
             Ok(Exit::Success)
@@ -58,10 +66,10 @@ pub fn run(cli: Cli) -> Exit {
 fn exit_of(error: &anyhow::Error) -> Exit {
     if error.is::<config::ConfigError>() {
         Exit::Configuration
-    } else if error.is::<bench::NobodyAnswers>() {
+    } else if error.is::<bench::NobodyAnswers>() || error.is::<cluster::NobodyAnswers>() {
         Exit::Unreachable
     } else {
-        Exit::Failure
+        serving::exit_of(error).unwrap_or(Exit::Failure)
     }
 }
 
@@ -74,6 +82,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::StartError;
+    use crate::store::StorageFault;
     use clap::CommandFactory;
 
     #[test]
@@ -86,5 +96,12 @@ mod tests {
         let refused = config::load(&config::Sources::default()).unwrap_err();
         assert_eq!(exit_of(&refused.into()), Exit::Configuration);
         assert_eq!(exit_of(&anyhow::anyhow!("something")), Exit::Failure);
+        let not_ours = || StorageFault::NotOurs { path: "x".into(), what: "in use".to_owned() };
+        assert_eq!(exit_of(&StartError::Storage(not_ours()).into()), Exit::NotOurs);
+        let damaged = StorageFault::damaged("x".as_ref(), 0, "bits");
+        assert_eq!(exit_of(&anyhow::Error::from(damaged).context("starting")), Exit::Storage);
+        let source = std::io::ErrorKind::AddrInUse.into();
+        let taken = StartError::Listen { address: "h:1".to_owned(), source };
+        assert_eq!(exit_of(&taken.into()), Exit::Door);
     }
 }

@@ -1,9 +1,11 @@
 //! The flags of `vivarium server`, as settings.
 
 use super::exit::Exit;
+use super::serving;
 use crate::config::{self, Sources};
 use clap::Args;
 use std::path::PathBuf;
+use tokio::runtime::Runtime;
 
 /// Flags override the environment, which overrides the files. Every setting that has no flag of its
 /// own is reached by `--set`.
@@ -68,7 +70,7 @@ fn parse_assignment(text: &str) -> Result<(String, String), String> {
 }
 
 /// Runs one member until it is told to stop.
-pub fn run(args: &ServerArgs) -> anyhow::Result<Exit> {
+pub fn run(args: &ServerArgs, runtime: Runtime) -> anyhow::Result<Exit> {
     let settings = config::load(&args.sources(std::env::vars().collect()))?;
     if args.print_config {
         for line in settings.lines() {
@@ -76,7 +78,7 @@ pub fn run(args: &ServerArgs) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Success);
     }
-    anyhow::bail!("not wired")
+    runtime.block_on(serving::serve(&settings))
 }
 
 impl ServerArgs {

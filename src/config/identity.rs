@@ -199,6 +199,11 @@ fn doors(
         ),
     };
     check_apart(values, &doors);
+    let admin_host = split_host(&doors.admin.bind).map_or("", |(host, _)| host);
+    if !is_loopback(admin_host) {
+        let what = "this door asks nobody who they are, so it listens on a loopback address only";
+        values.refuse("doors.admin.bind", what);
+    }
     doors
 }
 

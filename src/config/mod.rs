@@ -39,7 +39,7 @@ mod zoo_keys;
 
 pub use catalogue::{Default as SettingDefault, Kind, SETTINGS, Setting};
 pub use load::{Sources, load};
-pub use member_list::{InitialMember, MemberList};
+pub use member_list::{InitialMember, MemberList, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
     AccessSettings, Door, DoorSettings, FourLetterWords, LimitSettings, MemberSettings, Secret,

@@ -42,7 +42,9 @@ impl Route {
     async fn broken(&mut self) {
         match self {
             Route::Desk(_) => std::future::pending().await,
-            Route::Stream(stream) => stream.closed().await,
+            Route::Stream(stream) => {
+                stream.closed().await;
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::model::{Answer, EventKind, SessionId, Zxid};
 use crate::store::State;
-use crate::watch::WatchTable;
+use crate::watch::{WatchTable, WatcherId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -101,7 +101,7 @@ impl Mailbox {
 
 /// See the module's text. Shared by the door that serves it and by apply.
 pub struct Connection {
-    id: u64,
+    id: WatcherId,
     mailbox: Mutex<Mailbox>,
     wake: Notify,
     session: AtomicI64,
@@ -113,7 +113,7 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(id: u64) -> Connection {
         Connection {
-            id,
+            id: WatcherId(id),
             mailbox: Mutex::default(),
             wake: Notify::new(),
             session: AtomicI64::new(0),
@@ -124,6 +124,11 @@ impl Connection {
     }
 
     pub fn id(&self) -> u64 {
+        self.id.0
+    }
+
+    /// Its name in the watch table.
+    pub fn watcher(&self) -> WatcherId {
         self.id
     }
 

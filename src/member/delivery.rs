@@ -49,7 +49,7 @@ impl Local {
 
     pub fn disconnect(&mut self, connection: &Connection) {
         self.connections.remove(&connection.id());
-        self.watches.forget(connection.id());
+        self.watches.forget(connection.watcher());
         let session = connection.session();
         if self.sessions.get(&session).is_some_and(|current| current.id() == connection.id()) {
             self.sessions.remove(&session);
@@ -65,7 +65,7 @@ impl Local {
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
         self.watches.fire(change, &mut |watcher, event: Event<'_>| {
-            if let Some(connection) = connections.get(&watcher) {
+            if let Some(connection) = connections.get(&watcher.0) {
                 connection.put(Delivery::Event {
                     kind: event.kind,
                     path: event.path.clone(),

@@ -34,6 +34,6 @@ mod unavailable;
 pub use connection::{CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
 pub use settings::{cluster_id, real};
-pub use start::{Ground, Member, Options, StartError, start};
+pub use start::{Ground, Member, Options, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;

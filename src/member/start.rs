@@ -1,6 +1,6 @@
 //! Putting a member together, and taking it apart.
 //!
-//! Start: data directory, state (checkpoint, else snapshot, else empty), consensus, then the tasks
+//! Start: consensus, which recovers the state (checkpoint, else snapshot, then the log), and the tasks
 //! that carry, propose, report and count. Stop: connections are told, leadership is handed on, the
 //! state is checkpointed, the log is closed.
 
@@ -16,14 +16,13 @@ use super::status::TrafficStats;
 use crate::model::{MemberAddresses, MemberId};
 use crate::raft::{self, Consensus, ConsensusOptions, Leadership};
 use crate::runtime::Environment;
-use crate::store::disk::{CheckpointStore, Disk, snapshot};
-use crate::store::{SharedState, State, StorageFault};
+use crate::store::disk::{CheckpointStore, Disk};
+use crate::store::{SharedState, State};
 use crate::watch::{WatchLimits, WatchTable};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -50,14 +49,6 @@ pub struct Ground {
     pub incarnation: u64,
 }
 
-#[derive(Debug, Error)]
-pub enum StartError {
-    #[error("the member's data cannot be used")]
-    Storage(#[from] StorageFault),
-    #[error(transparent)]
-    Consensus(#[from] raft::StartError),
-}
-
 /// A running member.
 pub struct Member {
     handle: Handle,
@@ -67,10 +58,10 @@ pub struct Member {
 
 /// Starts a member. Returns once its log was replayed as far as it is known to be committed; whether
 /// there is a leader is another matter (`Handle::leadership`).
-pub async fn start(options: Options, mut ground: Ground) -> Result<Member, StartError> {
-    let state: SharedState = Arc::new(RwLock::new(load(&options, &mut ground)?));
+pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::StartError> {
+    let state: SharedState = Arc::new(RwLock::new(State::new()));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
-    let (leadership, known_leadership) = watch::channel(Leadership::default());
+    let (leadership, known_leadership) = watch::channel(Leadership { term: 0, leader: None, leads: false });
     let shared = Arc::new(Shared {
         member: options.consensus.member,
         incarnation: ground.incarnation,
@@ -126,28 +117,6 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, Start
     Ok(Member { handle: Handle { shared }, consensus, tasks })
 }
 
-/// The state as this member last knew it: the log adds what came after.
-fn load(options: &Options, ground: &mut Ground) -> Result<State, StorageFault> {
-    let directory = &options.consensus.snapshot_directory;
-    let checkpoint = ground.checkpoint.load()?;
-    let snapshot = snapshot::newest(ground.disk.as_ref(), directory)?;
-    let newer = snapshot.is_some_and(|file| {
-        file.position > checkpoint.as_ref().and_then(State::last_applied)
-    });
-    if let (Some(state), false) = (&checkpoint, newer) {
-        tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "state loaded from the checkpoint");
-        return Ok(checkpoint.unwrap_or_default());
-    }
-    match snapshot::load_newest(ground.disk.as_ref(), directory)? {
-        Some((file, state)) if state.last_applied() > checkpoint.as_ref().and_then(State::last_applied) => {
-            tracing::warn!(path = %file.path.display(), zxid = %state.zxid(), "state rebuilt from a snapshot: the checkpoint was missing, damaged or older");
-            ground.checkpoint.replace(&state.freeze())?;
-            Ok(state)
-        }
-        _ => Ok(checkpoint.unwrap_or_default()),
-    }
-}
-
 /// Passes on who leads, so that doors need not know consensus.
 async fn follow(mut from: watch::Receiver<Leadership>, to: watch::Sender<Leadership>) {
     loop {
@@ -164,14 +133,21 @@ impl Member {
         self.handle.clone()
     }
 
-    pub fn consensus(&self) -> &Consensus {
-        &self.consensus
+    /// Returns why, once consensus has ended on this member by itself: a fault, or a state that is
+    /// not the leader's. The member has to be stopped then.
+    pub async fn stopped(&self) -> String {
+        self.consensus.stopped().await
+    }
+
+    /// Accepts no more connections, and tells those there are to end.
+    pub fn close_connections(&self) {
+        self.handle.shared.stopping.store(true, Ordering::Release);
+        self.handle.close_connections(CloseReason::ShuttingDown);
     }
 
     /// Ends the member. Connections are closed, leadership is handed on if this member has it.
     pub async fn stop(mut self) {
-        self.handle.shared.stopping.store(true, Ordering::Release);
-        self.handle.close_connections(CloseReason::ShuttingDown);
+        self.close_connections();
         self.consensus.shutdown().await;
         self.tasks.shutdown().await;
     }

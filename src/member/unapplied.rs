@@ -29,10 +29,6 @@ impl Unapplied {
         self.sent.len() < BATCHES_UNAPPLIED_MAX
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.sent.is_empty()
-    }
-
     /// The number for the next batch.
     pub fn next_sequence(&self) -> u64 {
         self.last_sequence + 1

@@ -190,13 +190,11 @@ impl State {
         };
         self.zxid = self.zxid.at_least_term(context.position.term);
         self.time_ms = self.time_ms.max(context.proposed_at_ms);
-        BatchResult::Applied(
-            batch
-                .requests
-                .iter()
-                .map(|request| self.request(request))
-                .collect(),
-        )
+        for (index, request) in batch.requests.iter().enumerate() {
+            let applied = self.request(request);
+            each(self, index, applied);
+        }
+        BatchResult::Applied
     }
 
     /// Takes note of a new membership and shows it in `/zookeeper/config`. Takes no zxid.

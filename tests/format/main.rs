@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use vivarium::model::*;
 use vivarium::store::codec::*;
-use vivarium::store::disk::{DataDirectory, Identity};
-use vivarium::store::{SessionRecord, StateHeader, StreamRecord, ZnodeRecord};
+use vivarium::store::disk::{DataDirectory, Identity, RealDisk, snapshot};
+use vivarium::store::{
+    BatchResult, EntryContext, SessionRecord, State, StateHeader, StreamRecord, ZnodeRecord,
+};
 
 fn kept(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -318,4 +320,76 @@ fn data_directories_of_version_1_are_opened() {
     assert_eq!(directory.incarnation(), 8);
     let written = std::fs::read(dir.path().join("identity")).unwrap();
     assert_eq!(written, std::fs::read(kept("identity")).unwrap());
+}
+
+/// A session, its ephemeral, and a znode with children and an access list.
+fn state() -> State {
+    let mut state = State::new();
+    let identities: Arc<[Id]> = vec![Id::new("ip", "127.0.0.1")].into();
+    let mut apply = |index: u64, session, generation, command| {
+        let position = LogPosition { term: 2, index };
+        let context = EntryContext {
+            position,
+            proposed_at_ms: 1_700_000_000_000 + index as i64,
+        };
+        let batch = MemberBatch {
+            origin: MemberId(1),
+            incarnation: 1,
+            sequence: index,
+            requests: vec![Request {
+                session,
+                generation,
+                identities: Arc::clone(&identities),
+                command,
+            }],
+        };
+        let result = state.apply(&context, &batch, |_, _, applied| {
+            applied.answer.as_ref().unwrap();
+        });
+        assert_eq!(result, BatchResult::Applied);
+        state.advance(position);
+        state.freeze().sessions[0].clone()
+    };
+    let session = apply(
+        1,
+        SessionId::NONE,
+        0,
+        Command::CreateSession {
+            password: Password([7; 16]),
+            timeout_ms: 4000,
+        },
+    );
+    let modes = [
+        ("/a", CreateMode::Persistent, Acl::open()),
+        ("/a/e", CreateMode::Ephemeral, acl()),
+        ("/a/q-", CreateMode::PersistentSequential, acl()),
+    ];
+    for (index, (path, mode, acl)) in (2..).zip(modes) {
+        let create = Operation::Create {
+            path: path.into(),
+            data: Some(Bytes::from_static(b"data")),
+            acl,
+            mode,
+        };
+        apply(
+            index,
+            session.id,
+            session.generation,
+            Command::Operation(create),
+        );
+    }
+    state
+}
+
+/// Only read: what zstd writes may differ between its versions, what it reads may not.
+#[test]
+fn snapshots_of_version_1_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kept");
+    std::fs::write(&path, kept_bytes("snapshot.hex")).unwrap();
+    let (read, expected) = (snapshot::read(&RealDisk, &path).unwrap(), state());
+    let (read, expected) = (read.freeze(), expected.freeze());
+    assert_eq!(read.header, expected.header);
+    assert_eq!(read.sessions, expected.sessions);
+    assert!(read.tree.records().eq(expected.tree.records()));
 }

@@ -355,3 +355,19 @@ fn a_yaml_file_is_told_by_its_ending() {
     );
     assert!(error.contains("did you mean timing.tick_ms?"), "{error}");
 }
+
+#[test]
+fn the_door_that_asks_nobody_who_they_are_is_on_loopback() {
+    for bad in [
+        "0.0.0.0:2193",
+        "10.0.0.1:2193",
+        "[::]:2193",
+        "a.example:2193",
+    ] {
+        let error = standalone_with("doors.admin.bind", bad)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("loopback address only"), "{bad}: {error}");
+    }
+    assert!(standalone_with("doors.admin.bind", "[::1]:2193").is_ok());
+}

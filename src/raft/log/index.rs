@@ -9,16 +9,22 @@ use crate::model::LogPosition;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
+/// Where an entry's record is in the segments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stored {
+    pub segment: u64,
+    pub offset: u32,
+    pub payload_bytes: u32,
+}
+
 /// Where an entry's record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
     /// Not in a segment yet; handed over with the append of this number.
-    Pending { ticket: u64 },
-    Stored {
-        segment: u64,
-        offset: u32,
-        payload_bytes: u32,
+    Pending {
+        ticket: u64,
     },
+    Stored(Stored),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +37,7 @@ struct Slot {
 #[derive(Debug)]
 pub enum Held {
     Cached(Bytes),
-    Stored {
-        segment: u64,
-        offset: u32,
-        payload_bytes: u32,
-    },
+    Stored(Stored),
 }
 
 #[derive(Default, Debug)]
@@ -115,15 +117,7 @@ impl Index {
             Held::Cached(self.cached[number - uncached].clone())
         } else {
             match place {
-                Place::Stored {
-                    segment,
-                    offset,
-                    payload_bytes,
-                } => Held::Stored {
-                    segment,
-                    offset,
-                    payload_bytes,
-                },
+                Place::Stored(stored) => Held::Stored(stored),
                 Place::Pending { .. } => unreachable!("a pending payload leaves no cache"),
             }
         };
@@ -158,7 +152,11 @@ impl Index {
     }
 
     /// Adds an entry that was found in a segment.
-    pub fn push_slot(&mut self, position: LogPosition, place: Place) {
+    pub fn push_stored(&mut self, position: LogPosition, stored: Stored) {
+        self.push_slot(position, Place::Stored(stored));
+    }
+
+    fn push_slot(&mut self, position: LogPosition, place: Place) {
         self.next = Some(position.index + 1);
         self.slots.push_back(Slot {
             term: position.term,
@@ -167,11 +165,11 @@ impl Index {
     }
 
     /// Notes where a pending entry came to lie, unless it has been truncated or purged meanwhile.
-    pub fn store(&mut self, index: u64, ticket: u64, place: Place) {
+    pub fn store(&mut self, index: u64, ticket: u64, stored: Stored) {
         if let Some(number) = self.slot_number(index)
             && self.slots[number].place == (Place::Pending { ticket })
         {
-            self.slots[number].place = place;
+            self.slots[number].place = Place::Stored(stored);
         }
     }
 
@@ -279,8 +277,8 @@ mod tests {
         }
     }
 
-    fn stored(offset: u32) -> Place {
-        Place::Stored {
+    fn stored(offset: u32) -> Stored {
+        Stored {
             segment: 1,
             offset,
             payload_bytes: 10,
@@ -327,7 +325,7 @@ mod tests {
         index.trim_cache(0);
         assert!(matches!(
             index.held(2),
-            Some((_, Held::Stored { offset: 200, .. }))
+            Some((_, Held::Stored(Stored { offset: 200, .. })))
         ));
     }
 
@@ -338,13 +336,13 @@ mod tests {
             index.store(i, i, stored(i as u32));
         }
         index.trim_cache(25);
-        assert!(matches!(index.held(1), Some((_, Held::Stored { .. }))));
+        assert!(matches!(index.held(1), Some((_, Held::Stored(_)))));
         assert!(matches!(index.held(2), Some((_, Held::Cached(_)))));
         index.trim_cache(0);
         assert!(matches!(index.held(3), Some((_, Held::Cached(_)))));
         index.truncate(Some(at(1, 0)));
         assert_eq!(index.cached_bytes, 0);
-        assert!(matches!(index.held(0), Some((_, Held::Stored { .. }))));
+        assert!(matches!(index.held(0), Some((_, Held::Stored(_)))));
     }
 
     #[test]
@@ -375,7 +373,7 @@ mod tests {
     fn entries_of_removed_segments_must_all_have_been_dropped() {
         let mut index = Index::opened(Some(at(1, 3)), Some(at(1, 9)));
         assert!(!index.is_whole());
-        index.push_slot(at(1, 10), stored(0));
+        index.push_stored(at(1, 10), stored(0));
         index.truncate(Some(at(1, 5)));
         assert_eq!(index.next(), Some(6));
         index.purge(at(1, 5));

@@ -85,7 +85,7 @@ pub struct LogOptions {
     pub cache_bytes: usize,
     /// Bytes that may wait for the writer; past that, callers wait.
     pub queue_bytes_max: usize,
-    /// Empty segments kept ready beside the active one.
+    /// Purged segments kept to be used again. One empty segment is kept ready in any case.
     pub spare_segments: usize,
     pub threading: Threading,
 }
@@ -96,7 +96,7 @@ impl Default for LogOptions {
             segment_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             queue_bytes_max: 64 << 20,
-            spare_segments: 1,
+            spare_segments: 2,
             threading: Threading::OwnThread,
         }
     }
@@ -402,7 +402,7 @@ impl Shared {
             self.room.notify_all();
             self.finish(&mut writer, group)
                 .into_iter()
-                .for_each(|call| call());
+                .for_each(|(done, result)| done(result));
         }
     }
 
@@ -411,7 +411,7 @@ impl Shared {
             return;
         };
         loop {
-            let calls = {
+            let answers = {
                 let mut writer = writer.lock();
                 let group = self.state.lock().take_group();
                 if group.is_empty() {
@@ -420,12 +420,12 @@ impl Shared {
                 self.finish(&mut writer, group)
             };
             // Without the writer's lock: a `done` may call the log again.
-            calls.into_iter().for_each(|call| call());
+            answers.into_iter().for_each(|(done, result)| done(result));
         }
     }
 
-    /// Commits a group; returns the calls that tell its owners.
-    fn finish(&self, writer: &mut Writer, group: Vec<Job>) -> Vec<Box<dyn FnOnce()>> {
+    /// Commits a group; returns what its owners are to be told.
+    fn finish(&self, writer: &mut Writer, group: Vec<Job>) -> Vec<(Done, io::Result<()>)> {
         let mut dead = self.state.lock().dead.clone();
         if dead.is_none()
             && let Err(fault) = writer.commit(&self.state, &group)
@@ -436,18 +436,15 @@ impl Shared {
             self.room.notify_all();
             dead = Some(death);
         }
-        let mut calls: Vec<Box<dyn FnOnce()>> = Vec::with_capacity(group.len());
-        for job in group {
-            if let Some(done) = job.done {
-                let result = match (job.refused, &dead) {
-                    (Some(refused), _) => Err(refused),
-                    (None, Some(death)) => Err(death.error()),
-                    (None, None) => Ok(()),
-                };
-                calls.push(Box::new(move || done(result)));
-            }
-        }
-        calls
+        let answer = |job: Job| {
+            let result = match (job.refused, &dead) {
+                (Some(refused), _) => Err(refused),
+                (None, Some(death)) => Err(death.error()),
+                (None, None) => Ok(()),
+            };
+            job.done.map(|done| (done, result))
+        };
+        group.into_iter().filter_map(answer).collect()
     }
 }
 

@@ -4,32 +4,20 @@
 //! holds it.
 
 use super::LogRecord;
-use super::index::Held;
+use super::index::{Held, Stored};
 use super::queue::State;
 use super::record::{self, RECORD_HEADER_BYTES};
-use super::segment::{Segment, damaged};
+use super::segment::Segment;
 use crate::model::LogPosition;
 use crate::store::StorageFault;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Neighbours in a segment are read together up to this many bytes.
-const READ_BYTES: u32 = 1 << 20;
-
 /// Where one entry is to be had.
-pub struct Planned {
-    position: LogPosition,
-    source: Source,
-}
-
-enum Source {
-    Memory(Bytes),
-    Disk {
-        segment: Arc<Segment>,
-        offset: u32,
-        span: u32,
-    },
+pub enum Planned {
+    Memory(LogRecord),
+    Disk(LogPosition, Arc<Segment>, Stored),
 }
 
 /// Says where the entries of `range` are, up to `bytes_max` of payloads and at least one.
@@ -52,93 +40,45 @@ pub fn plan(
         let Some((position, held)) = state.index.held(index) else {
             break;
         };
-        let payload_bytes = match &held {
+        bytes = bytes.saturating_add(match &held {
             Held::Cached(payload) => payload.len(),
-            Held::Stored { payload_bytes, .. } => *payload_bytes as usize,
-        };
-        bytes = bytes.saturating_add(payload_bytes);
+            Held::Stored(stored) => stored.payload_bytes as usize,
+        });
         if bytes > bytes_max && !plan.is_empty() {
             break;
         }
-        let source = match held {
-            Held::Cached(payload) => Source::Memory(payload),
-            Held::Stored {
-                segment,
-                offset,
-                payload_bytes,
-            } => Source::Disk {
-                segment: state.segments[&segment].clone(),
-                offset,
-                span: record::record_span(payload_bytes as usize),
-            },
-        };
-        plan.push(Planned { position, source });
+        plan.push(match held {
+            Held::Cached(payload) => Planned::Memory(LogRecord { position, payload }),
+            Held::Stored(stored) => {
+                Planned::Disk(position, state.segments[&stored.segment].clone(), stored)
+            }
+        });
     }
     Ok(plan)
 }
 
 pub fn read(plan: Vec<Planned>) -> Result<Vec<LogRecord>, StorageFault> {
-    let mut records = Vec::with_capacity(plan.len());
-    let mut plan = plan.into_iter().peekable();
-    while let Some(Planned { position, source }) = plan.next() {
-        let (segment, offset, span) = match source {
-            Source::Memory(payload) => {
-                records.push(LogRecord { position, payload });
-                continue;
-            }
-            Source::Disk {
-                segment,
-                offset,
-                span,
-            } => (segment, offset, span),
-        };
-        let mut run = vec![(position, offset, span)];
-        let mut end = offset + span;
-        while let Some(next) = plan.next_if(|next| match &next.source {
-            Source::Disk {
-                segment: other,
-                offset: start,
-                span,
-            } => other.id == segment.id && *start == end && start + span - offset <= READ_BYTES,
-            Source::Memory(_) => false,
-        }) {
-            if let Source::Disk { offset, span, .. } = next.source {
-                run.push((next.position, offset, span));
-                end = offset + span;
-            }
-        }
-        read_run(&segment, &run, &mut records)?;
-    }
-    Ok(records)
+    plan.into_iter()
+        .map(|planned| match planned {
+            Planned::Memory(record) => Ok(record),
+            Planned::Disk(position, segment, stored) => read_one(position, &segment, stored),
+        })
+        .collect()
 }
 
-/// Reads neighbours with one call and checks each.
-fn read_run(
+fn read_one(
+    position: LogPosition,
     segment: &Segment,
-    run: &[(LogPosition, u32, u32)],
-    records: &mut Vec<LogRecord>,
-) -> Result<(), StorageFault> {
-    let (Some((_, start, _)), Some((_, last, span))) = (run.first(), run.last()) else {
-        return Ok(());
-    };
-    let mut buffer = vec![0; (last + span - start) as usize];
-    let read = segment.file.read_at(&mut buffer, (*start).into());
-    let read = read.map_err(|e| StorageFault::io("read", &segment.path, e))?;
-    buffer.truncate(read);
-    let buffer = Bytes::from(buffer);
-    for (position, offset, _) in run {
-        let at = (offset - start) as usize;
-        let found = record::decode(buffer.get(at..).unwrap_or_default(), segment.id, *offset);
-        let Some((header, _)) = found.filter(|(header, _)| header.position == *position) else {
-            let what = format!("entry {position} is not readable here any more");
-            return Err(damaged(&segment.path, (*offset).into(), &what));
-        };
-        let payload_at = at + RECORD_HEADER_BYTES as usize;
-        let payload = buffer.slice(payload_at..payload_at + header.payload_bytes as usize);
-        records.push(LogRecord {
-            position: *position,
-            payload,
-        });
+    stored: Stored,
+) -> Result<LogRecord, StorageFault> {
+    let mut bytes = vec![0; record::record_span(stored.payload_bytes as usize) as usize];
+    segment.read(&mut bytes, stored.offset)?;
+    let found = record::decode(&bytes, segment.id, stored.offset);
+    if found.is_none_or(|(header, _)| header.position != position) {
+        let what = format!("entry {position} is not readable here any more");
+        return Err(segment.damaged(stored.offset, &what));
     }
-    Ok(())
+    let start = RECORD_HEADER_BYTES as usize;
+    let payload = Bytes::from(bytes).slice(start..start + stored.payload_bytes as usize);
+    Ok(LogRecord { position, payload })
 }

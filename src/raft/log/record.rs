@@ -34,47 +34,27 @@ pub const RECORD_VERSION: u8 = 1;
 
 const MAGIC: &[u8; 8] = b"vivalog\n";
 
-/// What a record says.
+/// What a record says. The numbers are the format's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// The first record of a segment: what the removal of older segments must not lose.
-    Opening,
-    Entry,
-    Vote,
-    Committed,
+    Opening = 1,
+    Entry = 2,
+    Vote = 3,
+    Committed = 4,
     /// Entries after the record's position are void.
-    Truncate,
+    Truncate = 5,
     /// All entries are void; only in a log that was never purged.
-    Clear,
+    Clear = 6,
     /// Entries up to and with the record's position are void.
-    Purge,
+    Purge = 7,
 }
 
 impl Kind {
-    fn code(self) -> u8 {
-        match self {
-            Kind::Opening => 1,
-            Kind::Entry => 2,
-            Kind::Vote => 3,
-            Kind::Committed => 4,
-            Kind::Truncate => 5,
-            Kind::Clear => 6,
-            Kind::Purge => 7,
-        }
-    }
-
     pub fn from_code(code: u8) -> Option<Kind> {
-        [
-            Kind::Opening,
-            Kind::Entry,
-            Kind::Vote,
-            Kind::Committed,
-            Kind::Truncate,
-            Kind::Clear,
-            Kind::Purge,
-        ]
-        .into_iter()
-        .find(|kind| kind.code() == code)
+        use Kind::*;
+        let kinds = [Opening, Entry, Vote, Committed, Truncate, Clear, Purge];
+        kinds.into_iter().find(|kind| *kind as u8 == code)
     }
 }
 
@@ -120,7 +100,7 @@ pub fn encode(
 ) {
     let start = out.len();
     out.push(RECORD_VERSION);
-    out.push(kind.code());
+    out.push(kind as u8);
     out.extend_from_slice(&[0; 2]);
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     out.extend_from_slice(&synced_to.to_le_bytes());
@@ -190,16 +170,41 @@ pub fn decode_segment_header(bytes: &[u8]) -> Option<SegmentHeader> {
     })
 }
 
+/// What the records up to some point add up to, but for the entries themselves.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Totals {
+    pub purged: Option<LogPosition>,
+    pub last: Option<LogPosition>,
+    pub committed: Option<LogPosition>,
+    pub vote: Option<Bytes>,
+}
+
+impl Totals {
+    /// Adds one more record.
+    pub fn add(&mut self, kind: Kind, position: LogPosition, payload: &Bytes) {
+        match kind {
+            Kind::Opening => {}
+            Kind::Entry | Kind::Truncate => self.last = Some(position),
+            Kind::Clear => self.last = None,
+            Kind::Vote => self.vote = Some(payload.clone()),
+            Kind::Committed => self.committed = Some(position),
+            Kind::Purge => {
+                self.purged = Some(position);
+                if self.last.is_none_or(|last| last.index < position.index) {
+                    self.last = Some(position);
+                }
+            }
+        }
+    }
+}
+
 /// What was true of the log when a segment was begun. Older segments may be removed, and with them
 /// the records that said so.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Opening {
     /// Where the former segment's records end; 0 if there was none.
     pub previous_end: u32,
-    pub purged: Option<LogPosition>,
-    pub last: Option<LogPosition>,
-    pub committed: Option<LogPosition>,
-    pub vote: Option<Bytes>,
+    pub totals: Totals,
 }
 
 /// Bytes of an `Opening` without its vote.
@@ -207,8 +212,9 @@ pub const OPENING_BYTES_MIN: u32 = 4 + 1 + 3 * 16;
 
 impl Opening {
     pub fn encode(&self) -> Vec<u8> {
-        let positions = [self.purged, self.last, self.committed];
-        let mut present = u8::from(self.vote.is_some()) << 3;
+        let totals = &self.totals;
+        let positions = [totals.purged, totals.last, totals.committed];
+        let mut present = u8::from(totals.vote.is_some()) << 3;
         for (bit, position) in positions.iter().enumerate() {
             present |= u8::from(position.is_some()) << bit;
         }
@@ -220,24 +226,23 @@ impl Opening {
             out.extend_from_slice(&position.term.to_le_bytes());
             out.extend_from_slice(&position.index.to_le_bytes());
         }
-        out.extend_from_slice(self.vote.as_deref().unwrap_or_default());
+        out.extend_from_slice(totals.vote.as_deref().unwrap_or_default());
         out
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Opening> {
-        if bytes.len() < OPENING_BYTES_MIN as usize {
-            return None;
-        }
-        let present = bytes[4];
-        let position =
-            |bit: usize| (present >> bit & 1 == 1).then(|| position_at(bytes, 5 + bit * 16));
-        Some(Opening {
-            previous_end: u32_at(bytes, 0),
+        let vote = bytes.get(OPENING_BYTES_MIN as usize..)?;
+        let has = |bit: usize| bytes[4] >> bit & 1 == 1;
+        let position = |bit| has(bit).then(|| position_at(bytes, 5 + bit * 16));
+        let totals = Totals {
             purged: position(0),
             last: position(1),
             committed: position(2),
-            vote: (present >> 3 & 1 == 1)
-                .then(|| Bytes::copy_from_slice(&bytes[OPENING_BYTES_MIN as usize..])),
+            vote: has(3).then(|| Bytes::copy_from_slice(vote)),
+        };
+        Some(Opening {
+            previous_end: u32_at(bytes, 0),
+            totals,
         })
     }
 }
@@ -337,12 +342,15 @@ mod tests {
     fn openings_and_segment_headers_survive_the_round_trip() {
         let at = |index| LogPosition { term: 2, index };
         for vote in [None, Some(Bytes::new()), Some(Bytes::from_static(b"vote"))] {
-            let opening = Opening {
-                previous_end: 4711,
+            let totals = Totals {
                 purged: Some(at(0)),
                 last: None,
                 committed: Some(at(9)),
                 vote,
+            };
+            let opening = Opening {
+                previous_end: 4711,
+                totals,
             };
             assert_eq!(Opening::decode(&opening.encode()), Some(opening));
         }
@@ -362,7 +370,7 @@ mod tests {
     fn every_kind_has_its_own_code() {
         for code in 0..=u8::MAX {
             if let Some(kind) = Kind::from_code(code) {
-                assert_eq!(kind.code(), code);
+                assert_eq!(kind as u8, code);
             }
         }
         assert_eq!(Kind::from_code(7), Some(Kind::Purge));

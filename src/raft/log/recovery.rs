@@ -9,10 +9,10 @@
 //! What follows the end of the records is made harmless: records of a torn group that are whole are
 //! overwritten with zeros, lest a later write ends just where one of them begins.
 
-use super::index::{Index, Place};
-use super::record::{Header, Kind, OPENING_BYTES_MIN, Opening, RECORD_VERSION};
+use super::index::{Index, Stored};
+use super::record::{Header, Kind, OPENING_BYTES_MIN, Opening, RECORD_VERSION, Totals};
 use super::segment::{PREPARING, Records, Segment, damaged, strays};
-use super::writer::{Active, Filled, Totals};
+use super::writer::{Active, Filled};
 use crate::store::StorageFault;
 use crate::store::disk::Disk;
 use bytes::Bytes;
@@ -20,7 +20,8 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the directory holds.
+/// The sum of the records read so far; in the end, what the directory holds.
+#[derive(Default)]
 pub struct Recovered {
     pub index: Index,
     pub totals: Totals,
@@ -29,6 +30,10 @@ pub struct Recovered {
     /// Prepared segments that were never written to.
     pub ready: VecDeque<Segment>,
     pub next_id: u64,
+    /// Up to where the last record read vouches for its segment.
+    proven_to: u32,
+    /// Segments with records behind their end: id, end, and where the last of them ends.
+    torn: Vec<(u64, u32, u32)>,
 }
 
 pub fn recover(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StorageFault> {
@@ -39,14 +44,14 @@ pub fn recover(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StorageFault> {
         .windows(2)
         .rposition(|pair| pair[1] != pair[0] + 1)
         .map_or(0, |hole| hole + 1);
-    let mut fold = Fold::default();
+    let mut found = Recovered::default();
     for id in &ids[start..] {
-        fold.segment(disk, dir, *id)?;
+        found.segment(disk, dir, *id)?;
     }
     let run_start = ids.get(start).copied().unwrap_or(1);
-    fold.check_complete(dir, run_start)?;
+    found.check_complete(dir, run_start)?;
     // Only now: a log that is refused is left as it was found.
-    fold.wipe_torn()?;
+    found.wipe_torn()?;
     for id in &ids[..start] {
         let path = Segment::path_of(dir, *id);
         tracing::info!(path = %path.display(), "a purged segment that was left behind is removed");
@@ -55,24 +60,18 @@ pub fn recover(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StorageFault> {
     }
     disk.sync_dir(dir)
         .map_err(|e| StorageFault::io("sync the directory", dir, e))?;
-    if let Some(active) = &fold.active {
-        settle(active, fold.proven_to)?;
+    if let Some(active) = &found.active {
+        settle(active, found.proven_to)?;
     }
-    Ok(Recovered {
-        index: fold.index,
-        totals: fold.totals,
-        full: fold.full,
-        active: fold.active,
-        ready: fold.ready,
-        next_id: ids.last().map_or(1, |last| last + 1),
-    })
+    found.next_id = ids.last().map_or(1, |last| last + 1);
+    Ok(found)
 }
 
 /// Creates the directory if needed; the ids of the segments in it, rising.
 fn prepare_dir(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, StorageFault> {
     if !disk.exists(dir) {
-        disk.create_dir_all(dir)
-            .map_err(|e| StorageFault::io("create the directory", dir, e))?;
+        let created = disk.create_dir_all(dir);
+        created.map_err(|e| StorageFault::io("create the directory", dir, e))?;
         if let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
             disk.sync_dir(parent)
                 .map_err(|e| StorageFault::io("sync the directory", parent, e))?;
@@ -97,21 +96,7 @@ fn prepare_dir(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, StorageFault> {
     Ok(ids)
 }
 
-/// The sum of the records read so far.
-#[derive(Default)]
-struct Fold {
-    index: Index,
-    totals: Totals,
-    full: VecDeque<Filled>,
-    active: Option<Active>,
-    ready: VecDeque<Segment>,
-    /// Up to where the last record read vouches for its segment.
-    proven_to: u32,
-    /// Segments with records behind their end: id, end, and where the last of them ends.
-    torn: Vec<(u64, u32, u32)>,
-}
-
-impl Fold {
+impl Recovered {
     fn segment(&mut self, disk: &dyn Disk, dir: &Path, id: u64) -> Result<(), StorageFault> {
         let (segment, bytes) = Segment::open(disk, dir, id)?;
         let mut records = Records::new(&bytes, id);
@@ -121,7 +106,7 @@ impl Fold {
             let kind = known_kind(&segment, offset, &header)?;
             if (count == 0) != (kind == Kind::Opening) {
                 let what = "a segment starts with an opening and has no second one";
-                return Err(damaged(&segment.path, offset.into(), what));
+                return Err(segment.damaged(offset, what));
             }
             if count == 0 {
                 self.open_segment(&segment, offset, payload)?;
@@ -138,7 +123,7 @@ impl Fold {
         let strays = strays(&bytes, id, end);
         if strays.synced_to > end {
             let what = "a record is unreadable, and later ones prove that it had been written";
-            return Err(damaged(&segment.path, end.into(), what));
+            return Err(segment.damaged(end, what));
         }
         if let Some(strays_end) = strays.end {
             self.torn.push((id, end, strays_end));
@@ -149,14 +134,7 @@ impl Fold {
         }
         self.full
             .extend(self.active.take().map(|active| active.filled));
-        self.active = Some(Active {
-            filled: Filled {
-                segment: Arc::new(segment),
-                last_index,
-            },
-            end,
-            synced_to: end,
-        });
+        self.active = Some(Active::new(Arc::new(segment), last_index, end));
         Ok(())
     }
 
@@ -169,11 +147,11 @@ impl Fold {
     ) -> Result<(), StorageFault> {
         let Some(opening) = Opening::decode(payload) else {
             let what = format!("an opening has at least {OPENING_BYTES_MIN} bytes");
-            return Err(damaged(&segment.path, offset.into(), &what));
+            return Err(segment.damaged(offset, &what));
         };
         if let Some(empty) = self.ready.back() {
             let what = "a segment without records, and a later one has some";
-            return Err(damaged(&empty.path, 0, what));
+            return Err(empty.damaged(0, what));
         }
         match &self.active {
             Some(former) if former.end != opening.previous_end => {
@@ -181,18 +159,12 @@ impl Fold {
                     "the readable records end here, and the next segment says that they end at {}",
                     opening.previous_end
                 );
-                let path = &former.filled.segment.path;
-                Err(damaged(path, former.end.into(), &what))
+                Err(former.filled.segment.damaged(former.end, &what))
             }
             Some(_) => Ok(()),
             None => {
-                self.index = Index::opened(opening.purged, opening.last);
-                self.totals = Totals {
-                    purged: opening.purged,
-                    last: opening.last,
-                    committed: opening.committed,
-                    vote: opening.vote,
-                };
+                self.index = Index::opened(opening.totals.purged, opening.totals.last);
+                self.totals = opening.totals;
                 Ok(())
             }
         }
@@ -208,43 +180,27 @@ impl Fold {
     ) -> Result<(), StorageFault> {
         let position = header.position;
         match kind {
-            Kind::Opening => unreachable!("handled by the caller"),
             Kind::Entry => {
                 let expected = self.index.next();
                 if expected.is_some_and(|expected| expected != position.index) {
                     let what = format!("entry {position} does not follow the one before it");
-                    return Err(damaged(&segment.path, offset.into(), &what));
+                    return Err(segment.damaged(offset, &what));
                 }
-                let place = Place::Stored {
+                let stored = Stored {
                     segment: segment.id,
                     offset,
                     payload_bytes: header.payload_bytes,
                 };
-                self.index.push_slot(position, place);
-                self.totals.last = Some(position);
+                self.index.push_stored(position, stored);
             }
-            Kind::Vote => self.totals.vote = Some(Bytes::copy_from_slice(payload)),
-            Kind::Committed => self.totals.committed = Some(position),
-            Kind::Truncate => {
-                self.index.truncate(Some(position));
-                self.totals.last = Some(position);
-            }
-            Kind::Clear => {
-                self.index.truncate(None);
-                self.totals.last = None;
-            }
-            Kind::Purge => {
-                self.index.purge(position);
-                self.totals.purged = Some(position);
-                if self
-                    .totals
-                    .last
-                    .is_none_or(|last| last.index <= position.index)
-                {
-                    self.totals.last = Some(position);
-                }
-            }
+            Kind::Truncate => self.index.truncate(Some(position)),
+            Kind::Clear => self.index.truncate(None),
+            Kind::Purge => self.index.purge(position),
+            Kind::Opening | Kind::Vote | Kind::Committed => {}
         }
+        let kept = if kind == Kind::Vote { payload } else { &[] };
+        self.totals
+            .add(kind, position, &Bytes::copy_from_slice(kept));
         Ok(())
     }
 
@@ -272,10 +228,8 @@ impl Fold {
             for (_, from, to) in self.torn.iter().filter(|(id, ..)| *id == segment.id) {
                 tracing::warn!(path = %segment.path.display(), at = from, "the last write was torn and is cut off");
                 let zeros = vec![0; (to - from) as usize];
-                let written = segment.file.write_at(&zeros, (*from).into());
-                written.map_err(|e| StorageFault::io("wipe", &segment.path, e))?;
-                let synced = segment.file.sync_data();
-                synced.map_err(|e| StorageFault::io("sync", &segment.path, e))?;
+                segment.write(&zeros, *from)?;
+                segment.sync()?;
             }
         }
         Ok(())
@@ -293,7 +247,7 @@ fn known_kind(segment: &Segment, offset: u32, header: &Header) -> Result<Kind, S
     }
     Kind::from_code(header.kind_code).ok_or_else(|| {
         let what = format!("no record is of kind {}", header.kind_code);
-        damaged(&segment.path, offset.into(), &what)
+        segment.damaged(offset, &what)
     })
 }
 
@@ -306,10 +260,7 @@ fn settle(active: &Active, proven_to: u32) -> Result<(), StorageFault> {
     let segment = &active.filled.segment;
     let proven_to = proven_to.min(active.end);
     let mut bytes = vec![0; (active.end - proven_to) as usize];
-    let read = segment.file.read_at(&mut bytes, proven_to.into());
-    let read = read.map_err(|e| StorageFault::io("read", &segment.path, e))?;
-    let written = segment.file.write_at(&bytes[..read], proven_to.into());
-    written.map_err(|e| StorageFault::io("rewrite", &segment.path, e))?;
-    let synced = segment.file.sync_data();
-    synced.map_err(|e| StorageFault::io("sync", &segment.path, e))
+    segment.read(&mut bytes, proven_to)?;
+    segment.write(&bytes, proven_to)?;
+    segment.sync()
 }

@@ -38,49 +38,67 @@ impl Segment {
     /// Opens a segment that was prepared, and reads all of it.
     pub fn open(disk: &dyn Disk, dir: &Path, id: u64) -> Result<(Segment, Vec<u8>), StorageFault> {
         let path = Segment::path_of(dir, id);
-        let file = disk
-            .open(&path, false)
-            .map_err(|e| StorageFault::io("open", &path, e))?;
-        let length = file
-            .len()
-            .map_err(|e| StorageFault::io("read the length", &path, e))?;
-        let mut bytes = vec![0; length.min(u64::from(u32::MAX)) as usize];
-        let read = file
-            .read_at(&mut bytes, 0)
-            .map_err(|e| StorageFault::io("read", &path, e))?;
-        bytes.truncate(read);
+        let opened = disk.open(&path, false);
+        let file = opened.map_err(|e| StorageFault::io("open", &path, e))?;
+        let length = file.len();
+        let length = length.map_err(|e| StorageFault::io("read the length", &path, e))?;
+        let capacity = length.min(u64::from(u32::MAX)) as u32;
+        let segment = Segment {
+            id,
+            path,
+            file,
+            capacity,
+        };
+        let mut bytes = vec![0; capacity as usize];
+        segment.read(&mut bytes, 0)?;
         let Some(header) = record::decode_segment_header(&bytes) else {
-            return Err(damaged(&path, 0, "this is no header of a segment"));
+            return Err(segment.damaged(0, "this is no header of a segment"));
         };
         if header.version != record::SEGMENT_VERSION {
             return Err(StorageFault::UnknownVersion {
-                path,
+                path: segment.path,
                 what: "the log segment's format",
                 found: header.version,
                 known: record::SEGMENT_VERSION,
             });
         }
-        if header.id != id {
-            let what = format!("the header is that of segment {}", header.id);
-            return Err(damaged(&path, 0, &what));
+        if header.id != id || u64::from(header.capacity) != length {
+            let what = format!(
+                "the header is that of segment {} with {} bytes",
+                header.id, header.capacity
+            );
+            return Err(segment.damaged(0, &what));
         }
-        if u64::from(header.capacity) != length || read as u64 != length {
-            let what = format!("the file should have {} bytes", header.capacity);
-            return Err(damaged(&path, length, &what));
-        }
-        let segment = Segment {
-            id,
-            path,
-            file,
-            capacity: header.capacity,
-        };
         Ok((segment, bytes))
+    }
+
+    /// Fills `buffer`, with zeros from where the file ends.
+    pub fn read(&self, buffer: &mut [u8], offset: u32) -> Result<(), StorageFault> {
+        let read = self.file.read_at(buffer, offset.into());
+        let read = read.map_err(|e| StorageFault::io("read", &self.path, e))?;
+        buffer[read..].fill(0);
+        Ok(())
+    }
+
+    pub fn write(&self, bytes: &[u8], offset: u32) -> Result<(), StorageFault> {
+        let written = self.file.write_at(bytes, offset.into());
+        written.map_err(|e| StorageFault::io("write", &self.path, e))
+    }
+
+    pub fn sync(&self) -> Result<(), StorageFault> {
+        let synced = self.file.sync_data();
+        synced.map_err(|e| StorageFault::io("sync", &self.path, e))
+    }
+
+    /// A fault that names the place, what is wrong there, and what to do.
+    pub fn damaged(&self, at: u32, what: &str) -> StorageFault {
+        damaged(&self.path, at, what)
     }
 }
 
-/// A fault that names the place, what is wrong there, and what to do.
-pub fn damaged(path: &Path, at: u64, what: &str) -> StorageFault {
-    StorageFault::damaged(path, at, format!("{what} ({WHAT_TO_DO})"))
+/// As `Segment::damaged`, for a segment that is not there.
+pub fn damaged(path: &Path, at: u32, what: &str) -> StorageFault {
+    StorageFault::damaged(path, at.into(), format!("{what} ({WHAT_TO_DO})"))
 }
 
 /// The records of a segment in order, up to the first place where there is none.

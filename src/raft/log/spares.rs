@@ -6,6 +6,9 @@
 //! At all times: ready segments are whole on the disk and in the directory; an id is given to one
 //! segment only, in rising order.
 //!
+//! One segment is always made ready ahead. Purged ones are recycled up to `ready_max`, which costs
+//! no writing of zeros; what is more is removed.
+//!
 //! A disk without room is no fault here until somebody needs a segment and there is none: the
 //! helper tries again each second, and each time that a segment is retired.
 
@@ -33,7 +36,7 @@ pub struct Spares {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u32,
-    ready_wanted: usize,
+    ready_max: usize,
     has_helper: bool,
     closing: AtomicBool,
     shelf: Mutex<Shelf>,
@@ -45,12 +48,8 @@ struct Shelf {
     ready: VecDeque<Segment>,
     retired: VecDeque<Arc<Segment>>,
     next_id: u64,
-    /// The writer waits for a segment.
-    awaited: bool,
     /// Why the last attempt brought no segment.
     failure: Option<StorageFault>,
-    /// Bytes of the segment that is being prepared or removed just now.
-    handled_bytes: u64,
 }
 
 impl Spares {
@@ -58,7 +57,7 @@ impl Spares {
         disk: Arc<dyn Disk>,
         dir: &Path,
         segment_bytes: u32,
-        ready_wanted: usize,
+        ready_max: usize,
         has_helper: bool,
         ready: VecDeque<Segment>,
         next_id: u64,
@@ -67,7 +66,7 @@ impl Spares {
             disk,
             dir: dir.to_owned(),
             segment_bytes,
-            ready_wanted,
+            ready_max,
             has_helper,
             closing: AtomicBool::new(false),
             shelf: Mutex::new(Shelf {
@@ -84,7 +83,6 @@ impl Spares {
         let mut shelf = self.shelf.lock();
         if shelf.ready.is_empty() {
             if self.has_helper {
-                shelf.awaited = true;
                 shelf.failure = None;
                 self.changed.notify_all();
                 while shelf.ready.is_empty()
@@ -93,10 +91,9 @@ impl Spares {
                 {
                     self.changed.wait(&mut shelf);
                 }
-                shelf.awaited = false;
             } else {
                 drop(shelf);
-                self.prepare_one();
+                self.work_inline();
                 shelf = self.shelf.lock();
             }
         }
@@ -106,9 +103,7 @@ impl Spares {
         match (segment, failure) {
             (Some(segment), _) => Ok(segment),
             (None, Some(failure)) => Err(failure),
-            (None, None) => Err(StorageFault::Refused(
-                "the log is closing: no segment is prepared any more".to_owned(),
-            )),
+            (None, None) => Err(closing()),
         }
     }
 
@@ -150,9 +145,9 @@ impl Spares {
     /// Bytes of the files that hold no records in use.
     pub fn disk_bytes(&self) -> u64 {
         let shelf = self.shelf.lock();
-        let ready: u64 = shelf.ready.iter().map(|s| u64::from(s.capacity)).sum();
-        let retired: u64 = shelf.retired.iter().map(|s| u64::from(s.capacity)).sum();
-        ready + retired + shelf.handled_bytes
+        let retired = shelf.retired.iter().map(|segment| &**segment);
+        let all = shelf.ready.iter().chain(retired);
+        all.map(|segment| u64::from(segment.capacity)).sum()
     }
 
     /// Bytes of records that the ready segments can take.
@@ -163,89 +158,60 @@ impl Spares {
     }
 
     fn has_work(&self, shelf: &Shelf) -> bool {
-        !shelf.retired.is_empty() || shelf.ready.len() < self.ready_wanted || shelf.awaited
+        !shelf.retired.is_empty() || shelf.ready.is_empty()
     }
 
     /// One piece of work; `false` if there was none, or it failed.
     fn work_once(&self) -> bool {
-        let shelf = self.shelf.lock();
-        let lacking =
-            shelf.ready.len() < self.ready_wanted || (shelf.awaited && shelf.ready.is_empty());
-        let surplus = !lacking && !shelf.retired.is_empty();
-        drop(shelf);
-        if lacking {
-            return self.prepare_one();
+        let (lacking, full, id, retired) = {
+            let mut shelf = self.shelf.lock();
+            let full = shelf.ready.len() >= self.ready_max;
+            let retired = shelf.retired.pop_front();
+            (shelf.ready.is_empty(), full, shelf.next_id, retired)
+        };
+        match retired.map(Arc::try_unwrap) {
+            Some(Ok(segment)) if !full && segment.capacity == self.segment_bytes => {
+                self.shelve(self.recycle(segment, id))
+            }
+            Some(Ok(Segment { path, .. })) => self.remove_retired(&path),
+            // It is being read: its file may lose its name, but not get another content.
+            Some(Err(read)) => self.remove_retired(&read.path),
+            None => lacking && self.shelve(self.create(id)),
         }
-        if surplus {
-            self.remove_retired();
-        }
-        surplus
     }
 
-    /// Prepares the next segment, from a retired one if there is one of the right size.
-    fn prepare_one(&self) -> bool {
-        let (id, retired) = {
-            let mut shelf = self.shelf.lock();
-            let retired = shelf.retired.pop_front();
-            shelf.handled_bytes = retired.as_ref().map_or(0, |s| u64::from(s.capacity));
-            (shelf.next_id, retired)
-        };
-        let outcome = match retired.map(|segment| self.reusable(segment)) {
-            Some(Ok(segment)) => self.recycle(segment, id),
-            // Removing it first makes room for the new one on a full disk.
-            Some(Err(path)) => {
-                self.remove(&path);
-                self.create(id)
-            }
-            None => self.create(id),
-        };
+    /// Notes what became of the preparation of a segment.
+    fn shelve(&self, prepared: Result<Segment, StorageFault>) -> bool {
         let mut shelf = self.shelf.lock();
-        shelf.handled_bytes = 0;
-        let prepared = match outcome {
+        let done = prepared.is_ok();
+        match prepared {
             Ok(segment) => {
+                shelf.next_id = segment.id + 1;
                 shelf.ready.push_back(segment);
-                shelf.next_id = id + 1;
                 shelf.failure = None;
-                true
             }
             Err(fault) => {
                 if shelf.failure.is_none() && !self.closing.load(Ordering::Acquire) {
-                    tracing::warn!(error = %fault, room_left = shelf.ready.len(), "no log segment could be prepared");
+                    tracing::warn!(error = %fault, ready = shelf.ready.len(), "no log segment could be prepared");
                 }
                 shelf.failure = Some(fault);
-                false
             }
-        };
-        self.changed.notify_all();
-        prepared
-    }
-
-    /// The segment itself if nobody reads it any more and it has the size wanted; else its path.
-    fn reusable(&self, segment: Arc<Segment>) -> Result<Segment, PathBuf> {
-        let segment = Arc::try_unwrap(segment).map_err(|shared| shared.path.clone())?;
-        if segment.capacity == self.segment_bytes {
-            Ok(segment)
-        } else {
-            Err(segment.path)
         }
+        self.changed.notify_all();
+        done
     }
 
     fn recycle(&self, old: Segment, id: u64) -> Result<Segment, StorageFault> {
-        let preparing = self.dir.join(PREPARING);
-        let renamed = self
-            .disk
-            .rename(&old.path, &preparing)
-            .map_err(|e| StorageFault::io("rename", &old.path, e));
+        let renamed = self.rename(&old.path, &self.dir.join(PREPARING));
         // The old name must be gone before the header changes: it would name the wrong segment.
         let renamed = renamed.and_then(|()| self.sync_dir());
         self.finish(renamed.map(|()| old.file), id, self.segment_bytes)
     }
 
     fn create(&self, id: u64) -> Result<Segment, StorageFault> {
-        let capacity = if id == 1 {
-            self.segment_bytes.min(FIRST_SEGMENT_BYTES_MAX)
-        } else {
-            self.segment_bytes
+        let capacity = match id {
+            1 => self.segment_bytes.min(FIRST_SEGMENT_BYTES_MAX),
+            _ => self.segment_bytes,
         };
         self.finish(self.zero_filled(capacity), id, capacity)
     }
@@ -254,29 +220,21 @@ impl Spares {
     /// nothing but data.
     fn zero_filled(&self, capacity: u32) -> Result<Box<dyn DiskFile>, StorageFault> {
         let path = self.dir.join(PREPARING);
-        let fault = |operation| {
-            let path = path.clone();
-            move |error| StorageFault::io(operation, &path, error)
-        };
-        let free = self.disk.free_bytes(&self.dir);
-        if free.map_err(fault("ask for free space"))? < u64::from(capacity) {
-            let error = io::Error::new(
-                io::ErrorKind::StorageFull,
-                format!("a log segment needs {capacity} bytes: free some space on this disk"),
-            );
-            return Err(fault("create a segment")(error));
+        let fault = |error| StorageFault::io("prepare a log segment", &path, error);
+        if self.disk.free_bytes(&self.dir).map_err(fault)? < u64::from(capacity) {
+            let what = format!("it needs {capacity} bytes: free some space on this disk");
+            return Err(fault(io::Error::new(io::ErrorKind::StorageFull, what)));
         }
-        let file = self.disk.open(&path, true).map_err(fault("create"))?;
+        let file = self.disk.open(&path, true).map_err(fault)?;
         let zeros = vec![0; ZEROS_BYTES.min(capacity as usize)];
         let mut at = 0;
         while at < capacity as usize {
             if self.closing.load(Ordering::Acquire) {
-                return Err(StorageFault::Refused("the log is closing".to_owned()));
+                return Err(closing());
             }
             let piece = zeros.len().min(capacity as usize - at);
-            let written = file.write_at(&zeros[..piece], at as u64);
-            written.map_err(fault("write zeros"))?;
-            file.sync_data().map_err(fault("sync"))?;
+            file.write_at(&zeros[..piece], at as u64).map_err(fault)?;
+            file.sync_data().map_err(fault)?;
             at += piece;
         }
         Ok(file)
@@ -292,60 +250,57 @@ impl Spares {
         let preparing = self.dir.join(PREPARING);
         let path = Segment::path_of(&self.dir, id);
         let finished = file.and_then(|file| {
-            let header = record::encode_segment_header(id, capacity);
-            let written = file.write_at(&header, 0);
-            written.map_err(|e| StorageFault::io("write", &preparing, e))?;
-            let synced = file.sync_data();
-            synced.map_err(|e| StorageFault::io("sync", &preparing, e))?;
-            let renamed = self.disk.rename(&preparing, &path);
-            renamed.map_err(|e| StorageFault::io("rename", &preparing, e))?;
-            Ok(file)
-        });
-        let finished = finished.and_then(|file| self.sync_dir().map(|()| file));
-        match finished {
-            Ok(file) => Ok(Segment {
+            let segment = Segment {
                 id,
-                path,
+                path: path.clone(),
                 file,
                 capacity,
-            }),
-            Err(fault) => {
-                // Whichever of the two names it has now: it holds nothing, and its space may be
-                // what the disk lacks.
-                for left in [&preparing, &path] {
-                    if self.disk.exists(left) {
-                        self.remove(left);
-                    }
+            };
+            segment.write(&record::encode_segment_header(id, capacity), 0)?;
+            segment.sync()?;
+            self.rename(&preparing, &path)?;
+            self.sync_dir()?;
+            Ok(segment)
+        });
+        if finished.is_err() {
+            // Whichever of the two names it has now: it holds nothing, and its space may be what
+            // the disk lacks. Left behind, it is found and removed at the next start.
+            for left in [&preparing, &path] {
+                if self.disk.exists(left)
+                    && let Err(fault) = self.remove(left)
+                {
+                    tracing::warn!(error = %fault, "an unfinished log segment was left behind");
                 }
-                Err(fault)
             }
         }
+        finished
     }
 
-    fn remove_retired(&self) {
-        let retired = {
-            let mut shelf = self.shelf.lock();
-            let retired = shelf.retired.pop_front();
-            shelf.handled_bytes = retired.as_ref().map_or(0, |s| u64::from(s.capacity));
-            retired
-        };
-        if let Some(segment) = retired {
-            self.remove(&segment.path);
+    /// Removes a purged segment; `true`, because trying again would not help.
+    fn remove_retired(&self, path: &Path) -> bool {
+        if let Err(fault) = self.remove(path) {
+            tracing::warn!(error = %fault, "a purged log segment was left behind");
         }
-        self.shelf.lock().handled_bytes = 0;
+        true
     }
 
-    /// Removes a file that holds nothing needed. Left behind, it is found again at the next start.
-    fn remove(&self, path: &Path) {
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageFault> {
+        let renamed = self.disk.rename(from, to);
+        renamed.map_err(|e| StorageFault::io("rename", from, e))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StorageFault> {
         let removed = self.disk.remove(path);
-        let removed = removed.map_err(|e| StorageFault::io("remove", path, e));
-        if let Err(fault) = removed.and_then(|()| self.sync_dir()) {
-            tracing::warn!(error = %fault, "a file of the log that is not needed was left behind");
-        }
+        removed.map_err(|e| StorageFault::io("remove", path, e))?;
+        self.sync_dir()
     }
 
     fn sync_dir(&self) -> Result<(), StorageFault> {
         let synced = self.disk.sync_dir(&self.dir);
         synced.map_err(|e| StorageFault::io("sync the directory", &self.dir, e))
     }
+}
+
+fn closing() -> StorageFault {
+    StorageFault::Refused("the log is closing: no segment is prepared any more".to_owned())
 }

@@ -202,7 +202,7 @@ fn a_snapshot_ahead_of_the_log_moves_it_there() {
     let log = open(&disk).unwrap();
     assert_eq!(log.purged(), Some(at(5, 1000)));
     assert_eq!(indexes(&log), [1001, 1002]);
-    assert_eq!(segments(&disk).len(), 2);
+    assert_eq!(segments(&disk).len(), 1 + options().spare_segments);
 }
 
 #[test]
@@ -316,6 +316,55 @@ fn a_flipped_bit_in_the_middle_is_refused_and_nothing_is_changed() {
         }
     }
     assert_eq!(indexes(&open(&disk).unwrap()), Vec::from_iter(0..60));
+}
+
+/// No entry shows that the last record of a full segment is missing: the next segment does.
+#[test]
+fn a_lost_vote_at_the_end_of_a_full_segment_is_noticed() {
+    let disk = MemoryDisk::new(1);
+    let log = open(&disk).unwrap();
+    append(&log, 1, 0..28).unwrap();
+    wait(|done| log.save_vote(Bytes::from_static(b"the vote"), done)).unwrap();
+    let end = SEGMENT_BYTES_MIN - log.0.shared.state.lock().room_bytes;
+    append(&log, 1, 28..40).unwrap();
+    assert!(disk.exists(&segment_path(2)));
+    let record = LogRecord {
+        position: at(1, 40),
+        payload: payload(40, options().payload_bytes_max()),
+    };
+    wait(|done| log.append(vec![record], done)).unwrap();
+    drop(log);
+    disk.damage(&segment_path(1), end - 1, 1);
+    assert!(matches!(open(&disk), Err(StorageFault::Damaged { .. })));
+}
+
+/// Between planning and reading, the entries are purged and the segment is used again.
+#[test]
+fn a_segment_is_not_used_again_while_it_is_read() {
+    let disk = MemoryDisk::new(1);
+    let log = open(&disk).unwrap();
+    append(&log, 1, 0..40).unwrap();
+    let plan = reader::plan(&log.0.shared.state.lock(), 0..20, usize::MAX).unwrap();
+    wait(|done| log.purge(at(1, 39), done)).unwrap();
+    append(&log, 1, 40..140).unwrap();
+    assert!(!disk.exists(&segment_path(1)));
+    let records = reader::read(plan).unwrap();
+    assert_eq!(records, entries(1, 0..20));
+}
+
+#[test]
+fn a_purged_segment_costs_no_new_zeros() {
+    let disk = MemoryDisk::new(1);
+    let log = open(&disk).unwrap();
+    append(&log, 1, 0..100).unwrap();
+    let used_bytes = disk.used_bytes();
+    disk.set_capacity(Some(used_bytes));
+    for last in (100..1_000).step_by(20) {
+        wait(|done| log.purge(at(1, last - 21), done)).unwrap();
+        append(&log, 1, last..last + 20).unwrap();
+    }
+    drop(log);
+    assert_eq!(open(&disk).unwrap().last(), Some(at(1, 999)));
 }
 
 #[test]

@@ -5,9 +5,10 @@
 //! written after a failed write or sync (a page that could not be written may be reported clean the
 //! next time, so a second sync proves nothing).
 
-use super::index::Place;
+use super::LogRecord;
+use super::index::Stored;
 use super::queue::{Body, Job, State};
-use super::record::{self, Kind, Opening, SEGMENT_HEADER_BYTES};
+use super::record::{self, Kind, Opening, SEGMENT_HEADER_BYTES, Totals};
 use super::segment::Segment;
 use super::spares::Spares;
 use crate::model::LogPosition;
@@ -20,15 +21,6 @@ use std::time::{Duration, Instant};
 
 /// A sync that takes longer is named in the log: elections are lost to such disks.
 const SLOW_SYNC: Duration = Duration::from_millis(500);
-
-/// What the records up to some point add up to, but for the entries themselves.
-#[derive(Clone, Default, Debug)]
-pub struct Totals {
-    pub purged: Option<LogPosition>,
-    pub last: Option<LogPosition>,
-    pub committed: Option<LogPosition>,
-    pub vote: Option<Bytes>,
-}
 
 /// A segment with records, and the largest index of an entry in it.
 pub struct Filled {
@@ -45,6 +37,25 @@ pub struct Active {
     pub synced_to: u32,
 }
 
+impl Active {
+    /// A segment whose records end, and are on the disk, at `end`.
+    pub fn new(segment: Arc<Segment>, last_index: Option<u64>, end: u32) -> Active {
+        Active {
+            filled: Filled {
+                segment,
+                last_index,
+            },
+            end,
+            synced_to: end,
+        }
+    }
+
+    /// Bytes of records that still fit.
+    pub fn room(&self) -> u32 {
+        self.filled.segment.capacity - self.end
+    }
+}
+
 pub struct Writer {
     spares: Arc<Spares>,
     cache_bytes: usize,
@@ -55,7 +66,7 @@ pub struct Writer {
     /// Records that go to the end of the active segment with the next write.
     buffer: Vec<u8>,
     /// Entries in the buffer: ticket, index and place.
-    buffered: Vec<(u64, u64, Place)>,
+    buffered: Vec<(u64, u64, Stored)>,
     /// The buffer, or what was last written, must be on the disk before the group is.
     must_sync: bool,
 }
@@ -95,52 +106,32 @@ impl Writer {
     }
 
     fn put_job(&mut self, state: &Mutex<State>, job: &Job) -> Result<(), StorageFault> {
-        let none = LogPosition::default();
-        match &job.body {
+        let (none, empty) = (LogPosition::default(), Bytes::new());
+        let (kind, position, payload) = match &job.body {
             Body::Nothing => return Ok(()),
             Body::Append { ticket, records } => {
-                for record in records {
-                    let (segment, offset) =
-                        self.put(state, Kind::Entry, record.position, &record.payload)?;
-                    let place = Place::Stored {
+                for LogRecord { position, payload } in records {
+                    let (segment, offset) = self.put(state, Kind::Entry, *position, payload)?;
+                    let payload_bytes = payload.len() as u32;
+                    let stored = Stored {
                         segment,
                         offset,
-                        payload_bytes: record.payload.len() as u32,
+                        payload_bytes,
                     };
-                    self.buffered.push((*ticket, record.position.index, place));
-                    self.totals.last = Some(record.position);
-                    if let Some(active) = &mut self.active {
-                        let last_index = &mut active.filled.last_index;
-                        *last_index = (*last_index).max(Some(record.position.index));
-                    }
+                    self.buffered.push((*ticket, position.index, stored));
                 }
-            }
-            Body::Vote(vote) => {
-                self.put(state, Kind::Vote, none, vote)?;
-                self.totals.vote = Some(vote.clone());
-            }
-            Body::Committed(position) => {
-                // A hint only: it rides with whatever is synced next.
-                self.put(state, Kind::Committed, *position, &[])?;
-                self.totals.committed = Some(*position);
+                self.must_sync = true;
                 return Ok(());
             }
-            Body::Truncate { keep } => {
-                match keep {
-                    Some(keep) => self.put(state, Kind::Truncate, *keep, &[])?,
-                    None => self.put(state, Kind::Clear, none, &[])?,
-                };
-                self.totals.last = *keep;
-            }
-            Body::Purge { upto } => {
-                self.put(state, Kind::Purge, *upto, &[])?;
-                self.totals.purged = Some(*upto);
-                if self.totals.last.is_none_or(|last| last.index <= upto.index) {
-                    self.totals.last = Some(*upto);
-                }
-            }
-        }
-        self.must_sync = true;
+            Body::Vote(vote) => (Kind::Vote, none, vote),
+            Body::Committed(position) => (Kind::Committed, *position, &empty),
+            Body::Truncate { keep: Some(keep) } => (Kind::Truncate, *keep, &empty),
+            Body::Truncate { keep: None } => (Kind::Clear, none, &empty),
+            Body::Purge { upto } => (Kind::Purge, *upto, &empty),
+        };
+        self.put(state, kind, position, payload)?;
+        // How far the log is committed is a hint only: it rides with whatever is synced next.
+        self.must_sync |= kind != Kind::Committed;
         Ok(())
     }
 
@@ -150,20 +141,23 @@ impl Writer {
         state: &Mutex<State>,
         kind: Kind,
         position: LogPosition,
-        payload: &[u8],
+        payload: &Bytes,
     ) -> Result<(u64, u32), StorageFault> {
-        let span = record::record_span(payload.len());
         // A new segment may still be too small: the first one of a log is.
-        while self.room() < span {
+        while self.room() < record::record_span(payload.len()) {
             self.next_segment(state)?;
+        }
+        self.totals.add(kind, position, payload);
+        if let Some(active) = self.active.as_mut().filter(|_| kind == Kind::Entry) {
+            let last_index = &mut active.filled.last_index;
+            *last_index = (*last_index).max(Some(position.index));
         }
         Ok(self.encode(kind, position, payload))
     }
 
     fn room(&self) -> u32 {
-        self.active.as_ref().map_or(0, |active| {
-            active.filled.segment.capacity - active.end - self.buffer.len() as u32
-        })
+        let active = self.active.as_ref();
+        active.map_or(0, |active| active.room() - self.buffer.len() as u32)
     }
 
     fn encode(&mut self, kind: Kind, position: LogPosition, payload: &[u8]) -> (u64, u32) {
@@ -196,20 +190,11 @@ impl Writer {
             self.full.push_back(active.filled);
         }
         state.lock().segments.insert(segment.id, segment.clone());
-        self.active = Some(Active {
-            filled: Filled {
-                segment,
-                last_index: None,
-            },
-            end: SEGMENT_HEADER_BYTES,
-            synced_to: SEGMENT_HEADER_BYTES,
-        });
+        self.active = Some(Active::new(segment, None, SEGMENT_HEADER_BYTES));
+        let totals = self.totals.clone();
         let opening = Opening {
             previous_end,
-            purged: self.totals.purged,
-            last: self.totals.last,
-            committed: self.totals.committed,
-            vote: self.totals.vote.clone(),
+            totals,
         };
         self.encode(Kind::Opening, LogPosition::default(), &opening.encode());
         Ok(())
@@ -222,23 +207,21 @@ impl Writer {
         };
         let segment = &active.filled.segment;
         if !self.buffer.is_empty() {
-            let written = segment.file.write_at(&self.buffer, u64::from(active.end));
-            written.map_err(|e| StorageFault::io("append", &segment.path, e))?;
+            segment.write(&self.buffer, active.end)?;
             active.end += self.buffer.len() as u32;
             self.buffer.clear();
             // A single huge append should not be paid for ever after.
             self.buffer.shrink_to(super::GROUP_BYTES_MAX * 2);
             let mut state = state.lock();
-            for (ticket, index, place) in self.buffered.drain(..) {
-                state.index.store(index, ticket, place);
+            for (ticket, index, stored) in self.buffered.drain(..) {
+                state.index.store(index, ticket, stored);
             }
             state.index.trim_cache(self.cache_bytes);
-            state.room_bytes = u64::from(segment.capacity - active.end);
+            state.room_bytes = active.room().into();
         }
         if self.must_sync && active.synced_to < active.end {
             let started = Instant::now();
-            let synced = segment.file.sync_data();
-            synced.map_err(|e| StorageFault::io("sync", &segment.path, e))?;
+            segment.sync()?;
             active.synced_to = active.end;
             let elapsed = started.elapsed();
             if elapsed > SLOW_SYNC {

@@ -17,11 +17,9 @@ mod words;
 use crate::config::FourLetterWords;
 use crate::member::Handle;
 use crate::runtime::{BoxedListener, Clock};
+use super::admission::{AdmissionLimits, Admissions};
 use figures::Figures;
 use crate::session::TimeoutBounds;
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -56,27 +54,26 @@ pub async fn serve(
         clock,
         options,
         figures: Figures::default(),
-        per_address: Mutex::default(),
     });
+    let limit = |limit: Option<usize>| limit.unwrap_or(usize::MAX);
+    let admissions = Admissions::new(
+        "zookeeper",
+        AdmissionLimits {
+            // The member counts its connections itself.
+            connections_max: usize::MAX,
+            connections_per_address_max: limit(door.options.connections_per_address_max),
+        },
+    );
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    let Some(admission) = door.clone().admit(peer) else { continue };
-                    let stop = stop.clone();
-                    tasks.spawn(async move {
-                        let door = admission.door.clone();
-                        conversation::hold(door, stream, peer, stop).await;
-                        drop(admission);
-                    });
-                }
-                Err(error) => {
-                    // Out of descriptors, most likely: the connections there are go on.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            (stream, peer, place) = admissions.accept(&listener) => {
+                let (door, stop) = (door.clone(), stop.clone());
+                tasks.spawn(async move {
+                    conversation::hold(door, stream, peer, stop).await;
+                    drop(place);
+                });
+            }
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             () = stop.cancelled() => break,
         }
@@ -84,49 +81,10 @@ pub async fn serve(
     while tasks.join_next().await.is_some() {}
 }
 
-/// Pause after a failed accept, so that a lack of descriptors does not become a busy loop.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
-
 /// What all connections of the door share.
 struct Door {
     handle: Handle,
     clock: Arc<dyn Clock>,
     options: Options,
     figures: Figures,
-    per_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// A connection's place among those of its address, given back when dropped.
-struct Admission {
-    door: Arc<Door>,
-    address: IpAddr,
-}
-
-impl Door {
-    fn admit(self: Arc<Door>, peer: SocketAddr) -> Option<Admission> {
-        let address = peer.ip();
-        let limit = self.options.connections_per_address_max.unwrap_or(usize::MAX);
-        let mut per_address = self.per_address.lock();
-        let count = per_address.entry(address).or_default();
-        if *count >= limit {
-            self.figures.rejected();
-            tracing::warn!(client = %peer, limit, "too many connections from this address");
-            return None;
-        }
-        *count += 1;
-        drop(per_address);
-        Some(Admission { door: self, address })
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        let mut per_address = self.door.per_address.lock();
-        if let Some(count) = per_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                per_address.remove(&self.address);
-            }
-        }
-    }
 }

@@ -9,7 +9,7 @@ use crate::member::{Connection, Delivery, Parked};
 use crate::model::{EventKind, Id, Refusal, Zxid};
 use crate::store::State;
 use crate::store::tree::Tree;
-use crate::watch::{WatchKind, WatchTable};
+use crate::watch::{WatchKind, WatchTable, WatcherId};
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{ClientRequest, ReadKind, WatchLists, XID_PING, XID_SET_WATCHES, encode_watch_event};
 use bytes::BytesMut;
@@ -37,36 +37,33 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
     let Asked { xid, request, identities, connection } = asked;
     let tree = state.tree();
     let ok = ReplyHeader::ok(xid, state.zxid());
-    let watcher = connection.id();
-    let mut set = |wanted: bool, kind: WatchKind, path: &str| -> Result<(), Refusal> {
-        if wanted { add(watches, watcher, kind, path) } else { Ok(()) }
-    };
+    let watcher = connection.watcher();
     let answered = request.and_then(|request| match request {
         ClientRequest::Exists { path, watch } => match tree.exists(&path) {
-            Ok(stat) => set(watch, WatchKind::Data, &path).map(|()| reply::stat(out, ok, &stat)),
+            Ok(stat) => set(watches, watcher, watch, WatchKind::Data, &path).map(|()| reply::stat(out, ok, &stat)),
             // The watch waits for the znode to be created.
             Err(Refusal::NoNode) => {
-                set(watch, WatchKind::Data, &path).and(Err(Refusal::NoNode))
+                set(watches, watcher, watch, WatchKind::Data, &path).and(Err(Refusal::NoNode))
             }
             Err(refusal) => Err(refusal),
         },
         ClientRequest::GetData { path, watch } => {
             tree.data(&path, &identities).and_then(|(data, stat)| {
-                set(watch, WatchKind::Data, &path)?;
+                set(watches, watcher, watch, WatchKind::Data, &path)?;
                 reply::data(out, ok, data, &stat);
                 Ok(())
             })
         }
         ClientRequest::GetChildren { path, watch } => {
             tree.children(&path, &identities).and_then(|(names, _)| {
-                set(watch, WatchKind::Child, &path)?;
+                set(watches, watcher, watch, WatchKind::Child, &path)?;
                 reply::children(out, ok, names);
                 Ok(())
             })
         }
         ClientRequest::GetChildren2 { path, watch } => {
             tree.children(&path, &identities).and_then(|(names, stat)| {
-                set(watch, WatchKind::Child, &path)?;
+                set(watches, watcher, watch, WatchKind::Child, &path)?;
                 reply::children_and_stat(out, ok, names, &stat);
                 Ok(())
             })
@@ -88,14 +85,14 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                     let path = &read.path;
                     match read.kind {
                         ReadKind::Data => match tree.data(path, &identities).and_then(|found| {
-                            set(read.watch, WatchKind::Data, path).map(|()| found)
+                            set(watches, watcher, read.watch, WatchKind::Data, path).map(|()| found)
                         }) {
                             Ok((data, stat)) => results.data(data, &stat),
                             Err(refusal) => results.refused(refusal),
                         },
                         ReadKind::Children => {
                             match tree.children(path, &identities).and_then(|found| {
-                                set(read.watch, WatchKind::Child, path).map(|()| found)
+                                set(watches, watcher, read.watch, WatchKind::Child, path).map(|()| found)
                             }) {
                                 Ok((names, _)) => results.children(names),
                                 Err(refusal) => results.refused(refusal),
@@ -112,7 +109,7 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
         }
         ClientRequest::AddWatch { path, mode } => {
             // A null path is answered with success and watches nothing, as in the original.
-            path.map_or(Ok(()), |path| set(true, mode.into(), &path))
+            path.map_or(Ok(()), |path| add(watches, watcher, mode.into(), &path))
                 .map(|()| reply::number(out, ok, 0))
         }
         ClientRequest::CheckWatches { path, kind } => {
@@ -142,7 +139,18 @@ fn header(out: &mut BytesMut, header: ReplyHeader) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn add(watches: &mut WatchTable, watcher: u64, kind: WatchKind, path: &str) -> Result<(), Refusal> {
+/// Sets the watch that a read asked for, if it did.
+fn set(
+    watches: &mut WatchTable,
+    watcher: WatcherId,
+    wanted: bool,
+    kind: WatchKind,
+    path: &str,
+) -> Result<(), Refusal> {
+    if wanted { add(watches, watcher, kind, path) } else { Ok(()) }
+}
+
+fn add(watches: &mut WatchTable, watcher: WatcherId, kind: WatchKind, path: &str) -> Result<(), Refusal> {
     watches.add(watcher, kind, path).map_err(|limit| {
         tracing::warn!(%limit, path, "a watch was refused");
         Refusal::SystemError
@@ -169,7 +177,7 @@ fn shown(identities: &[Id]) -> Vec<Id> {
 fn set_watches(
     tree: &Tree,
     watches: &mut WatchTable,
-    watcher: u64,
+    watcher: WatcherId,
     seen: Zxid,
     lists: &WatchLists,
     out: &mut BytesMut,

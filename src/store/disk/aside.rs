@@ -1,4 +1,4 @@
-//! Moving damaged files out of the way without losing them.
+//! What is done about damage: it is named by its file, and moved out of the way without being lost.
 
 use super::Disk;
 use crate::store::StorageFault;
@@ -30,6 +30,20 @@ pub(super) fn move_aside(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Storag
             .map_err(|error| StorageFault::io("sync directory", dir, error))?;
     }
     Ok(aside)
+}
+
+/// The fault of rows that make no state, as the fault of the file they came from: the tree names a
+/// slot and knows no file.
+pub(super) fn in_file(path: &Path, fault: StorageFault) -> StorageFault {
+    match fault {
+        StorageFault::Damaged {
+            path: named,
+            at,
+            what,
+        } if named != path => StorageFault::damaged(path, 0, format!("znode in slot {at}: {what}")),
+        StorageFault::Refused(what) => StorageFault::damaged(path, 0, what),
+        other => other,
+    }
 }
 
 #[cfg(test)]

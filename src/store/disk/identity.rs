@@ -332,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn an_incarnation_is_durable_before_it_is_used() {
+        use super::super::test_disk::{Step, WatchedDisk};
+        let dir = tempfile::tempdir().unwrap();
+        DataDirectory::open_unlocked(&RealDisk, dir.path(), OURS).unwrap();
+        let disk = WatchedDisk::default();
+        let again = DataDirectory::open_unlocked(&disk, dir.path(), OURS).unwrap();
+        assert_eq!(again.incarnation(), 2);
+        let durable = [Step::Write, Step::SyncData, Step::Rename, Step::SyncDir];
+        assert_eq!(disk.steps(), durable);
+    }
+
+    #[test]
     fn the_directory_of_somebody_else_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         drop(DataDirectory::open(dir.path(), OURS).unwrap());

@@ -36,4 +36,6 @@ pub use sled_checkpoint::{SledCheckpoint, SledOptions, abort_on_panic};
 pub use snapshot::SnapshotFile;
 
 #[cfg(test)]
+mod test_disk;
+#[cfg(test)]
 mod test_states;

@@ -54,14 +54,6 @@ pub(super) fn allows(acl: &[Acl], wanted: Permissions, identities: &[Id]) -> boo
             .any(|line| line.perms.allows(wanted) && grants(&line.id, identities))
 }
 
-pub(super) fn check(acl: &[Acl], wanted: Permissions, identities: &[Id]) -> Result<(), Refusal> {
-    if allows(acl, wanted, identities) {
-        Ok(())
-    } else {
-        Err(Refusal::NoAuth)
-    }
-}
-
 /// The list as somebody may see it who is not allowed to change it: users, but not their hashes.
 pub(super) fn without_secrets(acl: &[Acl]) -> Vec<Acl> {
     let mut shown = acl.to_vec();

@@ -111,6 +111,14 @@ impl AclTable {
     pub fn len(&self) -> usize {
         self.numbers.len()
     }
+
+    /// How many hold a list; the table itself holds the open one once.
+    #[cfg(test)]
+    pub fn holders(&self, acl: &[Acl]) -> u32 {
+        self.numbers
+            .get(acl)
+            .map_or(0, |id| self.held[*id as usize].znodes)
+    }
 }
 
 #[cfg(test)]

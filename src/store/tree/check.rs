@@ -4,7 +4,7 @@
 //!
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn`.
 
-use super::{Tree, WriteContext, acl, next_version, validate};
+use super::{Tree, WriteContext, next_version, validate};
 use crate::model::{Outcome, Permissions, Refusal};
 
 impl Tree {
@@ -17,8 +17,41 @@ impl Tree {
         validate(path)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         let stat = self.slab.blob(slot).stat();
-        acl::check(self.acl_of(&stat), Permissions::READ, c.identities)?;
+        self.permit(&stat, Permissions::READ, c.identities)?;
         next_version(stat.version, version)?;
         Ok(Outcome::Checked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+
+    #[test]
+    fn a_check_changes_nothing_and_demands_the_version() {
+        let mut f = Fixture::with(&["/a"]);
+        f.apply(set_data("/a", None, -1)).unwrap();
+        let digest = f.tree.digest();
+        assert_eq!(f.apply(check("/a", 1)), Ok(Outcome::Checked));
+        assert_eq!(f.apply(check("/a", -1)), Ok(Outcome::Checked));
+        assert_eq!(f.changes, []);
+        assert_eq!(f.tree.digest(), digest);
+    }
+
+    #[test]
+    fn refusals_come_in_the_order_of_zookeeper() {
+        let mut f = Fixture::with(&["/a"]);
+        f.apply(create_with_acl("/closed", anyone(30))).unwrap();
+        for (path, version, refusal) in [
+            ("", 9, Refusal::BadArguments),
+            ("/a/", 9, Refusal::BadArguments),
+            ("/no", 9, Refusal::NoNode),
+            ("/closed", 9, Refusal::NoAuth),
+            ("/a", 9, Refusal::BadVersion),
+        ] {
+            let operation = check(path, version);
+            assert_eq!(f.apply(operation), Err(refusal), "{path:?}");
+        }
     }
 }

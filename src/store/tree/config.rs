@@ -16,7 +16,7 @@ impl Tree {
             .find(CONFIG_PATH)
             .expect("the configuration's znode always exists");
         let (old, old_data) = self.slab.blob(slot).stat_and_data();
-        let is_first = old_data.unwrap_or_default().is_empty();
+        let is_first = old.version == -1 && old_data == Some(b"");
         let stat = PackedStat {
             version: if is_first {
                 old.version
@@ -29,5 +29,47 @@ impl Tree {
         };
         self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
         changes.push(change(ChangeKind::DataChanged, CONFIG_PATH, zxid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+    use crate::model::{Id, Refusal};
+
+    #[test]
+    fn the_first_configuration_keeps_version_minus_one_and_later_ones_count() {
+        let mut f = Fixture::new();
+        let mut changes = Vec::new();
+        for (text, version) in [("one", -1), ("two", 0), ("three", 1)] {
+            f.tree
+                .set_config(text.as_bytes(), Zxid(version.into()), 9, &mut changes);
+            let (data, stat) = f.tree.data(CONFIG_PATH, &[]).unwrap();
+            assert_eq!(data, Some(text.as_bytes()));
+            assert_eq!((stat.version, stat.mtime_ms), (version, 9));
+            assert_eq!(stat.mzxid, Zxid(version.into()));
+        }
+        assert_eq!(changes.len(), 3);
+        assert_eq!(
+            changes[2],
+            change(ChangeKind::DataChanged, CONFIG_PATH, Zxid(1))
+        );
+    }
+
+    #[test]
+    fn clients_may_not_write_it_and_super_may() {
+        let mut f = Fixture::new();
+        let write = set_data(CONFIG_PATH, Some("mine"), -1);
+        assert_eq!(f.apply(write.clone()), Err(Refusal::NoAuth));
+        assert_eq!(
+            f.apply(set_acl(CONFIG_PATH, anyone(31), -1)),
+            Err(Refusal::NoAuth)
+        );
+        f.identities.push(Id::new("super", ""));
+        assert!(f.apply(write).is_ok());
+        f.apply(set_data(CONFIG_PATH, None, 0)).unwrap();
+        f.tree.set_config(b"ours", Zxid(9), 9, &mut Vec::new());
+        assert_eq!(f.stat(CONFIG_PATH).version, 2, "the first one was super's");
     }
 }

@@ -8,7 +8,7 @@
 
 use super::arena::Slot;
 use super::digest::Place;
-use super::{SYSTEM_PATHS, Tree, WriteContext, acl, change, next_version, split_parent};
+use super::{SYSTEM_PATHS, Tree, WriteContext, change, next_version, split_parent};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal, Zxid};
 
 impl Tree {
@@ -25,7 +25,7 @@ impl Tree {
         }
         let parent = self.find(parent_path).ok_or(Refusal::NoNode)?;
         let parent_stat = self.slab.blob(parent).stat();
-        acl::check(self.acl_of(&parent_stat), Permissions::DELETE, c.identities)?;
+        self.permit(&parent_stat, Permissions::DELETE, c.identities)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         next_version(self.slab.blob(slot).stat().version, version)?;
         if !self.families.children(slot).is_empty() {
@@ -46,5 +46,60 @@ impl Tree {
         self.detach(parent_place.child(name), slot);
         self.touch_parent(parent_place, parent, zxid, 0);
         changes.push(change(ChangeKind::Deleted, path, zxid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+
+    #[test]
+    fn a_deleted_znode_is_gone_and_its_parent_knows() {
+        let mut f = Fixture::with(&["/a", "/a/b"]);
+        assert_eq!(f.apply(delete("/a/b", 0)), Ok(Outcome::Deleted));
+        assert_eq!(f.changed(), [(ChangeKind::Deleted, "/a/b")]);
+        assert_eq!(f.tree.exists("/a/b"), Err(Refusal::NoNode));
+        let parent = f.stat("/a");
+        assert_eq!((parent.cversion, parent.num_children), (2, 0));
+        assert_eq!((parent.pzxid, parent.version), (f.zxid, 0));
+    }
+
+    #[test]
+    fn refusals_come_in_the_order_of_zookeeper() {
+        let mut f = Fixture::with(&["/a", "/a/b"]);
+        f.apply(create("/closed")).unwrap();
+        f.apply(create("/closed/a")).unwrap();
+        f.apply(set_acl("/closed", anyone(1), -1)).unwrap();
+        for (path, version, refusal) in [
+            ("", 9, Refusal::BadArguments),
+            ("a", 9, Refusal::BadArguments),
+            ("/a\0", 9, Refusal::BadArguments),
+            ("/", 9, Refusal::BadArguments),
+            ("/zookeeper", 9, Refusal::BadArguments),
+            ("/zookeeper/quota", 9, Refusal::BadArguments),
+            ("/zookeeper/config", 9, Refusal::BadArguments),
+            ("/no/a", 9, Refusal::NoNode),
+            ("zz/a", 9, Refusal::NoNode),
+            ("/closed/no", 9, Refusal::NoAuth),
+            ("/closed/a", 9, Refusal::NoAuth),
+            ("/no", 9, Refusal::NoNode),
+            ("/a/", 9, Refusal::NoNode),
+            ("//a", 9, Refusal::NoNode),
+            ("/a/..", 9, Refusal::NoNode),
+            ("/a", 9, Refusal::BadVersion),
+            ("/a", -2, Refusal::BadVersion),
+            ("/a", 0, Refusal::NotEmpty),
+            ("/a", -1, Refusal::NotEmpty),
+        ] {
+            assert_eq!(f.apply(delete(path, version)), Err(refusal), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_right_to_delete_is_the_parents_and_not_the_znodes() {
+        let mut f = Fixture::new();
+        f.apply(create_with_acl("/a", anyone(1))).unwrap();
+        assert_eq!(f.apply(delete("/a", -1)), Ok(Outcome::Deleted));
     }
 }

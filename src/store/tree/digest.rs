@@ -16,14 +16,16 @@ use twox_hash::XxHash64;
 
 const ROOT_PLACE: u64 = 0x7669_7661_7269_756d;
 const ACL_SEED: u64 = 1;
+/// Stats, data and names are hashed apart, so that no one of them can stand in for another.
 const STAT_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+const DATA_SALT: u64 = 0xd1b5_4a32_d192_ed03;
 
 /// Where a znode is, whatever its slot: hash and length of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     hash: u64,
     /// Bytes of the path; the root's is 1.
-    pub path_bytes: u32,
+    pub path_bytes: u64,
 }
 
 impl Place {
@@ -40,7 +42,7 @@ impl Place {
         };
         Place {
             hash: XxHash64::oneshot(self.hash, name.as_bytes()),
-            path_bytes: parent_bytes + 1 + name.len() as u32,
+            path_bytes: parent_bytes + 1 + name.len() as u64,
         }
     }
 
@@ -87,7 +89,7 @@ pub(super) fn of_stat(place: Place, stat: &PackedStat, acl_digest: u64, null_dat
 }
 
 pub(super) fn of_data(place: Place, data: &[u8]) -> u64 {
-    XxHash64::oneshot(place.hash, data)
+    XxHash64::oneshot(place.hash ^ DATA_SALT, data)
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The only ways to change the tree, and how they are taken back.
 //!
 //! At all times, between two calls: slab, index and families say the same; digest, counts, ephemerals
-//! and containers are those of the znodes in the slab; every znode in the slab, and every older one in
-//! the journal, holds its access list once.
+//! and containers are those of the znodes in the slab; every znode in the slab, and every older state
+//! of one in the journal, holds its access list once.
+//!
+//! The journal keeps no data that the multi did not bring or remove itself: a thousand creates below a
+//! parent with a megabyte of data copy nothing.
 
-use super::arena::{AclId, Blob, PackedStat, ROOT, Slot};
+use super::arena::{Blob, PackedStat, ROOT, Slot};
 use super::digest::{self, Place};
 use super::{Tree, Zxid};
 use crate::model::{Acl, Stat};
@@ -21,10 +24,15 @@ pub(super) enum Undo {
         place: Place,
         blob: Blob,
     },
-    Replaced {
+    Redata {
         slot: Slot,
         place: Place,
         blob: Blob,
+    },
+    Restat {
+        slot: Slot,
+        place: Place,
+        stat: PackedStat,
     },
 }
 
@@ -61,14 +69,8 @@ impl Tree {
             creations: old.creations.wrapping_add(creations),
             ..old
         };
-        if self.journal.is_some() {
-            self.keep_for_undo(place, slot);
-            self.acls.retain(stat.acl);
-        }
-        let before = self.stat_term(place, slot);
-        self.slab.blob_mut(slot).set_stat(&stat);
-        self.count_stat(place, slot, before);
-        self.dirty.mark(slot);
+        self.acls.retain(stat.acl);
+        self.restat(place, slot, &stat);
     }
 
     /// Replaces the data and what of the stat goes with them; the access list stays.
@@ -79,32 +81,27 @@ impl Tree {
         stat: &PackedStat,
         data: Option<&[u8]>,
     ) {
+        self.acls.retain(stat.acl);
         let blob = Blob::new(self.slab.blob(slot).name(), stat, data);
-        if self.journal.is_some() {
-            self.keep_for_undo(place, slot);
-            self.acls.retain(stat.acl);
+        let old = self.swap(place, slot, blob);
+        match &mut self.journal {
+            Some(journal) => journal.push(Undo::Redata {
+                slot,
+                place,
+                blob: old,
+            }),
+            None => self.acls.release(old.stat().acl),
         }
-        self.swap(place, slot, blob);
     }
 
     /// Replaces the access list.
     pub(super) fn reacl(&mut self, place: Place, slot: Slot, aversion: i32, acl: &[Acl]) {
-        let held = self.acls.hold(acl);
-        let old = self.slab.blob(slot).stat();
-        let before = self.stat_term(place, slot);
-        if self.journal.is_some() {
-            self.keep_for_undo(place, slot);
-        }
-        self.slab.blob_mut(slot).set_stat(&PackedStat {
-            acl: held,
+        let stat = PackedStat {
+            acl: self.acls.hold(acl),
             aversion,
-            ..old
-        });
-        self.count_stat(place, slot, before);
-        self.dirty.mark(slot);
-        if self.journal.is_none() {
-            self.acls.release(old.acl);
-        }
+            ..self.slab.blob(slot).stat()
+        };
+        self.restat(place, slot, &stat);
     }
 
     /// From here on, every change can be taken back.
@@ -118,9 +115,10 @@ impl Tree {
         for undo in self.journal.take().into_iter().flatten() {
             match undo {
                 Undo::Attached { .. } => {}
-                Undo::Detached { blob, .. } | Undo::Replaced { blob, .. } => {
+                Undo::Detached { blob, .. } | Undo::Redata { blob, .. } => {
                     self.acls.release(blob.stat().acl);
                 }
+                Undo::Restat { stat, .. } => self.acls.release(stat.acl),
             }
         }
     }
@@ -142,9 +140,13 @@ impl Tree {
                     let again = self.put(parent, place, blob);
                     assert_eq!(again, slot, "the slot freed last is used first");
                 }
-                Undo::Replaced { slot, place, blob } => {
+                Undo::Redata { slot, place, blob } => {
                     let newer = self.swap(place, slot, blob);
                     self.acls.release(newer.stat().acl);
+                }
+                Undo::Restat { slot, place, stat } => {
+                    let newer = self.swap_stat(place, slot, &stat);
+                    self.acls.release(newer.acl);
                 }
             }
         }
@@ -242,11 +244,28 @@ impl Tree {
         old
     }
 
-    fn keep_for_undo(&mut self, place: Place, slot: Slot) {
-        let blob = self.slab.blob(slot).clone();
-        if let Some(journal) = &mut self.journal {
-            journal.push(Undo::Replaced { slot, place, blob });
+    /// Replaces the stat. The new one names an access list that was held for it.
+    fn restat(&mut self, place: Place, slot: Slot, stat: &PackedStat) {
+        let old = self.swap_stat(place, slot, stat);
+        match &mut self.journal {
+            Some(journal) => journal.push(Undo::Restat {
+                slot,
+                place,
+                stat: old,
+            }),
+            None => self.acls.release(old.acl),
         }
+    }
+
+    /// Puts another stat of the same owner into a slot; the data are neither copied nor hashed.
+    fn swap_stat(&mut self, place: Place, slot: Slot, stat: &PackedStat) -> PackedStat {
+        let old = self.slab.blob(slot).stat();
+        let before = self.stat_term(place, slot);
+        self.slab.blob_mut(slot).set_stat(stat);
+        let after = self.stat_term(place, slot);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+        self.dirty.mark(slot);
+        old
     }
 
     fn terms(&self, place: Place, slot: Slot) -> (u64, u64) {
@@ -254,17 +273,31 @@ impl Tree {
         let terms = self
             .stat_term(place, slot)
             .wrapping_add(digest::of_data(place, data));
-        (terms, data.len() as u64 + u64::from(place.path_bytes))
+        (terms, data.len() as u64 + place.path_bytes)
     }
 
     fn stat_term(&self, place: Place, slot: Slot) -> u64 {
         let (stat, data) = self.slab.blob(slot).stat_and_data();
-        let acl: AclId = stat.acl;
-        digest::of_stat(place, &stat, self.acls.digest(acl), data.is_none())
+        digest::of_stat(place, &stat, self.acls.digest(stat.acl), data.is_none())
     }
+}
 
-    fn count_stat(&mut self, place: Place, slot: Slot, before: u64) {
-        let after = self.stat_term(place, slot);
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+
+    #[test]
+    fn children_come_and_go_without_a_copy_of_their_parents_data() {
+        let mut f = Fixture::with(&["/p", "/p/0"]);
+        let address = |f: &Fixture| f.tree.data("/p", &[]).unwrap().0.unwrap().as_ptr();
+        let before = address(&f);
+        f.apply(create("/p/1")).unwrap();
+        f.apply(delete("/p/0", -1)).unwrap();
+        assert_eq!(address(&f), before);
+        f.multi(&[create("/p/2"), create("/p/3"), delete("/p/1", -1)])
+            .unwrap();
+        assert_eq!(address(&f), before);
+        f.multi(&[create("/p/4"), create("/p/4")]).unwrap_err();
+        assert_eq!(address(&f), before);
     }
 }

@@ -77,3 +77,65 @@ impl Tree {
         path
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use crate::model::{ChangeKind, CreateMode, SessionId, Zxid};
+
+    #[test]
+    fn all_ephemerals_of_one_session_go_in_the_order_of_their_paths() {
+        let mut f = Fixture::with(&["/b", "/b-a"]);
+        for path in ["/z", "/b/2", "/b-a/1", "/b/10", "/a"] {
+            f.apply(create_as(path, CreateMode::Ephemeral)).unwrap();
+        }
+        f.session = SessionId(0x78);
+        f.apply(create_as("/b/other", CreateMode::Ephemeral))
+            .unwrap();
+        assert_eq!(f.tree.ephemeral_count(), 6);
+
+        let mut changes = Vec::new();
+        let removed = f
+            .tree
+            .remove_ephemerals(SessionId(0x77), Zxid(50), 1, &mut changes);
+        assert_eq!(removed, 5);
+        let paths: Vec<&str> = changes.iter().map(|change| &*change.path).collect();
+        assert_eq!(paths, ["/a", "/b-a/1", "/b/10", "/b/2", "/z"]);
+        assert!(
+            changes
+                .iter()
+                .all(|c| c.zxid == Zxid(50) && c.kind == ChangeKind::Deleted)
+        );
+        assert_eq!(f.stat("/b").pzxid, Zxid(50));
+        assert_eq!(f.stat("/b").num_children, 1);
+        assert_eq!(f.tree.ephemeral_count(), 1);
+        assert_eq!(f.tree.ephemerals_of(SessionId(0x77)), [] as [String; 0]);
+        let left: Vec<_> = f.tree.ephemerals().collect();
+        assert_eq!(left, [(SessionId(0x78), vec!["/b/other".to_owned()])]);
+    }
+
+    #[test]
+    fn a_session_without_ephemerals_takes_nothing_along() {
+        let mut f = Fixture::with(&["/a"]);
+        let digest = f.tree.digest();
+        let mut changes = Vec::new();
+        for session in [SessionId::NONE, SessionId(99)] {
+            assert_eq!(
+                f.tree.remove_ephemerals(session, Zxid(9), 1, &mut changes),
+                0
+            );
+        }
+        assert_eq!(changes, []);
+        assert_eq!(f.tree.digest(), digest);
+    }
+
+    #[test]
+    fn an_ephemeral_that_was_deleted_is_no_longer_its_owners() {
+        let mut f = Fixture::new();
+        f.apply(create_as("/a", CreateMode::Ephemeral)).unwrap();
+        f.apply(delete("/a", -1)).unwrap();
+        f.apply(create("/a")).unwrap();
+        assert_eq!(f.tree.ephemerals_of(f.session), [] as [String; 0]);
+        assert_eq!(f.tree.ephemerals().count(), 0);
+    }
+}

@@ -36,6 +36,8 @@ mod set_acl;
 mod set_data;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;
 
 pub use freeze::FrozenTree;
@@ -129,7 +131,7 @@ impl Tree {
         Tree {
             slab: Slab::new(),
             index: Index::new(),
-            families: Families::default(),
+            families: Families::new(),
             acls: AclTable::new(),
             ephemerals: BTreeMap::new(),
             ephemeral_count: 0,
@@ -203,6 +205,21 @@ impl Tree {
         below.split('/').try_fold(ROOT, |parent, name| {
             self.index.find(self.slab.slots(), parent, name)
         })
+    }
+
+    /// Refuses what the znode's access list does not allow. Nearly every list is the open one, which
+    /// needs no look.
+    fn permit(
+        &self,
+        stat: &PackedStat,
+        wanted: Permissions,
+        identities: &[Id],
+    ) -> Result<(), Refusal> {
+        if stat.acl == acl_table::OPEN || acl::allows(self.acl_of(stat), wanted, identities) {
+            Ok(())
+        } else {
+            Err(Refusal::NoAuth)
+        }
     }
 
     fn acl_of(&self, stat: &PackedStat) -> &[Acl] {

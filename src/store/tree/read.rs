@@ -116,11 +116,91 @@ impl Tree {
         identities: &[Id],
     ) -> Result<Slot, Refusal> {
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
-        acl::check(
-            self.acl_of(&self.slab.blob(slot).stat()),
-            wanted,
-            identities,
-        )?;
+        self.permit(&self.slab.blob(slot).stat(), wanted, identities)?;
         Ok(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+    use crate::model::CreateMode;
+
+    #[test]
+    fn paths_that_break_the_rules_name_nothing() {
+        let f = Fixture::with(&["/a"]);
+        for path in ["zz", "a", "/a/", "//a", "//", "/a//", "/a/.", "/./a"] {
+            assert_eq!(f.tree.exists(path), Err(Refusal::NoNode), "{path:?}");
+            assert_eq!(f.tree.data(path, &[]), Err(Refusal::NoNode), "{path:?}");
+            assert_eq!(f.tree.acl(path, &[]), Err(Refusal::NoNode), "{path:?}");
+            assert!(f.tree.children(path, &[]).is_err(), "{path:?}");
+        }
+        assert_eq!(f.tree.exists("/a\0"), Err(Refusal::BadArguments));
+        assert_eq!(f.tree.data("/a\0", &[]), Err(Refusal::NoNode));
+        assert_eq!(f.tree.data("", &[]), f.tree.data("/", &[]));
+    }
+
+    #[test]
+    fn the_unauthorized_learn_that_a_znode_exists_and_no_more() {
+        let mut f = Fixture::new();
+        f.apply(create_with_acl("/a", anyone(30 - 16))).unwrap();
+        assert!(f.tree.exists("/a").is_ok());
+        assert_eq!(f.tree.data("/a", &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.acl("/a", &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.descendants("/a", &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.may_read("/a", &[]), Err(Refusal::NoAuth));
+        assert!(f.tree.children("/a", &[]).is_err());
+        let all = [Id::new("super", "")];
+        assert_eq!(f.tree.data("/a", &all).unwrap().0, None);
+        assert_eq!(f.tree.may_read("/a", &all), Ok(()));
+    }
+
+    #[test]
+    fn children_and_descendants_are_counted_and_named() {
+        let f = Fixture::with(&["/a", "/a/x", "/a/y", "/a/y/z"]);
+        let (names, stat) = f.tree.children("/a", &[]).unwrap();
+        assert_eq!((names.len(), stat.num_children), (2, 2));
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        assert_eq!(names, ["x", "y"]);
+        assert_eq!(f.tree.descendants("/a", &[]), Ok(3));
+        assert_eq!(f.tree.descendants("/", &[]), Ok(f.tree.znode_count() - 1));
+        assert_eq!(f.tree.children("/a/x", &[]).unwrap().0.len(), 0);
+    }
+
+    #[test]
+    fn hashes_are_shown_only_to_those_who_may_change_the_list() {
+        let mut f = Fixture::new();
+        let owner = Id::new("digest", "user:hash");
+        let mut acl = anyone(1);
+        acl.push(Acl {
+            perms: Permissions::ALL,
+            id: owner.clone(),
+        });
+        f.apply(create_with_acl("/a", acl.clone())).unwrap();
+        assert_eq!(f.tree.acl("/a", &[owner]).unwrap().0, acl);
+        assert_eq!(
+            f.tree.acl("/a", &[]).unwrap().0[1].id,
+            Id::new("digest", "user:x")
+        );
+    }
+
+    #[test]
+    fn a_container_is_up_for_removal_once_its_last_child_went() {
+        let mut f = Fixture::new();
+        for path in ["/c2", "/c1", "/never", "/busy"] {
+            f.apply(create_as(path, CreateMode::Container)).unwrap();
+        }
+        for path in ["/c1/x", "/c2/x", "/busy/x", "/busy/y"] {
+            f.apply(create(path)).unwrap();
+        }
+        assert_eq!(f.tree.empty_containers(), [] as [&str; 0]);
+        for path in ["/c1/x", "/c2/x", "/busy/x"] {
+            f.apply(delete(path, -1)).unwrap();
+        }
+        assert_eq!(f.tree.empty_containers(), ["/c1", "/c2"]);
+        f.apply(delete("/c1", -1)).unwrap();
+        assert_eq!(f.tree.empty_containers(), ["/c2"]);
     }
 }

@@ -7,6 +7,7 @@ use crate::model::SessionId;
 use crate::store::codec::{
     decode_header, decode_session, decode_znode, encode_header, encode_session, encode_znode,
 };
+use crate::store::disk::aside::in_file;
 use crate::store::tree::Tree;
 use crate::store::{CheckpointDelta, SessionRecord, State, StateHeader, StateImage, StorageFault};
 use std::collections::HashSet;
@@ -122,12 +123,9 @@ impl Database {
             rows.insert_znode(znode.slot);
             Ok(znode)
         });
-        let as_damage = |refused: StorageFault| match refused {
-            StorageFault::Refused(what) => StorageFault::damaged(&self.path, 0, what),
-            other => other,
-        };
-        let tree = Tree::from_records(znodes).map_err(as_damage)?;
-        rows.check(&header).map_err(as_damage)?;
+        let tree = Tree::from_records(znodes).map_err(|fault| in_file(&self.path, fault))?;
+        rows.check(&header)
+            .map_err(|fault| in_file(&self.path, fault))?;
         let state = State::restore(&self.path, header, tree, sessions)?;
         Ok(Opened::Whole(Box::new(Loaded {
             database: self,

@@ -5,6 +5,7 @@ use crate::store::codec::{
     ENVELOPE_BYTES, decode_header, decode_session, decode_znode, record_length,
 };
 use crate::store::disk::DiskFile;
+use crate::store::disk::aside::in_file;
 use crate::store::tree::Tree;
 use crate::store::{State, StateHeader, StorageFault};
 use std::hash::Hasher;
@@ -34,11 +35,7 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<State, StorageFault> 
         let record = records.next()?;
         decode_znode(record).map_err(|error| error.into_fault(path, at))
     }))
-    // Rows that make no tree are this file's fault, whatever the tree calls it.
-    .map_err(|fault| match fault {
-        StorageFault::Refused(what) => StorageFault::damaged(path, PREAMBLE_BYTES, what),
-        other => other,
-    })?;
+    .map_err(|fault| in_file(path, fault))?;
     records.finish()?;
     State::restore(path, header, tree, sessions)
 }

@@ -1,4 +1,5 @@
 use super::super::RealDisk;
+use super::super::test_disk::{Step, WatchedDisk};
 use super::super::test_states::Scripted;
 use super::*;
 use proptest::prelude::*;
@@ -16,7 +17,8 @@ fn written(seed: u64, entries: usize) -> (tempfile::TempDir, Scripted, SnapshotF
 /// Reads must refuse the file as damaged, or as an unknown version.
 fn assert_refused(path: &Path, why: &str) {
     match read(&RealDisk, path) {
-        Err(StorageFault::Damaged { .. } | StorageFault::UnknownVersion { .. }) => {}
+        Err(StorageFault::Damaged { path: named, .. })
+        | Err(StorageFault::UnknownVersion { path: named, .. }) => assert_eq!(named, path),
         Err(other) => panic!("{why}: {other}"),
         Ok(_) => panic!("{why}: accepted"),
     }
@@ -243,4 +245,38 @@ fn a_failed_write_leaves_no_snapshot_behind() {
     ));
     assert_eq!(list(&RealDisk, dir.path()).unwrap(), [file]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_snapshot_is_durable_before_it_has_its_name_and_the_name_before_it_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = WatchedDisk::default();
+    let mut scripted = Scripted::new(10);
+    scripted.run(30);
+    let file = write(&disk, dir.path(), &scripted.state.freeze()).unwrap();
+    let durable = [Step::Write, Step::SyncData, Step::Rename, Step::SyncDir];
+    assert_eq!(disk.steps(), durable);
+
+    // A received file was written by somebody else, who may not have synced it.
+    let disk = WatchedDisk::default();
+    let incoming = incoming_path(dir.path());
+    std::fs::copy(&file.path, &incoming).unwrap();
+    adopt(&disk, dir.path(), &incoming).unwrap();
+    assert_eq!(disk.steps(), durable[1..]);
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_no_snapshot_that_was_there() {
+    let (dir, mut scripted, file) = written(11, 2);
+    scripted.run(5);
+    let disk = WatchedDisk::full_after(0);
+    match write(&disk, dir.path(), &scripted.state.freeze()) {
+        Err(StorageFault::Io { source, .. }) => {
+            assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let (kept, _) = load_newest(&RealDisk, dir.path()).unwrap().unwrap();
+    assert_eq!(kept, file);
 }

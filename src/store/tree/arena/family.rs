@@ -4,27 +4,30 @@
 //! adding and removing cost the same whether there are ten siblings or a million. The order of a list
 //! is a member's own. None of it is durable: it follows from the parents in the slots.
 
-use super::Slot;
+use super::{CowVec, Slot};
 use hashbrown::HashMap;
 
-#[derive(Default)]
 pub(in crate::store::tree) struct Families {
     children: HashMap<Slot, Vec<Slot>>,
     /// By child; meaningless for slots that hold no child.
-    positions: Vec<u32>,
+    positions: CowVec<u32>,
 }
 
 impl Families {
+    pub fn new() -> Families {
+        Families {
+            children: HashMap::new(),
+            positions: CowVec::new(),
+        }
+    }
+
     pub fn children(&self, parent: Slot) -> &[Slot] {
         self.children.get(&parent).map_or(&[], Vec::as_slice)
     }
 
     pub fn add(&mut self, parent: Slot, child: Slot) {
         let siblings = self.children.entry(parent).or_default();
-        if self.positions.len() <= child as usize {
-            self.positions.resize(child as usize + 1, 0);
-        }
-        self.positions[child as usize] = siblings.len() as u32;
+        *self.positions.get_mut(child) = siblings.len() as u32;
         siblings.push(child);
     }
 
@@ -34,11 +37,12 @@ impl Families {
             .children
             .get_mut(&parent)
             .expect("a child's parent has a list");
-        let position = self.positions[child as usize] as usize;
-        assert_eq!(siblings[position], child, "a child knows its position");
-        siblings.swap_remove(position);
-        if let Some(moved) = siblings.get(position) {
-            self.positions[*moved as usize] = position as u32;
+        let position = *self.positions.get_mut(child);
+        let at = position as usize;
+        assert_eq!(siblings[at], child, "a child knows its position");
+        siblings.swap_remove(at);
+        if let Some(moved) = siblings.get(at) {
+            *self.positions.get_mut(*moved) = position;
         }
         if siblings.is_empty() {
             self.children.remove(&parent);
@@ -54,7 +58,7 @@ mod tests {
 
     #[test]
     fn children_are_removed_from_the_middle_and_the_others_stay() {
-        let mut families = Families::default();
+        let mut families = Families::new();
         for child in 1..=100 {
             families.add(0, child);
         }
@@ -73,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_parent_that_lost_most_children_gives_the_memory_back() {
-        let mut families = Families::default();
+        let mut families = Families::new();
         for child in 1..=1_000 {
             families.add(0, child);
         }

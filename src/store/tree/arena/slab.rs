@@ -1,8 +1,9 @@
 //! The slots: which znode lies where, and under which parent.
 //!
-//! At all times: a slot that holds no blob below `length` is on the free list, once.
+//! At all times: a slot below `length` that holds no blob is on the free list or within one gap, once.
 
 use super::{Blob, CowVec, Slot};
+use std::ops::Range;
 
 #[derive(Clone, Default)]
 struct Place {
@@ -35,9 +36,11 @@ impl Slots {
 
 pub(in crate::store::tree) struct Slab {
     slots: Slots,
-    /// Slots ever used.
+    /// Slots ever used, and those between them.
     length: u32,
     free: Vec<Slot>,
+    /// Stretches that were empty when the records were read, the last first.
+    gaps: Vec<Range<Slot>>,
 }
 
 impl Slab {
@@ -46,6 +49,7 @@ impl Slab {
             slots: Slots(CowVec::new()),
             length: 0,
             free: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 
@@ -68,12 +72,14 @@ impl Slab {
             .0
     }
 
-    /// Puts a znode into the slot freed last, else into a new one.
+    /// Puts a znode into the slot freed last, else into a gap, else into a new slot.
     pub fn insert(&mut self, parent: Slot, blob: Blob) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.length += 1;
-            self.length - 1
-        });
+        let slot = self
+            .free
+            .pop()
+            .or_else(|| self.take_from_gap())
+            .unwrap_or(self.length);
+        self.length = self.length.max(slot + 1);
         self.fill(slot, parent, blob);
         slot
     }
@@ -85,12 +91,18 @@ impl Slab {
     }
 
     /// Makes every empty slot available, lowest first, after all were placed.
+    ///
+    /// Gaps are kept as stretches, so that one znode far out does not cost a list of all before it.
     pub fn close_gaps(&mut self) {
-        let slots = &self.slots;
-        self.free = (0..self.length)
-            .rev()
-            .filter(|slot| slots.blob(*slot).is_none())
-            .collect();
+        let mut next = 0;
+        self.gaps.clear();
+        for (slot, _, _) in self.slots.iter() {
+            if next < slot {
+                self.gaps.push(next..slot);
+            }
+            next = slot + 1;
+        }
+        self.gaps.reverse();
     }
 
     pub fn remove(&mut self, slot: Slot) -> Blob {
@@ -112,9 +124,19 @@ impl Slab {
             .expect("only a living slot is written")
     }
 
+    fn take_from_gap(&mut self) -> Option<Slot> {
+        let gap = self.gaps.last_mut()?;
+        let slot = gap.start;
+        gap.start += 1;
+        if gap.start == gap.end {
+            self.gaps.pop();
+        }
+        Some(slot)
+    }
+
     fn fill(&mut self, slot: Slot, parent: Slot, blob: Blob) {
         let place = self.slots.0.get_mut(slot);
-        debug_assert!(place.blob.is_none());
+        assert!(place.blob.is_none(), "only an empty slot is filled");
         place.blob = Some(blob);
         place.parent = parent;
     }

@@ -1,0 +1,212 @@
+//! One member and its doors, from start to stop.
+//!
+//! Doors are bound before the member starts, so that a port in use is told before anything is
+//! recovered, and are served once it has started. At the end the doors close first: nobody is
+//! accepted by a member that is about to go.
+
+use super::exit::Exit;
+use crate::config::{Door, Settings};
+use crate::member::{self, Handle, Member};
+use crate::metrics::Recorder;
+use crate::raft::StartError;
+use crate::runtime::{BoxedListener, Clock, Network};
+use crate::server::{admin, grpc, zookeeper};
+use crate::session::TimeoutBounds;
+use crate::store::StorageFault;
+use anyhow::Context;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A door's address cannot be listened on.
+#[derive(Debug, Error)]
+#[error(
+    "cannot listen for {door} on {address}; is another process there? `{key}` chooses another address"
+)]
+pub struct DoorFailed {
+    door: &'static str,
+    key: &'static str,
+    address: String,
+    #[source]
+    source: std::io::Error,
+}
+
+<<<<<<< HEAD
+/// Consensus has ended on a running member.
+=======
+/// Its storage failed, or its state is not its leader's.
+>>>>>>> cli
+#[derive(Debug, Error)]
+#[error("consensus has stopped on this member: {0}")]
+pub struct ConsensusStopped(String);
+
+struct Doors {
+    client: BoxedListener,
+    grpc: BoxedListener,
+    admin: BoxedListener,
+}
+
+/// Runs one member until SIGTERM or SIGINT, or until it can go on no longer.
+pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
+    for line in settings.lines() {
+        tracing::info!(setting = line, "configuration");
+    }
+    for warning in &settings.warnings {
+        tracing::warn!(warning, "configuration");
+    }
+    let recorder = Recorder::install()?;
+    let (options, ground, directory) = member::real(settings)?;
+    let (clock, network) = (
+        ground.environment.clock.clone(),
+        ground.environment.network.clone(),
+    );
+    let doors = Doors::bind(settings, network.as_ref()).await?;
+    let zookeeper = zookeeper_options(settings)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let member = member::start(options, ground).await?;
+    tracing::info!(member = %settings.member.id, incarnation = directory.incarnation(), "member started");
+
+    let stop = CancellationToken::new();
+    let mut tasks = doors.open(member.handle(), clock, recorder, zookeeper, &stop);
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(Exit::Success),
+        _ = interrupt.recv() => Ok(Exit::Success),
+        reason = member.stopped() => Err(ConsensusStopped(reason).into()),
+    };
+    tracing::info!("stopping");
+    close(member, &mut tasks, stop).await;
+    // The directory stays locked until the log is closed.
+    drop(directory);
+    ended
+}
+
+async fn close(member: Member, tasks: &mut JoinSet<()>, stop: CancellationToken) {
+    member.close_connections();
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    member.stop().await;
+}
+
+impl Doors {
+    async fn bind(settings: &Settings, network: &dyn Network) -> Result<Doors, DoorFailed> {
+        let bind = async |door: &'static str, key: &'static str, at: &Door| {
+            network.bind(&at.bind).await.map_err(|source| DoorFailed {
+                door,
+                key,
+                address: at.bind.clone(),
+                source,
+            })
+        };
+        let doors = &settings.doors;
+        Ok(Doors {
+            client: bind("the ZooKeeper protocol", "doors.client.bind", &doors.client).await?,
+            grpc: bind("gRPC", "doors.grpc.bind", &doors.grpc).await?,
+            admin: bind("admin HTTP", "doors.admin.bind", &doors.admin).await?,
+        })
+    }
+
+    fn open(
+        self,
+        handle: Handle,
+        clock: Arc<dyn Clock>,
+        recorder: Recorder,
+        zookeeper_options: zookeeper::Options,
+        stop: &CancellationToken,
+    ) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(zookeeper::serve(
+            self.client,
+            handle.clone(),
+            clock,
+            zookeeper_options,
+            stop.clone(),
+        ));
+        tasks.spawn(admin::serve(
+            self.admin,
+            handle.clone(),
+            recorder,
+            admin::Options::default(),
+            stop.clone(),
+        ));
+        let (listener, stop) = (self.grpc, stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = grpc::serve(listener, handle, grpc::Options::default(), stop).await
+            {
+                tracing::error!(%error, "the gRPC door has closed; the other doors go on");
+            }
+        });
+        tasks
+    }
+}
+
+fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> {
+    let (limits, timing) = (&settings.limits, &settings.timing);
+    Ok(zookeeper::Options {
+        frame_bytes_max: limits.frame_bytes_max,
+        connections_per_address_max: limits.connections_per_address_max,
+        requests_per_connection_max: limits.requests_per_connection_max,
+        timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
+            .context("session timeouts")?,
+        words: settings.access.four_letter_words.clone(),
+        super_digest: settings
+            .access
+            .super_digest
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned()),
+        conf: conf(settings),
+    })
+}
+
+/// What the word `conf` shows, by ZooKeeper's names.
+fn conf(settings: &Settings) -> Vec<String> {
+    let port = settings
+        .doors
+        .client
+        .bind
+        .rsplit_once(':')
+        .map_or("", |(_, port)| port);
+    vec![
+        format!("clientPort={port}"),
+        format!("dataDir={}", settings.storage.data_dir.display()),
+        format!("dataLogDir={}", settings.storage.log_dir.display()),
+        format!("tickTime={}", settings.timing.tick_ms),
+        format!(
+            "maxClientCnxns={}",
+            settings.limits.connections_per_address_max.unwrap_or(0)
+        ),
+        format!(
+            "minSessionTimeout={}",
+            settings.timing.session_timeout_ms_min
+        ),
+        format!(
+            "maxSessionTimeout={}",
+            settings.timing.session_timeout_ms_max
+        ),
+        format!("serverId={}", settings.member.id),
+    ]
+}
+
+/// The exit code of a start that failed, by the type of its cause.
+pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
+    if error.is::<DoorFailed>() {
+        return Some(Exit::Door);
+    }
+    if error.is::<ConsensusStopped>() {
+        return Some(Exit::ConsensusStopped);
+    }
+    let storage = |fault: &StorageFault| match fault {
+        StorageFault::NotOurs { .. } => Exit::NotOurs,
+        _ => Exit::Storage,
+    };
+    if let Some(fault) = error.downcast_ref::<StorageFault>() {
+        return Some(storage(fault));
+    }
+    match error.downcast_ref::<StartError>()? {
+        StartError::Storage(fault) => Some(storage(fault)),
+        StartError::Listen { .. } => Some(Exit::Door),
+        _ => None,
+    }
+}

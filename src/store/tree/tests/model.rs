@@ -1,0 +1,337 @@
+//! The tree as one would write it without a thought for memory or speed: a map of whole paths.
+//! The real one must be indistinguishable from it.
+
+use super::super::WriteContext;
+use crate::model::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Znode {
+    data: Option<Vec<u8>>,
+    acl: Vec<Acl>,
+    stat: Stat,
+    creations: i32,
+    container: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Model {
+    /// The root is "".
+    znodes: BTreeMap<String, Znode>,
+}
+
+fn parent_of(path: &str) -> &str {
+    &path[..path.rfind('/').unwrap()]
+}
+
+fn key(path: &str) -> &str {
+    if path == "/" { "" } else { path }
+}
+
+fn may(acl: &[Acl], bit: i32, ids: &[Id]) -> Result<(), Refusal> {
+    let is_super = ids.iter().any(|id| id.scheme == "super");
+    let anyone = Id::anyone();
+    let granted = acl
+        .iter()
+        .any(|a| a.perms.0 & bit != 0 && (a.id == anyone || ids.contains(&a.id)));
+    (is_super || granted).then_some(()).ok_or(Refusal::NoAuth)
+}
+
+/// For the lists that the tests send: `world`, `digest` with a hash, `auth`, nonsense.
+fn stored(sent: &[Acl], ids: &[Id]) -> Result<Vec<Acl>, Refusal> {
+    let mut out = Vec::new();
+    let mut seen = BTreeSet::new();
+    for a in sent.iter().filter(|a| seen.insert((*a).clone())) {
+        match a.id.scheme.as_str() {
+            "auth" => {
+                let mine = ids.iter().filter(|id| id.scheme == "digest");
+                let lines: Vec<Acl> = mine
+                    .map(|id| Acl {
+                        perms: a.perms,
+                        id: id.clone(),
+                    })
+                    .collect();
+                if lines.is_empty() {
+                    return Err(Refusal::InvalidAcl);
+                }
+                out.extend(lines);
+            }
+            "world" | "digest" => out.push(a.clone()),
+            _ => return Err(Refusal::InvalidAcl),
+        }
+    }
+    if out.is_empty() {
+        Err(Refusal::InvalidAcl)
+    } else {
+        Ok(out)
+    }
+}
+
+fn versioned(current: i32, demanded: i32) -> Result<(), Refusal> {
+    if demanded == -1 || demanded == current {
+        Ok(())
+    } else {
+        Err(Refusal::BadVersion)
+    }
+}
+
+impl Model {
+    pub fn new() -> Model {
+        let mut model = Model {
+            znodes: BTreeMap::new(),
+        };
+        for path in ["", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
+            let znode = Znode {
+                data: Some(vec![]),
+                acl: Acl::open(),
+                stat: Stat::default(),
+                creations: 0,
+                container: false,
+            };
+            model.znodes.insert(path.to_owned(), znode);
+        }
+        let config = model.znodes.get_mut("/zookeeper/config").unwrap();
+        config.acl[0].perms = Permissions::READ;
+        config.stat.version = -1;
+        config.stat.aversion = -1;
+        model
+    }
+
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.znodes.keys().map(String::as_str)
+    }
+
+    fn get(&self, path: &str) -> Result<&Znode, Refusal> {
+        self.znodes.get(key(path)).ok_or(Refusal::NoNode)
+    }
+
+    pub fn children(&self, path: &str) -> BTreeSet<&str> {
+        let prefix = format!("{}/", key(path));
+        self.paths()
+            .filter_map(|p| p.strip_prefix(&prefix))
+            .filter(|name| !name.is_empty() && !name.contains('/'))
+            .collect()
+    }
+
+    pub fn stat(&self, path: &str) -> Result<Stat, Refusal> {
+        let znode = self.get(path)?;
+        let num_children = self.children(path).len() as i32;
+        Ok(Stat {
+            num_children,
+            cversion: 2 * znode.creations - num_children,
+            data_length: znode.data.as_ref().map_or(0, Vec::len) as i32,
+            ..znode.stat
+        })
+    }
+
+    pub fn data(&self, path: &str) -> Option<&[u8]> {
+        self.get(path).unwrap().data.as_deref()
+    }
+
+    pub fn acl(&self, path: &str) -> &[Acl] {
+        &self.get(path).unwrap().acl
+    }
+
+    pub fn data_bytes(&self) -> u64 {
+        let bytes = |(path, znode): (&String, &Znode)| {
+            path.len().max(1) + znode.data.as_ref().map_or(0, Vec::len)
+        };
+        self.znodes.iter().map(bytes).sum::<usize>() as u64
+    }
+
+    pub fn ephemerals_of(&self, session: SessionId) -> Vec<String> {
+        let mine = |(_, znode): &(&String, &Znode)| znode.stat.ephemeral_owner == session;
+        self.znodes
+            .iter()
+            .filter(mine)
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+
+    pub fn empty_containers(&self) -> Vec<String> {
+        let empty = |(path, znode): &(&String, &Znode)| {
+            znode.container && znode.creations > 0 && self.children(path).is_empty()
+        };
+        self.znodes
+            .iter()
+            .filter(empty)
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+
+    pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64) {
+        let config = self.znodes.get_mut("/zookeeper/config").unwrap();
+        if config.data != Some(vec![]) || config.stat.version != -1 {
+            config.stat.version += 1;
+        }
+        config.data = Some(data.to_vec());
+        config.stat.mzxid = zxid;
+        config.stat.mtime_ms = time_ms;
+    }
+
+    pub fn remove_ephemerals(&mut self, session: SessionId, zxid: Zxid, changes: &mut Vec<Change>) {
+        for path in self.ephemerals_of(session) {
+            self.remove(&path, zxid, changes);
+        }
+    }
+
+    fn remove(&mut self, path: &str, zxid: Zxid, changes: &mut Vec<Change>) {
+        self.znodes.remove(path);
+        self.znodes.get_mut(parent_of(path)).unwrap().stat.pzxid = zxid;
+        changes.push(changed(ChangeKind::Deleted, path, zxid));
+    }
+
+    pub fn multi(
+        &mut self,
+        c: &WriteContext,
+        ops: &[Operation],
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Outcome>, MultiFailure> {
+        let before = self.clone();
+        let mut outcomes = Vec::new();
+        for (index, op) in ops.iter().enumerate() {
+            match self.apply(c, op, changes) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(refusal) => {
+                    *self = before;
+                    changes.clear();
+                    return Err(MultiFailure { index, refusal });
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    pub fn apply(
+        &mut self,
+        c: &WriteContext,
+        op: &Operation,
+        changes: &mut Vec<Change>,
+    ) -> Result<Outcome, Refusal> {
+        let data_fits = |data: &Option<bytes::Bytes>| match data {
+            Some(data) if data.len() > c.data_bytes_max => Err(Refusal::DataTooLarge),
+            _ => Ok(()),
+        };
+        let valid = |path: &str| validate_path(path).map_err(|_| Refusal::BadArguments);
+        match op {
+            Operation::Create {
+                path,
+                data,
+                acl,
+                mode,
+            } => {
+                data_fits(data)?;
+                if !path.contains('/') || path.contains('\0') {
+                    return Err(Refusal::BadArguments);
+                }
+                let acl = stored(acl, c.identities)?;
+                let parent_path = parent_of(path).to_owned();
+                let parent = self.get(&parent_path)?.clone();
+                may(&parent.acl, 4, c.identities)?;
+                let path = if mode.is_sequential() {
+                    format!("{path}{:010}", parent.creations)
+                } else {
+                    path.clone()
+                };
+                valid(&path)?;
+                if self.get(&path).is_ok() {
+                    return Err(Refusal::NodeExists);
+                }
+                if parent.stat.ephemeral_owner != SessionId::NONE {
+                    return Err(Refusal::NoChildrenForEphemerals);
+                }
+                let stat = Stat {
+                    czxid: c.zxid,
+                    mzxid: c.zxid,
+                    pzxid: c.zxid,
+                    ctime_ms: c.time_ms,
+                    mtime_ms: c.time_ms,
+                    ephemeral_owner: if mode.is_ephemeral() {
+                        c.session
+                    } else {
+                        SessionId::NONE
+                    },
+                    ..Stat::default()
+                };
+                let container = *mode == CreateMode::Container;
+                let data = data.as_ref().map(|data| data.to_vec());
+                self.znodes.insert(
+                    path.clone(),
+                    Znode {
+                        data,
+                        acl,
+                        stat,
+                        creations: 0,
+                        container,
+                    },
+                );
+                let parent = self.znodes.get_mut(key(&parent_path)).unwrap();
+                parent.creations += 1;
+                parent.stat.pzxid = c.zxid;
+                changes.push(changed(ChangeKind::Created, &path, c.zxid));
+                let stat = self.stat(&path).unwrap();
+                Ok(Outcome::Created { path, stat })
+            }
+            Operation::Delete { path, version } => {
+                let system = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
+                if !path.contains('/') || path.contains('\0') || system.contains(&path.as_str()) {
+                    return Err(Refusal::BadArguments);
+                }
+                may(&self.get(parent_of(path))?.acl, 8, c.identities)?;
+                versioned(self.get(path)?.stat.version, *version)?;
+                if !self.children(path).is_empty() {
+                    return Err(Refusal::NotEmpty);
+                }
+                self.remove(path, c.zxid, changes);
+                Ok(Outcome::Deleted)
+            }
+            Operation::SetData {
+                path,
+                data,
+                version,
+            } => {
+                data_fits(data)?;
+                valid(path)?;
+                may(&self.get(path)?.acl, 2, c.identities)?;
+                versioned(self.get(path)?.stat.version, *version)?;
+                let znode = self.znodes.get_mut(key(path)).unwrap();
+                znode.data = data.as_ref().map(|data| data.to_vec());
+                znode.stat.version += 1;
+                znode.stat.mzxid = c.zxid;
+                znode.stat.mtime_ms = c.time_ms;
+                changes.push(changed(ChangeKind::DataChanged, path, c.zxid));
+                Ok(Outcome::DataSet {
+                    stat: self.stat(path).unwrap(),
+                })
+            }
+            Operation::SetAcl { path, acl, version } => {
+                valid(path)?;
+                let acl = stored(acl, c.identities)?;
+                may(&self.get(path)?.acl, 16, c.identities)?;
+                versioned(self.get(path)?.stat.aversion, *version)?;
+                let znode = self.znodes.get_mut(key(path)).unwrap();
+                znode.acl = acl;
+                znode.stat.aversion += 1;
+                changes.push(changed(ChangeKind::AclChanged, path, c.zxid));
+                Ok(Outcome::AclSet {
+                    stat: self.stat(path).unwrap(),
+                })
+            }
+            Operation::Check { path, version } => {
+                valid(path)?;
+                may(&self.get(path)?.acl, 1, c.identities)?;
+                versioned(self.get(path)?.stat.version, *version)?;
+                Ok(Outcome::Checked)
+            }
+            Operation::Refuse { code } => Err(Refusal::from_code(*code)),
+        }
+    }
+}
+
+fn changed(kind: ChangeKind, path: &str, zxid: Zxid) -> Change {
+    Change {
+        kind,
+        path: path.into(),
+        zxid,
+    }
+}

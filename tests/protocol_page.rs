@@ -1,0 +1,50 @@
+//! `docs/protocol.md` promises one row for everything a client may send. This keeps the promise: who
+//! adds an operation, a code or a word to the protocol is sent to the page.
+
+use vivarium::model::Refusal;
+use vivarium::wire::{Word, opcode};
+
+const PAGE: &str = include_str!("../docs/protocol.md");
+
+/// The minus sign of the page, which is not the hyphen of a program.
+fn written(number: i32) -> String {
+    number.to_string().replace('-', "−")
+}
+
+fn has_row(starting: &[String]) -> bool {
+    PAGE.lines().any(|line| {
+        let mut cells = line.split('|').skip(1).map(str::trim);
+        starting.iter().all(|cell| cells.next() == Some(cell))
+    })
+}
+
+#[test]
+fn every_operation_has_its_row() {
+    let operations = (-100..=1000).filter(|number| opcode::name(*number) != "unknown");
+    let mut count = 0;
+    for number in operations {
+        let row = [written(number), opcode::name(number).to_owned()];
+        assert!(has_row(&row), "no row for {row:?}");
+        count += 1;
+    }
+    assert!(count > 20, "{count} operations");
+}
+
+#[test]
+fn every_code_that_can_be_answered_has_its_row() {
+    let refusals = (-1000..0).map(Refusal::from_code);
+    for code in refusals.map(Refusal::code) {
+        assert!(has_row(&[written(code)]), "no row for {code}");
+    }
+}
+
+#[test]
+fn every_four_letter_word_is_named() {
+    let (_, section) = PAGE
+        .split_once("## Four-letter words")
+        .expect("the section");
+    for word in Word::ALL {
+        let name = format!("`{}`", word.as_str());
+        assert!(section.contains(&name), "{name} is not named");
+    }
+}
