@@ -33,11 +33,7 @@ pub struct DoorFailed {
     source: std::io::Error,
 }
 
-<<<<<<< HEAD
-/// Consensus has ended on a running member.
-=======
 /// Its storage failed, or its state is not its leader's.
->>>>>>> cli
 #[derive(Debug, Error)]
 #[error("consensus has stopped on this member: {0}")]
 pub struct ConsensusStopped(String);
