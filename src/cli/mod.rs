@@ -96,12 +96,24 @@ mod tests {
         let refused = config::load(&config::Sources::default()).unwrap_err();
         assert_eq!(exit_of(&refused.into()), Exit::Configuration);
         assert_eq!(exit_of(&anyhow::anyhow!("something")), Exit::Failure);
-        let not_ours = || StorageFault::NotOurs { path: "x".into(), what: "in use".to_owned() };
-        assert_eq!(exit_of(&StartError::Storage(not_ours()).into()), Exit::NotOurs);
+        let not_ours = || StorageFault::NotOurs {
+            path: "x".into(),
+            what: "in use".to_owned(),
+        };
+        assert_eq!(
+            exit_of(&StartError::Storage(not_ours()).into()),
+            Exit::NotOurs
+        );
         let damaged = StorageFault::damaged("x".as_ref(), 0, "bits");
-        assert_eq!(exit_of(&anyhow::Error::from(damaged).context("starting")), Exit::Storage);
+        assert_eq!(
+            exit_of(&anyhow::Error::from(damaged).context("starting")),
+            Exit::Storage
+        );
         let source = std::io::ErrorKind::AddrInUse.into();
-        let taken = StartError::Listen { address: "h:1".to_owned(), source };
+        let taken = StartError::Listen {
+            address: "h:1".to_owned(),
+            source,
+        };
         assert_eq!(exit_of(&taken.into()), Exit::Door);
     }
 }

@@ -6,12 +6,11 @@
 
 use super::exit::Exit;
 use crate::config::{Door, Settings};
-use crate::member::{self, Handle, Member};
+use crate::member::{self, Handle, Member, TimeoutBounds};
 use crate::metrics::Recorder;
 use crate::raft::StartError;
 use crate::runtime::{BoxedListener, Clock, Network};
 use crate::server::{admin, grpc, zookeeper};
-use crate::session::TimeoutBounds;
 use crate::store::StorageFault;
 use anyhow::Context;
 use std::sync::Arc;

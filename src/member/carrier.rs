@@ -103,7 +103,9 @@ async fn carry(shared: &Shared, route: &mut Route) -> &'static str {
                 form_batches(shared, &mut unapplied);
                 unapplied.first_from(next)
             };
-            let Some((sequence, bytes)) = batch else { break };
+            let Some((sequence, bytes)) = batch else {
+                break;
+            };
             if !route.offer(shared.member, bytes).await {
                 return "the route broke";
             }

@@ -33,7 +33,10 @@ pub(super) async fn compare_digests(shared: Arc<Shared>, consensus: Consensus) {
         // An idle cluster writes nothing for it.
         if let Some(position) = position.filter(|_| zxid != compared) {
             compared = zxid;
-            let command = Command::VerifyDigest { index: position.index, digest };
+            let command = Command::VerifyDigest {
+                index: position.index,
+                digest,
+            };
             shared.submit(std::iter::once((internal(command), None)));
         }
     }
@@ -48,7 +51,11 @@ pub(super) async fn add_observers(
     let mut leadership = consensus.leadership();
     for (id, addresses) in observers {
         loop {
-            if leadership.wait_for(|now| now.leader.is_some()).await.is_err() {
+            if leadership
+                .wait_for(|now| now.leader.is_some())
+                .await
+                .is_err()
+            {
                 return;
             }
             if consensus.status().membership.members.contains_key(&id) {

@@ -20,7 +20,11 @@ pub enum Delivery {
     /// What a parked read came to, ready to be sent.
     Reply(Bytes),
     /// A watch fired.
-    Event { kind: EventKind, path: Arc<str>, zxid: Zxid },
+    Event {
+        kind: EventKind,
+        path: Arc<str>,
+        zxid: Zxid,
+    },
     /// Nothing follows.
     Close(CloseReason),
 }
@@ -183,7 +187,9 @@ impl Connection {
         if mailbox.unanswered.is_empty() {
             return Err(read);
         }
-        mailbox.unanswered.push_back(Unanswered::Read(Box::new(read)));
+        mailbox
+            .unanswered
+            .push_back(Unanswered::Read(Box::new(read)));
         Ok(())
     }
 
@@ -238,7 +244,10 @@ mod tests {
     use crate::model::Outcome;
 
     fn answer(zxid: i64) -> Delivery {
-        Delivery::Answer { zxid: Zxid(zxid), answer: Ok(Outcome::Deleted) }
+        Delivery::Answer {
+            zxid: Zxid(zxid),
+            answer: Ok(Outcome::Deleted),
+        }
     }
 
     #[test]
@@ -250,7 +259,14 @@ mod tests {
         connection.put(answer(3));
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
-        assert_eq!(taken, [answer(1), answer(2), Delivery::Close(CloseReason::SessionEnded)]);
+        assert_eq!(
+            taken,
+            [
+                answer(1),
+                answer(2),
+                Delivery::Close(CloseReason::SessionEnded)
+            ]
+        );
     }
 
     struct Marker(&'static [u8]);
@@ -265,7 +281,10 @@ mod tests {
     fn a_read_between_two_writes_runs_between_their_answers() {
         let connection = Connection::new(1);
         let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
-        assert!(connection.park(Marker(b"early")).is_err(), "nothing to wait for");
+        assert!(
+            connection.park(Marker(b"early")).is_err(),
+            "nothing to wait for"
+        );
         connection.expect_answer();
         assert!(connection.park(Marker(b"middle")).is_ok());
         connection.expect_answer();
@@ -276,7 +295,11 @@ mod tests {
         connection.take(&mut taken);
         assert_eq!(
             taken,
-            [answer(1), Delivery::Reply(Bytes::from_static(b"middle")), answer(2)]
+            [
+                answer(1),
+                Delivery::Reply(Bytes::from_static(b"middle")),
+                answer(2)
+            ]
         );
         assert_eq!(connection.unanswered(), 0);
     }

@@ -24,7 +24,12 @@ pub struct Local {
 
 impl Local {
     pub fn new(watches: WatchTable) -> Local {
-        Local { connections: HashMap::new(), sessions: HashMap::new(), watches, filled: Vec::new() }
+        Local {
+            connections: HashMap::new(),
+            sessions: HashMap::new(),
+            watches,
+            filled: Vec::new(),
+        }
     }
 
     pub fn connection_count(&self) -> usize {
@@ -51,7 +56,11 @@ impl Local {
         self.connections.remove(&connection.id());
         self.watches.forget(connection.watcher());
         let session = connection.session();
-        if self.sessions.get(&session).is_some_and(|current| current.id() == connection.id()) {
+        if self
+            .sessions
+            .get(&session)
+            .is_some_and(|current| current.id() == connection.id())
+        {
             self.sessions.remove(&session);
         }
     }
@@ -78,7 +87,11 @@ impl Local {
 
     fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {
         connection.answer(zxid, answer, state, &mut self.watches);
-        if self.filled.last().is_none_or(|last| last.id() != connection.id()) {
+        if self
+            .filled
+            .last()
+            .is_none_or(|last| last.id() != connection.id())
+        {
             self.filled.push(connection);
         }
     }
@@ -122,7 +135,10 @@ impl Observer {
 impl ApplyObserver for Observer {
     fn applied(&self, state: &State, batch: &MemberBatch, index: usize, applied: Applied) {
         let waiter = if self.is_own(batch) {
-            self.shared.unapplied.lock().take_waiter(batch.sequence, index)
+            self.shared
+                .unapplied
+                .lock()
+                .take_waiter(batch.sequence, index)
         } else {
             None
         };
@@ -133,8 +149,16 @@ impl ApplyObserver for Observer {
         let mut ended = None;
         match &applied.answer {
             Ok(
-                Outcome::SessionCreated { session, generation, timeout_ms }
-                | Outcome::SessionAttached { session, generation, timeout_ms },
+                Outcome::SessionCreated {
+                    session,
+                    generation,
+                    timeout_ms,
+                }
+                | Outcome::SessionAttached {
+                    session,
+                    generation,
+                    timeout_ms,
+                },
             ) => {
                 if let Some(connection) = &waiter {
                     connection.attach(*session, *generation, *timeout_ms);
@@ -194,7 +218,10 @@ impl ApplyObserver for Observer {
     fn replaced(&self, state: &State) {
         let sequence = state.last_sequence(self.shared.member, self.shared.incarnation);
         self.shared.unapplied.lock().forget_through(sequence);
-        self.shared.local.lock().close_all(CloseReason::StateReplaced);
+        self.shared
+            .local
+            .lock()
+            .close_all(CloseReason::StateReplaced);
         self.shared.progress.notify_one();
         self.shared.resend.notify_one();
     }

@@ -39,7 +39,12 @@ pub struct Desk {
 impl Desk {
     pub fn new(sessions: Arc<SessionClock>) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
-        Desk { inbox, outbox: Mutex::new(outbox), leading: Arc::default(), sessions }
+        Desk {
+            inbox,
+            outbox: Mutex::new(outbox),
+            leading: Arc::default(),
+            sessions,
+        }
     }
 
     /// Proposes while this member leads. Runs until the member stops.
@@ -50,7 +55,8 @@ impl Desk {
         let mut batches = Vec::new();
         loop {
             let now = leadership.borrow_and_update().clone();
-            self.leading.store(if now.leads { now.term } else { 0 }, Ordering::Release);
+            self.leading
+                .store(if now.leads { now.term } else { 0 }, Ordering::Release);
             if !now.leads {
                 // Whoever sent these sends them again to the next leader.
                 while outbox.try_recv().is_ok() {}
@@ -118,12 +124,7 @@ impl LeaderDesk for Desk {
         self.inbox.send(batch).await.map_err(|_| NotLeader)
     }
 
-    fn touched(
-        &self,
-        _from: MemberId,
-        term: u64,
-        sessions: &[SessionId],
-    ) -> Result<(), NotLeader> {
+    fn touched(&self, _from: MemberId, term: u64, sessions: &[SessionId]) -> Result<(), NotLeader> {
         if self.leading.load(Ordering::Acquire) != term || !self.sessions.touch(term, sessions) {
             return Err(NotLeader);
         }

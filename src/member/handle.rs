@@ -69,7 +69,11 @@ impl Shared {
         for (request, waiter) in requests {
             let bytes = weight(&request);
             queue.bytes += bytes;
-            queue.waiting.push_back(Queued { request, waiter, bytes });
+            queue.waiting.push_back(Queued {
+                request,
+                waiter,
+                bytes,
+            });
         }
         drop(queue);
         self.queued.notify_one();
@@ -130,13 +134,20 @@ impl Handle {
     /// Queues requests in order. Each is answered once through the connection's mailbox, in order,
     /// or the connection ends.
     pub fn submit(&self, connection: &Arc<Connection>, requests: &mut Vec<Request>) {
-        self.shared.submit(requests.drain(..).map(|request| (request, Some(connection.clone()))));
+        self.shared.submit(
+            requests
+                .drain(..)
+                .map(|request| (request, Some(connection.clone()))),
+        );
     }
 
     /// The state as this member has applied it, for as long as the view lives: apply waits
     /// meanwhile, so keep it short and never across an await.
     pub fn read(&self) -> ReadView<'_> {
-        ReadView { state: self.shared.state.read(), shared: &self.shared }
+        ReadView {
+            state: self.shared.state.read(),
+            shared: &self.shared,
+        }
     }
 
     /// Whether a session with this timeout cannot have expired unnoticed: only then is a ping
@@ -171,7 +182,12 @@ impl Handle {
         let local = self.shared.local.lock();
         let queue = self.shared.queue.lock();
         let membership = state.membership();
-        let mode = Mode::of(&leadership, membership, self.shared.member);
+        let mode = Mode::of(
+            &leadership,
+            membership,
+            self.shared.member,
+            self.shared.liveness.is_in_touch(),
+        );
         MemberStatus {
             member: self.shared.member,
             mode,

@@ -47,6 +47,12 @@ impl Liveness {
         self.vouched.lock().elapsed() <= vouching_time(timeout_ms)
     }
 
+    /// Whether a leader with a quorum has acknowledged a report of late: only then does the member
+    /// say that it serves.
+    pub fn is_in_touch(&self) -> bool {
+        self.vouched.lock().elapsed() <= self.leaderless
+    }
+
     /// Reports in every interval. Runs until the member stops.
     pub(super) async fn run(
         &self,
@@ -67,7 +73,9 @@ impl Liveness {
                     .local
                     .lock()
                     .connections()
-                    .filter(|connection| !connection.session().is_none() && connection.take_touched())
+                    .filter(|connection| {
+                        !connection.session().is_none() && connection.take_touched()
+                    })
                     .map(|connection| connection.session()),
             );
             heard.sort_unstable();
@@ -76,10 +84,14 @@ impl Liveness {
             if leadership.leader.is_some() {
                 led = gathered;
             }
-            let deadline = self.interval.max(Duration::from_millis(REPORT_INTERVAL_MS_MAX));
+            let deadline = self
+                .interval
+                .max(Duration::from_millis(REPORT_INTERVAL_MS_MAX));
             let acknowledged = match leadership.leader {
                 Some(leader) if leader == shared.member => {
-                    leadership.leads && clock.touch(leadership.term, &heard)
+                    leadership.leads
+                        && consensus.has_quorum()
+                        && clock.touch(leadership.term, &heard)
                 }
                 Some(leader) => {
                     let mut all = true;
@@ -111,7 +123,10 @@ impl Liveness {
             !connection.session().is_none() && age > vouching_time(connection.timeout_ms())
         };
         let local = shared.local.lock();
-        for connection in local.connections().filter(|connection| all || out_of_touch(connection)) {
+        for connection in local
+            .connections()
+            .filter(|connection| all || out_of_touch(connection))
+        {
             connection.close(CloseReason::OutOfTouch);
         }
     }

@@ -37,3 +37,9 @@ pub use settings::{cluster_id, real};
 pub use start::{Ground, Member, Options, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;
+
+// What a door that reads must name. Doors use the member alone.
+pub use crate::session::TimeoutBounds;
+pub use crate::store::State;
+pub use crate::store::tree::Tree;
+pub use crate::watch::{WatchKind, WatchTable, WatcherId};

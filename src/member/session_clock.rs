@@ -31,7 +31,12 @@ pub struct SessionClock {
 
 impl SessionClock {
     pub fn new(state: SharedState, tick_ms: u32) -> SessionClock {
-        SessionClock { state, tick_ms, origin: Instant::now(), counting: Mutex::new(None) }
+        SessionClock {
+            state,
+            tick_ms,
+            origin: Instant::now(),
+            counting: Mutex::new(None),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -87,11 +92,16 @@ impl SessionClock {
         let state = self.state.read();
         let now_ms = self.now_ms();
         let mut counting = self.counting.lock();
-        let Some(counting) = counting.as_mut() else { return Vec::new() };
+        let Some(counting) = counting.as_mut() else {
+            return Vec::new();
+        };
         let mut commands = Vec::new();
         for session in counting.queue.expired(now_ms) {
             if let Some(row) = state.sessions().get(session) {
-                commands.push(Command::ExpireSession { session, generation: row.generation });
+                commands.push(Command::ExpireSession {
+                    session,
+                    generation: row.generation,
+                });
                 // Looked at again if the proposal is lost; void if the session is gone by then.
                 counting.queue.add(session, row.timeout_ms, now_ms);
             }
@@ -153,5 +163,10 @@ impl SessionClock {
 
 /// A request of the member's own, of no session.
 pub(super) fn internal(command: Command) -> Request {
-    Request { session: SessionId::NONE, generation: 0, identities: Arc::from([]), command }
+    Request {
+        session: SessionId::NONE,
+        generation: 0,
+        identities: Arc::from([]),
+        command,
+    }
 }

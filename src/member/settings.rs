@@ -26,8 +26,10 @@ pub fn cluster_id(token: &str) -> ClusterId {
 
 /// A member on this machine: its directory is locked for as long as the second part lives.
 pub fn real(settings: &Settings) -> Result<(Options, Ground, DataDirectory), StorageFault> {
-    let identity =
-        Identity { cluster: cluster_id(&settings.member.cluster_token), member: settings.member.id };
+    let identity = Identity {
+        cluster: cluster_id(&settings.member.cluster_token),
+        member: settings.member.id,
+    };
     let directory = DataDirectory::open(&settings.storage.data_dir, identity)?;
     let checkpoint = SledCheckpoint::open(&directory.checkpoint_dir(), SledOptions::default())?;
     let ground = Ground {
@@ -68,7 +70,10 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             formation,
             log_directory: storage.log_dir.clone(),
             snapshot_directory: directory.snapshot_dir(),
-            log: LogOptions { segment_bytes: storage.log_segment_bytes, ..LogOptions::default() },
+            log: LogOptions {
+                segment_bytes: storage.log_segment_bytes,
+                ..LogOptions::default()
+            },
             timing: Timing {
                 heartbeat_ms: timing.heartbeat_ms,
                 election_ms_min: timing.election_timeout_ms_min,

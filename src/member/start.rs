@@ -61,7 +61,11 @@ pub struct Member {
 pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::StartError> {
     let state: SharedState = Arc::new(RwLock::new(State::new()));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
-    let (leadership, known_leadership) = watch::channel(Leadership { term: 0, leader: None, leads: false });
+    let (leadership, known_leadership) = watch::channel(Leadership {
+        term: 0,
+        leader: None,
+        leads: false,
+    });
     let shared = Arc::new(Shared {
         member: options.consensus.member,
         incarnation: ground.incarnation,
@@ -85,7 +89,10 @@ pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::Sta
         stopping: AtomicBool::new(false),
     });
     let desk = Arc::new(Desk::new(clock.clone()));
-    let observer = Arc::new(Observer { shared: shared.clone(), clock: clock.clone() });
+    let observer = Arc::new(Observer {
+        shared: shared.clone(),
+        clock: clock.clone(),
+    });
     let consensus = Consensus::start(
         options.consensus,
         ground.environment.clone(),
@@ -99,7 +106,11 @@ pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::Sta
 
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(consensus.leadership(), leadership));
-    tasks.spawn(carrier::run(shared.clone(), consensus.clone(), desk.clone()));
+    tasks.spawn(carrier::run(
+        shared.clone(),
+        consensus.clone(),
+        desk.clone(),
+    ));
     tasks.spawn({
         let (consensus, clock) = (consensus.clone(), ground.environment.clock.clone());
         async move { desk.run(consensus, clock).await }
@@ -114,7 +125,11 @@ pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::Sta
     });
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
-    Ok(Member { handle: Handle { shared }, consensus, tasks })
+    Ok(Member {
+        handle: Handle { shared },
+        consensus,
+        tasks,
+    })
 }
 
 /// Passes on who leads, so that doors need not know consensus.

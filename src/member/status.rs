@@ -17,10 +17,22 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub fn of(leadership: &Leadership, membership: &Membership, member: MemberId) -> Mode {
-        let voters = membership.voters.iter().flatten().collect::<std::collections::BTreeSet<_>>();
+    /// `in_touch`: a quorum's leader has acknowledged this member's reports of late. A leader that
+    /// lost its quorum, and a follower that lost its leader, know nothing of it otherwise.
+    pub fn of(
+        leadership: &Leadership,
+        membership: &Membership,
+        member: MemberId,
+        in_touch: bool,
+    ) -> Mode {
+        let voters = membership
+            .voters
+            .iter()
+            .flatten()
+            .collect::<std::collections::BTreeSet<_>>();
         match leadership.leader {
             None => Mode::Looking,
+            Some(_) if !in_touch => Mode::Looking,
             Some(leader) if leader == member && !leadership.leads => Mode::Looking,
             Some(leader) if leader == member && voters.len() <= 1 => Mode::Standalone,
             Some(leader) if leader == member => Mode::Leader,
@@ -111,7 +123,11 @@ impl TrafficStats {
             received: self.received.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
             latency_ms_min: self.latency_min_us.load(Ordering::Relaxed) / 1000,
-            latency_ms_avg: if count == 0 { 0.0 } else { sum_us as f64 / count as f64 / 1000.0 },
+            latency_ms_avg: if count == 0 {
+                0.0
+            } else {
+                sum_us as f64 / count as f64 / 1000.0
+            },
             latency_ms_max: self.latency_max_us.load(Ordering::Relaxed) / 1000,
         }
     }
@@ -127,18 +143,38 @@ mod tests {
         let one = MemberId(1);
         membership.members.insert(one, Default::default());
         membership.voters.push([one].into());
-        let mut leadership = Leadership { term: 1, leader: Some(one), leads: true };
-        assert_eq!(Mode::of(&leadership, &membership, one), Mode::Standalone);
+        let mut leadership = Leadership {
+            term: 1,
+            leader: Some(one),
+            leads: true,
+        };
+        assert_eq!(
+            Mode::of(&leadership, &membership, one, true),
+            Mode::Standalone
+        );
         membership.voters[0].insert(MemberId(2));
         membership.members.insert(MemberId(2), Default::default());
         membership.members.insert(MemberId(3), Default::default());
-        assert_eq!(Mode::of(&leadership, &membership, one), Mode::Leader);
-        assert_eq!(Mode::of(&leadership, &membership, MemberId(2)), Mode::Follower);
-        assert_eq!(Mode::of(&leadership, &membership, MemberId(3)), Mode::Observer);
+        assert_eq!(Mode::of(&leadership, &membership, one, true), Mode::Leader);
+        assert_eq!(
+            Mode::of(&leadership, &membership, MemberId(2), true),
+            Mode::Follower
+        );
+        assert_eq!(
+            Mode::of(&leadership, &membership, MemberId(3), true),
+            Mode::Observer
+        );
+        assert_eq!(
+            Mode::of(&leadership, &membership, one, false),
+            Mode::Looking
+        );
         leadership.leads = false;
-        assert_eq!(Mode::of(&leadership, &membership, one), Mode::Looking);
+        assert_eq!(Mode::of(&leadership, &membership, one, true), Mode::Looking);
         leadership.leader = None;
-        assert_eq!(Mode::of(&leadership, &membership, MemberId(2)), Mode::Looking);
+        assert_eq!(
+            Mode::of(&leadership, &membership, MemberId(2), true),
+            Mode::Looking
+        );
     }
 
     #[test]

@@ -36,7 +36,11 @@ impl Unapplied {
 
     pub fn push(&mut self, bytes: Bytes, waiters: Vec<Option<Arc<Connection>>>) {
         self.last_sequence += 1;
-        self.sent.push_back(Sent { sequence: self.last_sequence, bytes, waiters });
+        self.sent.push_back(Sent {
+            sequence: self.last_sequence,
+            bytes,
+            waiters,
+        });
     }
 
     /// The first batch numbered `from` or later, to be offered.
@@ -56,13 +60,20 @@ impl Unapplied {
     pub fn take_waiter(&mut self, sequence: u64, index: usize) -> Option<Arc<Connection>> {
         // Applied in line, so it is the oldest, unless a snapshot jumped over some before it: their
         // connections were closed then.
-        let sent = self.sent.iter_mut().find(|sent| sent.sequence == sequence)?;
+        let sent = self
+            .sent
+            .iter_mut()
+            .find(|sent| sent.sequence == sequence)?;
         sent.waiters.get_mut(index)?.take()
     }
 
     /// Everything up to `sequence` is applied.
     pub fn forget_through(&mut self, sequence: u64) {
-        while self.sent.front().is_some_and(|sent| sent.sequence <= sequence) {
+        while self
+            .sent
+            .front()
+            .is_some_and(|sent| sent.sequence <= sequence)
+        {
             self.sent.pop_front();
         }
     }
@@ -97,7 +108,10 @@ mod tests {
     fn a_request_is_answered_once() {
         let mut unapplied = with_batches(2);
         assert!(unapplied.take_waiter(1, 0).is_none(), "nobody waits for it");
-        assert_eq!(unapplied.take_waiter(1, 1).map(|waiter| waiter.id()), Some(1));
+        assert_eq!(
+            unapplied.take_waiter(1, 1).map(|waiter| waiter.id()),
+            Some(1)
+        );
         assert!(unapplied.take_waiter(1, 1).is_none());
         assert!(unapplied.take_waiter(9, 0).is_none(), "not under way");
     }

@@ -34,6 +34,9 @@ pub struct Membership {
     pub members: BTreeMap<MemberId, MemberAddresses>,
 }
 
+/// Stands where ZooKeeper has its election port.
+const NO_PORT: u16 = 1;
+
 impl Membership {
     pub fn role(&self, id: MemberId) -> Option<Role> {
         if self.voters.iter().any(|set| set.contains(&id)) {
@@ -48,8 +51,8 @@ impl Membership {
     /// The text of `/zookeeper/config`: one `server.<id>=…` line each, then `version=<hex>`.
     ///
     /// Curator replaces its connection string by the client parts, so they are either reachable
-    /// addresses or left out. The quorum and election ports of ZooKeeper do not exist here; the peer
-    /// port stands in both places.
+    /// addresses or left out. ZooKeeper's two ports between servers are one here; its clients refuse
+    /// a line whose two ports are the same, so the second is one that nobody listens on.
     pub fn config_text(&self) -> String {
         use std::fmt::Write;
         let mut text = String::new();
@@ -62,7 +65,7 @@ impl Membership {
                 .peer
                 .rsplit_once(':')
                 .unwrap_or((&addresses.peer, "0"));
-            let _ = write!(text, "server.{id}={host}:{port}:{port}:{role}");
+            let _ = write!(text, "server.{id}={host}:{port}:{NO_PORT}:{role}");
             if !addresses.client.is_empty() {
                 let _ = write!(text, ";{}", addresses.client);
             }
@@ -71,5 +74,34 @@ impl Membership {
         let version = self.position.map_or(0, |position| position.index);
         let _ = write!(text, "version={version:x}");
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_what_zookeepers_clients_parse() {
+        let address = |client: &str, peer: &str| MemberAddresses {
+            client: client.to_owned(),
+            peer: peer.to_owned(),
+            ..MemberAddresses::default()
+        };
+        let membership = Membership {
+            position: Some(crate::model::LogPosition { term: 1, index: 31 }),
+            voters: vec![[MemberId(1)].into()],
+            members: [
+                (MemberId(1), address("10.0.0.1:2181", "10.0.0.1:2192")),
+                (MemberId(2), address("", "b.example:2192")),
+            ]
+            .into(),
+        };
+        assert_eq!(
+            membership.config_text(),
+            "server.1=10.0.0.1:2192:1:participant;10.0.0.1:2181\n\
+             server.2=b.example:2192:1:observer\n\
+             version=1f"
+        );
     }
 }

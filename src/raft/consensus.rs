@@ -23,7 +23,7 @@ use super::network::links::{Lane, Link, Links};
 use super::network::listening;
 use super::network::server::{PeerService, Raft};
 use super::observer::{ApplyObserver, LeaderDesk};
-use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX};
+use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX, Timing};
 use super::proto;
 use super::proto::cluster_server::ClusterServer;
 use super::proto::peer_server::PeerServer;
@@ -37,10 +37,10 @@ use crate::runtime::{BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, StorageFault};
 use bytes::Bytes;
-use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
 use openraft::impls::OneshotResponder;
+use openraft::{Instant as _, ServerState};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -165,6 +165,7 @@ impl Consensus {
             desk,
             snapshots: Arc::clone(&machine.snapshots),
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
+            timing: consensus.0.options.timing.clone(),
             suspicions: suspicions.clone(),
         };
         let detector = FailureDetector {
@@ -235,6 +236,12 @@ impl Consensus {
     /// Who leads. The sender goes when consensus stops on this member.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.0.leadership.clone()
+    }
+
+    /// Whether a quorum has acknowledged this leader within an election time-out. Past that another
+    /// one may lead: sessions are not to be vouched for.
+    pub fn has_quorum(&self) -> bool {
+        has_quorum(&self.0.raft, &self.0.options.timing)
     }
 
     /// Returns when consensus has stopped on this member, and why: its storage failed, its state
@@ -474,6 +481,19 @@ impl Recovered {
 }
 
 /// Publishes who leads, until consensus stops.
+/// See `Consensus::has_quorum`.
+pub(super) fn has_quorum(raft: &Raft, timing: &Timing) -> bool {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let alone = metrics.membership_config.membership().voter_ids().count() == 1;
+    let within = Duration::from_millis(timing.election_ms_max);
+    metrics.state == ServerState::Leader
+        && (alone
+            || metrics
+                .last_quorum_acked
+                .is_some_and(|at| at.elapsed() <= within))
+}
+
 async fn publish(
     raft: Raft,
     machine: Arc<Machine>,

@@ -264,17 +264,21 @@ impl State {
             Command::Sync => Ok(Outcome::Synced),
             Command::Operation(operation) => {
                 self.zxid = self.zxid.next();
-                self.sessions.check(request.session, request.generation).and_then(|()| {
-                    let context = write_context(self.zxid, self.time_ms, request);
-                    self.tree.apply(&context, operation, &mut changes)
-                })
+                self.sessions
+                    .check(request.session, request.generation)
+                    .and_then(|()| {
+                        let context = write_context(self.zxid, self.time_ms, request);
+                        self.tree.apply(&context, operation, &mut changes)
+                    })
             }
             Command::Multi(operations) => {
                 self.zxid = self.zxid.next();
-                self.sessions.check(request.session, request.generation).map(|()| {
-                    let context = write_context(self.zxid, self.time_ms, request);
-                    Outcome::Multi(self.tree.apply_multi(&context, operations, &mut changes))
-                })
+                self.sessions
+                    .check(request.session, request.generation)
+                    .map(|()| {
+                        let context = write_context(self.zxid, self.time_ms, request);
+                        Outcome::Multi(self.tree.apply_multi(&context, operations, &mut changes))
+                    })
             }
             Command::VerifyDigest { index, digest } => {
                 self.compare(*index, *digest);
@@ -368,7 +372,11 @@ impl State {
         sessions: Vec<SessionRecord>,
     ) -> Result<State, StorageFault> {
         let Some(session_ids) = SessionIds::resume(header.next_session) else {
-            return Err(StorageFault::damaged(source, 0, "the next session id is no session id"));
+            return Err(StorageFault::damaged(
+                source,
+                0,
+                "the next session id is no session id",
+            ));
         };
         let sessions = SessionTable::from_rows(sessions.into_iter().map(|row| {
             let session = Session {

@@ -41,7 +41,9 @@ impl crate::runtime::network::Listener for SimulatedListener {
 #[async_trait]
 impl Network for SimulatedNetwork {
     async fn bind(&self, address: &str) -> io::Result<BoxedListener> {
-        Ok(Box::new(SimulatedListener(turmoil::net::TcpListener::bind(address).await?)))
+        Ok(Box::new(SimulatedListener(
+            turmoil::net::TcpListener::bind(address).await?,
+        )))
     }
 
     async fn connect(&self, address: &str) -> io::Result<BoxedStream> {

@@ -2,9 +2,11 @@
 
 use super::{introduction, messages, receiving};
 use crate::model::{ClusterId, MemberId, SessionId};
+use crate::raft::consensus::has_quorum;
 use crate::raft::failure::Suspicions;
 use crate::raft::machine::StateMachine;
 use crate::raft::observer::LeaderDesk;
+use crate::raft::options::Timing;
 use crate::raft::proto::{self, peer_server::Peer};
 use crate::raft::snapshot::Snapshots;
 use crate::raft::types::{TypeConfig, Vote};
@@ -29,6 +31,7 @@ pub struct PeerService {
     pub snapshots: Arc<Snapshots>,
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
+    pub timing: Timing,
 }
 
 impl PeerService {
@@ -217,7 +220,7 @@ impl Peer for PeerService {
         let sessions: Vec<SessionId> = request.sessions.into_iter().map(SessionId).collect();
         let noted = self.desk.touched(from, request.term, &sessions);
         Ok(Response::new(proto::TouchResponse {
-            not_leader: noted.is_err(),
+            not_leader: noted.is_err() || !has_quorum(&self.raft, &self.timing),
         }))
     }
 

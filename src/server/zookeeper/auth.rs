@@ -17,11 +17,19 @@ pub fn address_id(peer: SocketAddr) -> Id {
 pub fn digest(user_and_password: &str) -> String {
     let user = user_and_password.split(':').next().unwrap_or_default();
     let hash = Sha1::digest(user_and_password.as_bytes());
-    format!("{user}:{}", base64::engine::general_purpose::STANDARD.encode(hash))
+    format!(
+        "{user}:{}",
+        base64::engine::general_purpose::STANDARD.encode(hash)
+    )
 }
 
 /// The identities that an `auth` request adds; `None` if it fails, which ends the connection.
-pub fn authenticate(scheme: &str, auth: &[u8], peer: SocketAddr, super_digest: Option<&str>) -> Option<Vec<Id>> {
+pub fn authenticate(
+    scheme: &str,
+    auth: &[u8],
+    peer: SocketAddr,
+    super_digest: Option<&str>,
+) -> Option<Vec<Id>> {
     match scheme {
         "digest" => {
             let id = digest(&String::from_utf8_lossy(auth));
@@ -54,7 +62,10 @@ mod tests {
     fn the_super_digest_adds_the_super_identity() {
         let hash = digest("super:secret");
         let ids = authenticate("digest", b"super:secret", peer(), Some(&hash));
-        assert_eq!(ids, Some(vec![Id::new("super", ""), Id::new("digest", hash.clone())]));
+        assert_eq!(
+            ids,
+            Some(vec![Id::new("super", ""), Id::new("digest", hash.clone())])
+        );
         let ids = authenticate("digest", b"super:wrong", peer(), Some(&hash)).expect("accepted");
         assert_eq!(ids.len(), 1);
     }

@@ -5,13 +5,13 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
+use super::Door;
 use super::auth;
 use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
 use super::reads::{self, Asked};
 use super::replies::{self, Awaited, ReplyKind};
 use super::words;
-use super::Door;
 use crate::member::{CloseReason, Connection, Delivery, ReadView};
 use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
 use crate::runtime::BoxedStream;
@@ -178,7 +178,9 @@ impl Conversation {
         loop {
             self.take_frames(&mut received);
             self.deliver();
-            self.figures.queued.store(self.connection.unanswered() as u64, Ordering::Relaxed);
+            self.figures
+                .queued
+                .store(self.connection.unanswered() as u64, Ordering::Relaxed);
             if self.out.is_empty()
                 && let Some(end) = self.ending.take()
             {
@@ -220,8 +222,12 @@ impl Conversation {
         }
         stream.write_all_buf(&mut self.out).await?;
         established.map_err(End::NoSession)?;
-        self.figures.session.store(self.connection.session().0, Ordering::Relaxed);
-        self.figures.timeout_ms.store(self.connection.timeout_ms(), Ordering::Relaxed);
+        self.figures
+            .session
+            .store(self.connection.session().0, Ordering::Relaxed);
+        self.figures
+            .timeout_ms
+            .store(self.connection.timeout_ms(), Ordering::Relaxed);
         tracing::debug!(client = %self.peer, session = %self.connection.session(), "session attached");
         Ok(())
     }
@@ -275,7 +281,9 @@ impl Conversation {
         request: ClientRequest,
     ) {
         self.figures.last_xid.store(header.xid, Ordering::Relaxed);
-        self.figures.last_opcode.store(header.opcode, Ordering::Relaxed);
+        self.figures
+            .last_opcode
+            .store(header.opcode, Ordering::Relaxed);
         let xid = header.xid;
         match request {
             ClientRequest::Create(create) => {
@@ -284,14 +292,26 @@ impl Conversation {
                 } else {
                     ReplyKind::Path
                 };
-                self.write(xid, kind, Command::Operation(self.within_limit(create.into_operation())));
+                self.write(
+                    xid,
+                    kind,
+                    Command::Operation(self.within_limit(create.into_operation())),
+                );
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
                 self.write(xid, ReplyKind::Header, Command::Operation(delete));
             }
-            ClientRequest::SetData { path, data, version } => {
-                let set = self.within_limit(Operation::SetData { path, data, version });
+            ClientRequest::SetData {
+                path,
+                data,
+                version,
+            } => {
+                let set = self.within_limit(Operation::SetData {
+                    path,
+                    data,
+                    version,
+                });
                 self.write(xid, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::SetAcl { path, acl, version } => {
@@ -300,8 +320,10 @@ impl Conversation {
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
-                let operations =
-                    ops.into_iter().map(|op| self.within_limit(op.into())).collect();
+                let operations = ops
+                    .into_iter()
+                    .map(|op| self.within_limit(op.into()))
+                    .collect();
                 self.write(xid, ReplyKind::Multi(kinds), Command::Multi(operations));
             }
             ClientRequest::Sync { path } => self.write(xid, ReplyKind::Synced(path), Command::Sync),
@@ -320,18 +342,25 @@ impl Conversation {
     /// Data above the member's limit are refused at the write's own place in the order.
     fn within_limit(&self, operation: Operation) -> Operation {
         match &operation {
-            Operation::Create { data: Some(data), .. } | Operation::SetData { data: Some(data), .. }
-                if data.len() > self.door.options.frame_bytes_max =>
-            {
-                Operation::Refuse { code: Refusal::DataTooLarge.code() }
+            Operation::Create {
+                data: Some(data), ..
             }
+            | Operation::SetData {
+                data: Some(data), ..
+            } if data.len() > self.door.options.frame_bytes_max => Operation::Refuse {
+                code: Refusal::DataTooLarge.code(),
+            },
             _ => operation,
         }
     }
 
     fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
         self.connection.expect_answer();
-        self.awaited.push_back(Awaited { xid, kind, arrived: Instant::now() });
+        self.awaited.push_back(Awaited {
+            xid,
+            kind,
+            arrived: Instant::now(),
+        });
         self.submissions.push(Request {
             session: self.connection.session(),
             generation: self.connection.generation(),
@@ -360,7 +389,9 @@ impl Conversation {
             identities: self.identities.clone(),
             connection: self.connection.clone(),
         };
-        let Err(asked) = self.connection.park(asked) else { return };
+        let Err(asked) = self.connection.park(asked) else {
+            return;
+        };
         let view = match view {
             Some(view) => view,
             None => {
@@ -370,7 +401,9 @@ impl Conversation {
             }
         };
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
-        self.figures.last_zxid.store(view.zxid().0, Ordering::Relaxed);
+        self.figures
+            .last_zxid
+            .store(view.zxid().0, Ordering::Relaxed);
         self.sent(1);
     }
 
@@ -390,7 +423,9 @@ impl Conversation {
             None => {
                 let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
                 reply::header_only(&mut self.out, refused);
-                self.ending = Some(End::Protocol(format!("authentication by {scheme:?} failed")));
+                self.ending = Some(End::Protocol(format!(
+                    "authentication by {scheme:?} failed"
+                )));
             }
         }
         self.sent(1);

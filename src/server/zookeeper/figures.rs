@@ -110,7 +110,11 @@ impl Figures {
     }
 
     pub fn lines(&self, brief: bool) -> Vec<String> {
-        self.open.lock().values().map(|figures| figures.line(brief)).collect()
+        self.open
+            .lock()
+            .values()
+            .map(|figures| figures.line(brief))
+            .collect()
     }
 }
 
@@ -121,10 +125,20 @@ mod tests {
     #[test]
     fn a_connection_shows_its_session_in_the_long_form_only() {
         let figures = ConnectionFigures::new("127.0.0.1:5000".parse().expect("an address"), 7);
-        assert_eq!(figures.line(false), " /127.0.0.1:5000[0](queued=0,recved=0,sent=0)");
+        assert_eq!(
+            figures.line(false),
+            " /127.0.0.1:5000[0](queued=0,recved=0,sent=0)"
+        );
         figures.session.store(0x10, Ordering::Relaxed);
         figures.received.store(3, Ordering::Relaxed);
-        assert_eq!(figures.line(true), " /127.0.0.1:5000[1](queued=0,recved=3,sent=0)");
-        assert!(figures.line(false).contains(",sid=0x10,lop=SESS,est=7,to=0,"));
+        assert_eq!(
+            figures.line(true),
+            " /127.0.0.1:5000[1](queued=0,recved=3,sent=0)"
+        );
+        assert!(
+            figures
+                .line(false)
+                .contains(",sid=0x10,lop=SESS,est=7,to=0,")
+        );
     }
 }

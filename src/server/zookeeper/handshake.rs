@@ -5,7 +5,7 @@
 
 use super::Door;
 use crate::member::{Connection, Delivery};
-use crate::model::{Command, Outcome, Password, Request, SessionId, Zxid};
+use crate::model::{Command, Outcome, Password, Refusal, Request, SessionId, Zxid};
 use crate::wire::{ConnectRequest, ConnectResponse};
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -44,21 +44,46 @@ pub async fn establish(
     let timeout_ms = options.timeouts.negotiate(request.timeout_ms);
     let (command, password) = if request.session.is_none() {
         let password = Password(rand::random());
-        (Command::CreateSession { password, timeout_ms }, password)
+        (
+            Command::CreateSession {
+                password,
+                timeout_ms,
+            },
+            password,
+        )
     } else {
         // A password of another length than 16 fits no session.
         let password = request.password.ok_or(Failed::Expired)?;
-        (Command::AttachSession { session: request.session, password, timeout_ms }, password)
+        (
+            Command::AttachSession {
+                session: request.session,
+                password,
+                timeout_ms,
+            },
+            password,
+        )
     };
-    let request_to_state =
-        Request { session: SessionId::NONE, generation: 0, identities: Arc::from([]), command };
+    let request_to_state = Request {
+        session: SessionId::NONE,
+        generation: 0,
+        identities: Arc::from([]),
+        command,
+    };
     connection.expect_answer();
     door.handle.submit(connection, &mut vec![request_to_state]);
     let answer = tokio::time::timeout(HANDSHAKE_MAX, first_answer(connection));
     match answer.await {
         Ok(Some(Ok(
-            Outcome::SessionCreated { session, timeout_ms, .. }
-            | Outcome::SessionAttached { session, timeout_ms, .. },
+            Outcome::SessionCreated {
+                session,
+                timeout_ms,
+                ..
+            }
+            | Outcome::SessionAttached {
+                session,
+                timeout_ms,
+                ..
+            },
         ))) => {
             ConnectResponse {
                 timeout_ms: timeout_ms as i32,
@@ -69,8 +94,9 @@ pub async fn establish(
             .encode(out);
             Ok(())
         }
-        Ok(Some(_)) => Err(Failed::Expired),
-        Ok(None) | Err(_) => Err(Failed::Unavailable),
+        Ok(Some(Err(Refusal::SessionExpired))) => Err(Failed::Expired),
+        // No room for another session, or nobody who could say.
+        _ => Err(Failed::Unavailable),
     }
 }
 

@@ -14,12 +14,11 @@ mod reads;
 mod replies;
 mod words;
 
-use crate::config::FourLetterWords;
-use crate::member::Handle;
-use crate::runtime::{BoxedListener, Clock};
 use super::admission::{AdmissionLimits, Admissions};
+use crate::config::FourLetterWords;
+use crate::member::{Handle, TimeoutBounds};
+use crate::runtime::{BoxedListener, Clock};
 use figures::Figures;
-use crate::session::TimeoutBounds;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

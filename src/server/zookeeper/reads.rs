@@ -5,13 +5,10 @@
 //!
 //! Rules from: ZooKeeper 3.9 `FinalRequestProcessor`, `DataTree#setWatches`.
 
-use crate::member::{Connection, Delivery, Parked};
+use crate::member::{Connection, Delivery, Parked, State, Tree, WatchKind, WatchTable, WatcherId};
 use crate::model::{EventKind, Id, Refusal, Zxid};
-use crate::store::State;
-use crate::store::tree::Tree;
-use crate::watch::{WatchKind, WatchTable, WatcherId};
 use crate::wire::reply::{self, ReplyHeader};
-use crate::wire::{ClientRequest, ReadKind, WatchLists, XID_PING, XID_SET_WATCHES, encode_watch_event};
+use crate::wire::{ClientRequest, ReadKind, WatchLists, XID_PING, encode_watch_event};
 use bytes::BytesMut;
 use std::sync::Arc;
 
@@ -34,13 +31,19 @@ impl Parked for Asked {
 
 /// Appends the reply.
 pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut BytesMut) {
-    let Asked { xid, request, identities, connection } = asked;
+    let Asked {
+        xid,
+        request,
+        identities,
+        connection,
+    } = asked;
     let tree = state.tree();
     let ok = ReplyHeader::ok(xid, state.zxid());
     let watcher = connection.watcher();
     let answered = request.and_then(|request| match request {
         ClientRequest::Exists { path, watch } => match tree.exists(&path) {
-            Ok(stat) => set(watches, watcher, watch, WatchKind::Data, &path).map(|()| reply::stat(out, ok, &stat)),
+            Ok(stat) => set(watches, watcher, watch, WatchKind::Data, &path)
+                .map(|()| reply::stat(out, ok, &stat)),
             // The watch waits for the znode to be created.
             Err(Refusal::NoNode) => {
                 set(watches, watcher, watch, WatchKind::Data, &path).and(Err(Refusal::NoNode))
@@ -68,9 +71,9 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                 Ok(())
             })
         }
-        ClientRequest::GetAcl { path } => {
-            tree.acl(&path, &identities).map(|(acl, stat)| reply::acl(out, ok, &acl, &stat))
-        }
+        ClientRequest::GetAcl { path } => tree
+            .acl(&path, &identities)
+            .map(|(acl, stat)| reply::acl(out, ok, &acl, &stat)),
         ClientRequest::GetEphemerals { prefix } => {
             let mut paths = tree.ephemerals_of(connection.session());
             if prefix != "/" {
@@ -92,7 +95,8 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                         },
                         ReadKind::Children => {
                             match tree.children(path, &identities).and_then(|found| {
-                                set(watches, watcher, read.watch, WatchKind::Child, path).map(|()| found)
+                                set(watches, watcher, read.watch, WatchKind::Child, path)
+                                    .map(|()| found)
                             }) {
                                 Ok((names, _)) => results.children(names),
                                 Err(refusal) => results.refused(refusal),
@@ -114,17 +118,26 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
         }
         ClientRequest::CheckWatches { path, kind } => {
             let watched = path.is_some_and(|path| watches.has(watcher, &path, kind));
-            if watched { header(out, ok) } else { Err(Refusal::NoWatcher) }
+            if watched {
+                header(out, ok)
+            } else {
+                Err(Refusal::NoWatcher)
+            }
         }
         ClientRequest::RemoveWatches { path, kind } => {
             let removed = path.is_some_and(|path| watches.remove(watcher, &path, kind));
-            if removed { header(out, ok) } else { Err(Refusal::NoWatcher) }
+            if removed {
+                header(out, ok)
+            } else {
+                Err(Refusal::NoWatcher)
+            }
         }
-        ClientRequest::SetWatches { relative_zxid, lists } => {
-            set_watches(tree, watches, watcher, relative_zxid, &lists, out).map(|()| {
-                reply::header_only(out, ReplyHeader::ok(XID_SET_WATCHES, state.zxid()));
-            })
-        }
+        ClientRequest::SetWatches {
+            relative_zxid,
+            lists,
+        } => set_watches(tree, watches, watcher, relative_zxid, &lists, out).map(|()| {
+            reply::header_only(out, ok);
+        }),
         ClientRequest::Ping => header(out, ReplyHeader::ok(XID_PING, state.zxid())),
         // What is decoded and not offered yet. `docs/protocol.md` lists it.
         _ => Err(Refusal::Unimplemented),
@@ -147,10 +160,19 @@ fn set(
     kind: WatchKind,
     path: &str,
 ) -> Result<(), Refusal> {
-    if wanted { add(watches, watcher, kind, path) } else { Ok(()) }
+    if wanted {
+        add(watches, watcher, kind, path)
+    } else {
+        Ok(())
+    }
 }
 
-fn add(watches: &mut WatchTable, watcher: WatcherId, kind: WatchKind, path: &str) -> Result<(), Refusal> {
+fn add(
+    watches: &mut WatchTable,
+    watcher: WatcherId,
+    kind: WatchKind,
+    path: &str,
+) -> Result<(), Refusal> {
     watches.add(watcher, kind, path).map_err(|limit| {
         tracing::warn!(%limit, path, "a watch was refused");
         Refusal::SystemError

@@ -27,7 +27,12 @@ pub enum ReplyKind {
 }
 
 /// Appends the reply. `Err` if the connection must end without it: its session has moved.
-pub fn put(out: &mut BytesMut, awaited: Awaited, zxid: Zxid, answer: Answer) -> Result<(), SessionMoved> {
+pub fn put(
+    out: &mut BytesMut,
+    awaited: Awaited,
+    zxid: Zxid,
+    answer: Answer,
+) -> Result<(), SessionMoved> {
     let xid = awaited.xid;
     let ok = ReplyHeader::ok(xid, zxid);
     match (awaited.kind, answer) {

@@ -23,14 +23,24 @@ pub fn answer(door: &Door, word: Word) -> String {
         Word::Ruok => "imok".to_owned(),
         Word::Isro if status.mode.serves() => "rw".to_owned(),
         Word::Isro => "null".to_owned(),
-        Word::Conf => door.options.conf.iter().map(|line| format!("{line}\n")).collect::<String>()
-            + &membership(&status),
+        Word::Conf => {
+            door.options
+                .conf
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+                + &membership(&status)
+        }
         Word::Envi => environment(),
         _ if !status.mode.serves() => NOT_SERVING.to_owned(),
         Word::Srvr => format!("{}{}", version(), figures(door, &status)),
         Word::Stat => {
             let clients = door.figures.lines(true).join("\n");
-            format!("{}Clients:\n{clients}\n\n{}", version(), figures(door, &status))
+            format!(
+                "{}Clients:\n{clients}\n\n{}",
+                version(),
+                figures(door, &status)
+            )
         }
         Word::Cons => door.figures.lines(false).join("\n") + "\n",
         Word::Mntr => monitor(door, &status),
@@ -39,11 +49,17 @@ pub fn answer(door: &Door, word: Word) -> String {
 }
 
 fn not_listed(word: Word) -> String {
-    format!("{} is not executed because it is not in the whitelist.\n", word.as_str())
+    format!(
+        "{} is not executed because it is not in the whitelist.\n",
+        word.as_str()
+    )
 }
 
 fn version() -> String {
-    format!("Zookeeper version: {VERSION_LINE}, built on {}\n", env!("CARGO_PKG_VERSION"))
+    format!(
+        "Zookeeper version: {VERSION_LINE}, built on {}\n",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 fn membership(status: &MemberStatus) -> String {
@@ -97,7 +113,10 @@ fn monitor(door: &Door, status: &MemberStatus) -> String {
     let voters = status.membership.voters.iter().flatten().count();
     line("quorum_size", &voters);
     if status.mode == Mode::Leader {
-        line("learners", &status.membership.members.len().saturating_sub(1));
+        line(
+            "learners",
+            &status.membership.members.len().saturating_sub(1),
+        );
     }
     // Ours: what members compare.
     line("vivarium_member", &status.member);
@@ -128,13 +147,19 @@ fn environment() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut text = "Environment:\n".to_owned();
     for (key, value) in [
-        ("zookeeper.version", format!("{VERSION_LINE}, built on {}", env!("CARGO_PKG_VERSION"))),
+        (
+            "zookeeper.version",
+            format!("{VERSION_LINE}, built on {}", env!("CARGO_PKG_VERSION")),
+        ),
         ("host.name", host.trim().to_owned()),
         ("os.name", std::env::consts::OS.to_owned()),
         ("os.arch", std::env::consts::ARCH.to_owned()),
         ("user.name", get("USER")),
         ("user.home", get("HOME")),
-        ("user.dir", std::env::current_dir().map_or(String::new(), |dir| dir.display().to_string())),
+        (
+            "user.dir",
+            std::env::current_dir().map_or(String::new(), |dir| dir.display().to_string()),
+        ),
     ] {
         let _ = writeln!(text, "{key}={value}");
     }
