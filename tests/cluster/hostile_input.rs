@@ -258,19 +258,21 @@ fn what_stops_the_original_is_refused() {
     assert_eq!(client.exists("/null-acl").unwrap(), None);
     neighbours.are_served("a multi with a null ACL");
 
+    // Flags 5 and 6 are those of a time to live, which is not offered; whatever it is, it is not
+    // looked at. ZooKeeper answers the same until `extendedTypesEnabled` is set.
     let impossible = [
-        (0, -1),
-        (5, -1),
-        (5, 0),
-        (6, 1 << 40),
-        (7, 5),
-        (-1, 5),
-        (i32::MAX, i64::MIN),
+        (0, -1, BAD_ARGUMENTS),
+        (7, 5, BAD_ARGUMENTS),
+        (-1, 5, BAD_ARGUMENTS),
+        (i32::MAX, i64::MIN, BAD_ARGUMENTS),
+        (5, -1, UNIMPLEMENTED),
+        (5, 0, UNIMPLEMENTED),
+        (6, 1 << 40, UNIMPLEMENTED),
     ];
-    for (flags, ttl_ms) in impossible {
+    for (flags, ttl_ms, code) in impossible {
         let what = format!("flags {flags} with a time to live of {ttl_ms} ms");
         let body = create_body("/ttl", b"", flags).long(ttl_ms);
-        assert_refused(&mut client, op::CREATE_TTL, body, BAD_ARGUMENTS, &what);
+        assert_refused(&mut client, op::CREATE_TTL, body, code, &what);
         neighbours.are_served(&what);
     }
 }
