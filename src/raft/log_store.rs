@@ -49,10 +49,26 @@ impl LogStore {
 
     /// The part of a range that the log holds.
     fn present(&self, range: Range<u64>) -> Range<u64> {
-        let first = self.log.purged().map_or(0, |purged| purged.index + 1);
         let next = self.log.last().map_or(0, |last| last.index + 1);
-        let start = range.start.max(first);
+        let start = range.start.max(self.first(next));
         start..range.end.min(next).max(start)
+    }
+
+    /// The index of the first entry. A log that was never purged may begin anywhere, though ours begin
+    /// with 0 or a snapshot.
+    fn first(&self, next: u64) -> u64 {
+        if let Some(purged) = self.log.purged() {
+            return purged.index + 1;
+        }
+        let (mut absent, mut present) = (0, next);
+        while absent < present {
+            let middle = absent + (present - absent) / 2;
+            match self.log.position(middle) {
+                Some(_) => present = middle,
+                None => absent = middle + 1,
+            }
+        }
+        present
     }
 
     fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
