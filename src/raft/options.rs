@@ -71,6 +71,8 @@ pub struct PeerOptions {
     pub connect: Duration,
     /// Deadline of a call that asks one thing.
     pub call: Duration,
+    /// Rest after a stream of appends could not be opened.
+    pub reopen_pause: Duration,
     /// A stream on which something is unanswered for this long is given up. Far above the slowest
     /// `fdatasync`: a disk that stalls must not make the leader send everything again.
     pub stall: Duration,
@@ -98,6 +100,7 @@ impl Default for PeerOptions {
     fn default() -> PeerOptions {
         PeerOptions {
             connect: Duration::from_secs(1),
+            reopen_pause: Duration::from_millis(100),
             call: Duration::from_secs(2),
             stall: Duration::from_secs(5),
             keepalive_interval: Duration::from_secs(2),

@@ -138,11 +138,16 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             let mut client = self.bulk.client();
             let call = client.append(self.bulk.introduction.introduce(requests));
             let deadline = self.bulk.options().connect;
-            let answers = self
-                .bulk
-                .within(deadline, call)
-                .await
-                .map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error, deadline))?;
+            let answers = match self.bulk.within(deadline, call).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    // openraft backs off where it reads its requests, which a stream that was never
+                    // opened does not do: it would be opened again at once, for as long as the peer
+                    // is away.
+                    tokio::time::sleep(self.bulk.options().reopen_pause).await;
+                    return Err(self.rpc_error(RPCTypes::AppendEntries, error, deadline));
+                }
+            };
             let results = AnswerStream {
                 peer: self,
                 answers: answers.into_inner(),
