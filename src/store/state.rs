@@ -445,3 +445,6 @@ fn write_context(zxid: Zxid, time_ms: i64, request: &Request) -> WriteContext<'_
         data_bytes_max: DATA_BYTES_MAX,
     }
 }
+
+#[cfg(test)]
+mod tests;

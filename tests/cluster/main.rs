@@ -5,9 +5,9 @@
 
 mod catch_up;
 mod five_members;
+mod guarantees;
 mod hostile_input;
 mod load;
-mod power_cut;
 mod refused_starts;
 
 use std::path::Path;

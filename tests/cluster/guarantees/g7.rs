@@ -1,4 +1,4 @@
-//! All members die at once, and come back (guarantees G5, G6, G7).
+//! An acknowledged write survives the death of all members at once; sessions and ephemerals with it.
 //!
 //! A kill leaves the page cache behind, so this proves that nothing lives in memory alone; that it
 //! lives on the disk is proved in `tests/crash`.
@@ -18,7 +18,7 @@ const READER_TIMEOUT_MS: i32 = 30_000;
 const EXPIRY_PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn nothing_acknowledged_is_lost_when_all_members_are_killed_at_once() {
+fn g7_an_acknowledged_write_survives_kill_9_of_all_members_at_once() {
     let mut cluster = ProcessCluster::start(options(3));
     let load = Load::start(&cluster, WRITERS);
     let mut dead = Vec::new();

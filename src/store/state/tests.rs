@@ -1,0 +1,459 @@
+//! What `apply` promises beyond the tree and the session table, each of which has its own tests.
+
+mod restored;
+
+use super::*;
+use crate::model::{Acl, ChangeKind, CreateMode, MemberAddresses, Operation, Password};
+use std::collections::BTreeSet;
+
+const PASSWORD: Password = Password([7; 16]);
+const TIMEOUT_MS: u32 = 4_000;
+
+/// A state and the member whose batches it applies, each in an entry of its own.
+struct Fixture {
+    state: State,
+    term: u64,
+    index: u64,
+    sequence: u64,
+    time_ms: i64,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture {
+            state: State::new(),
+            term: 1,
+            index: 0,
+            sequence: 0,
+            time_ms: 1_000,
+        }
+    }
+
+    fn context(&mut self) -> EntryContext {
+        self.index += 1;
+        EntryContext {
+            position: LogPosition {
+                term: self.term,
+                index: self.index,
+            },
+            proposed_at_ms: self.time_ms,
+        }
+    }
+
+    /// Applies an entry with one batch, whatever becomes of it.
+    fn offer(&mut self, batch: &MemberBatch) -> (BatchResult, Vec<Applied>) {
+        let context = self.context();
+        let mut all = Vec::new();
+        let result = self.state.apply(&context, batch, |_, index, applied| {
+            assert_eq!(index, all.len(), "requests are told of in their order");
+            all.push(applied);
+        });
+        self.state.advance(context.position);
+        (result, all)
+    }
+
+    fn run(&mut self, requests: Vec<Request>) -> Vec<Applied> {
+        self.sequence += 1;
+        let (result, all) = self.offer(&batch(1, self.sequence, requests));
+        assert_eq!(result, BatchResult::Applied);
+        all
+    }
+
+    fn one(&mut self, request: Request) -> Applied {
+        self.run(vec![request]).pop().unwrap()
+    }
+
+    fn session(&mut self) -> (SessionId, u32) {
+        let applied = self.one(internal(Command::CreateSession {
+            password: PASSWORD,
+            timeout_ms: TIMEOUT_MS,
+        }));
+        match applied.answer {
+            Ok(Outcome::SessionCreated {
+                session,
+                generation,
+                ..
+            }) => (session, generation),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn batch(incarnation: u64, sequence: u64, requests: Vec<Request>) -> MemberBatch {
+    MemberBatch {
+        origin: MemberId(1),
+        incarnation,
+        sequence,
+        requests,
+    }
+}
+
+fn of((session, generation): (SessionId, u32), command: Command) -> Request {
+    Request {
+        session,
+        generation,
+        identities: Arc::from([]),
+        command,
+    }
+}
+
+fn internal(command: Command) -> Request {
+    of((SessionId::NONE, 0), command)
+}
+
+fn create(path: &str, mode: CreateMode) -> Command {
+    Command::Operation(Operation::Create {
+        path: path.to_owned(),
+        data: None,
+        acl: Acl::open(),
+        mode,
+    })
+}
+
+fn attach(session: SessionId, password: Password) -> Command {
+    Command::AttachSession {
+        session,
+        password,
+        timeout_ms: TIMEOUT_MS,
+    }
+}
+
+fn expire((session, generation): (SessionId, u32)) -> Command {
+    Command::ExpireSession {
+        session,
+        generation,
+    }
+}
+
+#[test]
+fn a_batch_takes_effect_once_and_in_its_line() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    let make = |path: &str| vec![of(who, create(path, CreateMode::Persistent))];
+    assert_eq!(f.offer(&batch(1, 2, make("/a"))).0, BatchResult::Applied);
+    let (digest, zxid) = (f.state.digest(), f.state.zxid());
+
+    // Again, from another leader that did not know.
+    let (result, told) = f.offer(&batch(1, 2, make("/a")));
+    assert_eq!((result, told.len()), (BatchResult::Skipped, 0));
+    // One is missing.
+    let (result, told) = f.offer(&batch(1, 4, make("/c")));
+    assert_eq!(result, BatchResult::OutOfLine { expected: 3 });
+    assert_eq!(told, []);
+    assert_eq!((f.state.digest(), f.state.zxid()), (digest, zxid));
+    assert_eq!(f.state.last_sequence(MemberId(1), 1), 2);
+    assert_eq!(f.offer(&batch(1, 3, make("/b"))).0, BatchResult::Applied);
+    assert_eq!(f.offer(&batch(1, 4, make("/c"))).0, BatchResult::Applied);
+}
+
+#[test]
+fn a_new_run_of_a_member_begins_at_one_and_ends_its_older_runs() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    let make = |path: &str| vec![of(who, create(path, CreateMode::Persistent))];
+    let (result, _) = f.offer(&batch(5, 2, make("/early")));
+    assert_eq!(result, BatchResult::OutOfLine { expected: 1 });
+    assert_eq!(f.offer(&batch(5, 1, make("/new"))).0, BatchResult::Applied);
+    assert_eq!(f.offer(&batch(1, 2, make("/old"))).0, BatchResult::Skipped);
+    assert!(f.state.tree().exists("/old").is_err());
+    assert_eq!(f.state.last_sequence(MemberId(1), 5), 1);
+    assert_eq!(
+        f.state.last_sequence(MemberId(1), 1),
+        0,
+        "of a run that is over"
+    );
+    // Each member has its own line.
+    let mut other = batch(1, 1, make("/other"));
+    other.origin = MemberId(2);
+    assert_eq!(f.offer(&other).0, BatchResult::Applied);
+}
+
+#[test]
+fn a_batch_out_of_line_from_an_unknown_member_leaves_no_trace_that_matters() {
+    let mut f = Fixture::new();
+    let (result, _) = f.offer(&batch(3, 9, vec![internal(Command::Sync)]));
+    assert_eq!(result, BatchResult::OutOfLine { expected: 1 });
+    assert_eq!(f.state.last_sequence(MemberId(1), 3), 0);
+    let (result, _) = f.offer(&batch(3, 1, vec![internal(Command::Sync)]));
+    assert_eq!(result, BatchResult::Applied);
+}
+
+#[test]
+fn only_the_current_attachment_of_a_session_is_obeyed() {
+    let mut f = Fixture::new();
+    let (session, first) = f.session();
+    let answer = f.one(internal(attach(session, PASSWORD))).answer;
+    let Ok(Outcome::SessionAttached { generation, .. }) = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(generation > first);
+    let (old, new) = ((session, first), (session, generation));
+    for command in [
+        create("/moved", CreateMode::Persistent),
+        Command::Multi(vec![]),
+        Command::CloseSession,
+    ] {
+        let answer = f.one(of(old, command)).answer;
+        assert_eq!(answer, Err(Refusal::SessionMoved));
+    }
+    assert!(f.state.tree().exists("/moved").is_err());
+    f.one(of(new, create("/here", CreateMode::Ephemeral)))
+        .answer
+        .unwrap();
+
+    let wrong = f.one(internal(attach(session, Password([8; 16])))).answer;
+    assert_eq!(wrong, Err(Refusal::SessionExpired));
+    assert!(f.state.sessions().is_current(session, generation));
+
+    let closed = f.one(of(new, Command::CloseSession)).answer;
+    assert_eq!(closed, Ok(Outcome::SessionClosed));
+    for command in [
+        create("/late", CreateMode::Ephemeral),
+        Command::Multi(vec![]),
+        Command::CloseSession,
+        attach(session, PASSWORD),
+    ] {
+        let answer = f.one(of(new, command)).answer;
+        assert_eq!(answer, Err(Refusal::SessionExpired));
+    }
+    assert!(f.state.tree().exists("/late").is_err());
+}
+
+#[test]
+fn an_expiry_is_void_once_the_session_was_attached_again() {
+    let mut f = Fixture::new();
+    let (session, first) = f.session();
+    f.one(of((session, first), create("/mine", CreateMode::Ephemeral)))
+        .answer
+        .unwrap();
+    f.one(internal(attach(session, PASSWORD))).answer.unwrap();
+    let before = f.state.zxid();
+    let late = f.one(internal(expire((session, first))));
+    assert_eq!(late.answer, Err(Refusal::UnknownSession));
+    assert_eq!((late.zxid, f.state.zxid()), (before, before));
+    assert!(f.state.tree().exists("/mine").is_ok());
+    assert!(f.state.sessions().get(session).is_some());
+
+    let current = f.state.sessions().get(session).unwrap().generation;
+    let answer = f.one(internal(expire((session, current)))).answer;
+    assert_eq!(answer, Ok(Outcome::SessionClosed));
+    let again = f.one(internal(expire((session, current)))).answer;
+    assert_eq!(again, Err(Refusal::UnknownSession));
+}
+
+#[test]
+fn the_end_of_a_session_is_one_step_with_one_zxid() {
+    for by_expiry in [true, false] {
+        let mut f = Fixture::new();
+        let (who, other) = (f.session(), f.session());
+        f.run(vec![
+            of(who, create("/a", CreateMode::Ephemeral)),
+            of(who, create("/b-", CreateMode::EphemeralSequential)),
+            of(other, create("/c", CreateMode::Ephemeral)),
+            of(who, create("/kept", CreateMode::Persistent)),
+        ]);
+        let before = f.state.zxid();
+        let end = if by_expiry {
+            f.one(internal(expire(who)))
+        } else {
+            f.one(of(who, Command::CloseSession))
+        };
+        assert_eq!(end.zxid, before.next());
+        let gone: BTreeSet<&str> = end.changes.iter().map(|change| &*change.path).collect();
+        assert_eq!(gone, BTreeSet::from(["/a", "/b-0000000001"]));
+        assert!(
+            end.changes
+                .iter()
+                .all(|change| change.kind == ChangeKind::Deleted && change.zxid == end.zxid)
+        );
+        assert!(f.state.sessions().get(who.0).is_none());
+        assert_eq!(f.state.tree().exists("/").unwrap().pzxid, end.zxid);
+        assert!(f.state.tree().exists("/c").is_ok() && f.state.tree().exists("/kept").is_ok());
+    }
+}
+
+#[test]
+fn writes_take_a_zxid_also_when_refused_and_nothing_else_does() {
+    let mut f = Fixture::new();
+    let (session, _) = f.session();
+    let generation = match f.one(internal(attach(session, PASSWORD))).answer {
+        Ok(Outcome::SessionAttached { generation, .. }) => generation,
+        other => panic!("{other:?}"),
+    };
+    let who = (session, generation);
+    let refused = Command::Operation(Operation::Refuse { code: -6 });
+    let delete = Command::Operation(Operation::Delete {
+        path: "/absent".to_owned(),
+        version: -1,
+    });
+    let one = [
+        of(who, create("/a", CreateMode::Persistent)),
+        of(who, create("/a", CreateMode::Persistent)),
+        of(who, delete),
+        of(who, refused),
+        of(who, Command::Multi(vec![])),
+        of((session, 0), create("/moved", CreateMode::Persistent)),
+        internal(Command::CreateSession {
+            password: PASSWORD,
+            timeout_ms: TIMEOUT_MS,
+        }),
+        of((SessionId(99), 1), Command::CloseSession),
+    ];
+    for request in one {
+        let before = f.state.zxid();
+        let applied = f.one(request.clone());
+        assert_eq!(applied.zxid, before.next(), "{request:?}");
+        assert_eq!(f.state.zxid(), applied.zxid);
+    }
+    let none = [
+        of(who, Command::Sync),
+        internal(attach(session, PASSWORD)),
+        internal(attach(SessionId(99), PASSWORD)),
+        internal(expire((SessionId(99), 1))),
+        internal(Command::VerifyDigest {
+            index: 1,
+            digest: 0,
+        }),
+    ];
+    for request in none {
+        let before = f.state.zxid();
+        let applied = f.one(request.clone());
+        assert_eq!(
+            (applied.zxid, f.state.zxid()),
+            (before, before),
+            "{request:?}"
+        );
+    }
+}
+
+#[test]
+fn a_multi_is_one_step_with_one_zxid() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    let operation = |path: &str| match create(path, CreateMode::Persistent) {
+        Command::Operation(operation) => operation,
+        _ => unreachable!(),
+    };
+    let before = f.state.zxid();
+    let multi = Command::Multi(vec![operation("/a"), operation("/a/b")]);
+    let applied = f.one(of(who, multi));
+    assert_eq!(applied.zxid, before.next());
+    assert!(
+        applied
+            .changes
+            .iter()
+            .all(|change| change.zxid == applied.zxid)
+    );
+    assert_eq!(f.state.tree().exists("/a/b").unwrap().czxid, applied.zxid);
+    let failing = Command::Multi(vec![operation("/x"), operation("/a")]);
+    let applied = f.one(of(who, failing));
+    assert!(matches!(applied.answer, Ok(Outcome::Multi(Err(failure))) if failure.index == 1));
+    assert_eq!(applied.changes, []);
+    assert!(f.state.tree().exists("/x").is_err());
+}
+
+#[test]
+fn a_new_term_begins_a_new_epoch_and_zxids_never_go_back() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    let first = f.one(of(who, create("/a", CreateMode::Persistent))).zxid;
+    assert_eq!(first.0 >> 32, 1);
+    f.term = 3;
+    let second = f.one(of(who, create("/b", CreateMode::Persistent))).zxid;
+    assert_eq!(second, Zxid((3 << 32) + 1));
+    // The zxid may be past the term: its low half has overflowed.
+    f.state.zxid = Zxid((9 << 32) - 1);
+    let third = f.one(of(who, create("/c", CreateMode::Persistent))).zxid;
+    assert_eq!(third, Zxid(9 << 32));
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    f.time_ms = 5_000;
+    f.one(of(who, create("/a", CreateMode::Persistent)));
+    // A new leader's clock is behind.
+    f.time_ms = 2_000;
+    f.one(of(who, create("/b", CreateMode::Persistent)));
+    let times = ["/a", "/b"].map(|path| f.state.tree().exists(path).unwrap().ctime_ms);
+    assert_eq!(times, [5_000, 5_000]);
+}
+
+#[test]
+fn each_is_told_of_a_request_before_the_next_takes_effect() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    let requests = ["/a", "/b", "/c"]
+        .map(|path| of(who, create(path, CreateMode::Persistent)))
+        .to_vec();
+    let context = f.context();
+    let mut counts = Vec::new();
+    f.state
+        .apply(&context, &batch(1, 2, requests), |state, _, applied| {
+            assert_eq!(state.zxid(), applied.zxid);
+            counts.push(state.tree().exists("/").unwrap().num_children);
+        });
+    assert_eq!(counts, [2, 3, 4], "beside /zookeeper");
+}
+
+#[test]
+fn a_leaders_digest_that_is_not_the_own_is_remembered_for_ever() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    f.one(of(who, create("/a", CreateMode::Persistent)));
+    let (index, own) = (f.index, f.state.digest());
+    let verify = |index, digest| internal(Command::VerifyDigest { index, digest });
+    f.one(of(who, create("/b", CreateMode::Persistent)));
+    f.run(vec![verify(index, own)]);
+    assert_eq!(f.state.diverged(), None);
+    // Nothing is remembered of an entry that this state never applied, so nothing is judged.
+    f.run(vec![verify(10_000, 1)]);
+    assert_eq!(f.state.diverged(), None);
+    f.run(vec![verify(index, own ^ 1)]);
+    let expected = Divergence {
+        index,
+        leader: own ^ 1,
+        own,
+    };
+    assert_eq!(f.state.diverged(), Some(expected));
+    f.run(vec![verify(index, own), verify(index, own ^ 2)]);
+    assert_eq!(f.state.diverged(), Some(expected), "the first is kept");
+}
+
+#[test]
+fn digests_are_remembered_of_a_bounded_number_of_entries() {
+    let mut f = Fixture::new();
+    f.session();
+    let first = f.index;
+    for _ in 0..DIGESTS_KEPT {
+        f.one(internal(Command::Sync));
+    }
+    assert_eq!(f.state.digests.len(), DIGESTS_KEPT);
+    f.one(internal(Command::VerifyDigest {
+        index: first,
+        digest: 1,
+    }));
+    assert_eq!(f.state.diverged(), None, "too old to be remembered");
+}
+
+#[test]
+fn a_membership_is_shown_and_takes_no_zxid() {
+    let mut f = Fixture::new();
+    f.session();
+    let before = f.state.zxid();
+    let membership = Membership {
+        position: Some(LogPosition { term: 1, index: 2 }),
+        voters: vec![BTreeSet::from([MemberId(1)])],
+        members: BTreeMap::from([(MemberId(1), MemberAddresses::default())]),
+    };
+    let mut changes = Vec::new();
+    f.state.apply_membership(membership.clone(), &mut changes);
+    assert_eq!(
+        (f.state.zxid(), f.state.membership()),
+        (before, &membership)
+    );
+    let (shown, _) = f.state.tree().data("/zookeeper/config", &[]).unwrap();
+    assert_eq!(shown.unwrap(), membership.config_text().as_bytes());
+    assert_eq!(changes.len(), 1);
+}

@@ -1,0 +1,242 @@
+//! States through their rows: what does not add up is refused, what does is the same state.
+
+use super::*;
+use crate::store::disk::{CheckpointStore, FileCheckpoint, RealDisk};
+use crate::store::disk::{SledCheckpoint, SledOptions};
+use proptest::prelude::*;
+
+fn rows(image: &StateImage) -> Tree {
+    Tree::from_records(image.tree.records().map(Ok)).unwrap()
+}
+
+fn restore(image: StateImage) -> Result<State, StorageFault> {
+    let tree = rows(&image);
+    State::restore(Path::new("image"), image.header, tree, image.sessions)
+}
+
+fn some_state() -> State {
+    let mut f = Fixture::new();
+    let who = f.session();
+    f.session();
+    f.one(of(who, create("/a", CreateMode::Ephemeral)));
+    f.state
+}
+
+#[track_caller]
+fn assert_refused(what: &str, spoil: impl FnOnce(&mut StateImage)) {
+    let mut image = some_state().freeze();
+    spoil(&mut image);
+    let fault = restore(image).err().expect("a state that does not add up");
+    assert!(fault.to_string().contains(what), "{fault}");
+}
+
+#[test]
+fn a_state_that_does_not_add_up_to_its_header_is_refused() {
+    assert!(restore(some_state().freeze()).is_ok());
+    assert_refused("znodes", |image| image.header.znodes += 1);
+    assert_refused("sessions", |image| image.header.sessions += 1);
+    assert_refused("sessions", |image| image.sessions.truncate(1));
+    assert_refused("digest", |image| image.header.digest ^= 1);
+    assert_refused("digest", |image| {
+        image.header.zxid = image.header.zxid.next()
+    });
+    assert_refused("digest", |image| image.header.next_session += 1);
+    assert_refused("session id", |image| image.header.next_session = 0);
+}
+
+/// A command in short, so that a failing list of them can be read.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Open,
+    Attach(usize),
+    Close(usize),
+    Expire(usize),
+    Create(usize, u8, u8),
+    Set(usize, u8),
+    Delete(usize, u8),
+    Multi(usize, u8, u8),
+    NewTerm,
+    Again,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = 0..4usize;
+    let name = 0..12u8;
+    let step = prop_oneof![
+        2 => Just(Step::Open),
+        1 => who.clone().prop_map(Step::Attach),
+        1 => who.clone().prop_map(Step::Close),
+        1 => who.clone().prop_map(Step::Expire),
+        8 => (who.clone(), name.clone(), 0..5u8).prop_map(|(w, n, m)| Step::Create(w, n, m)),
+        3 => (who.clone(), name.clone()).prop_map(|(w, n)| Step::Set(w, n)),
+        3 => (who.clone(), name.clone()).prop_map(|(w, n)| Step::Delete(w, n)),
+        2 => (who, name.clone(), name).prop_map(|(w, n, o)| Step::Multi(w, n, o)),
+        1 => Just(Step::NewTerm),
+        1 => Just(Step::Again),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// Half of the names lie below the other half.
+fn path(name: u8) -> String {
+    if name < 6 {
+        format!("/{name}")
+    } else {
+        format!("/{}/{name}", name - 6)
+    }
+}
+
+const MODES: [CreateMode; 5] = [
+    CreateMode::Persistent,
+    CreateMode::PersistentSequential,
+    CreateMode::Ephemeral,
+    CreateMode::EphemeralSequential,
+    CreateMode::Container,
+];
+
+/// Entries, computed from the steps and from a state which only serves to know the sessions.
+fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
+    let mut scout = Fixture::new();
+    let mut entries: Vec<(EntryContext, MemberBatch)> = Vec::new();
+    for step in steps {
+        let sessions: Vec<(SessionId, u32)> = scout
+            .state
+            .sessions()
+            .iter()
+            .map(|(id, session)| (id, session.generation))
+            .collect();
+        let who = |number: usize| match sessions.len() {
+            0 => (SessionId::NONE, 0),
+            count => sessions[number % count],
+        };
+        let request = match *step {
+            Step::Open => internal(Command::CreateSession {
+                password: PASSWORD,
+                timeout_ms: TIMEOUT_MS,
+            }),
+            Step::Attach(n) => internal(attach(who(n).0, PASSWORD)),
+            Step::Close(n) => of(who(n), Command::CloseSession),
+            Step::Expire(n) => internal(expire(who(n))),
+            Step::Create(n, name, mode) => {
+                of(who(n), create(&path(name), MODES[usize::from(mode)]))
+            }
+            Step::Set(n, name) => of(who(n), Command::Operation(set(name))),
+            Step::Delete(n, name) => of(who(n), Command::Operation(delete(name))),
+            Step::Multi(n, a, b) => of(who(n), Command::Multi(vec![set(a), delete(b)])),
+            Step::NewTerm => {
+                scout.term += 1;
+                internal(Command::Sync)
+            }
+            Step::Again => internal(Command::Sync),
+        };
+        let batch = match step {
+            Step::Again if !entries.is_empty() => entries[entries.len() - 1].1.clone(),
+            _ => {
+                scout.sequence += 1;
+                batch(1, scout.sequence, vec![request])
+            }
+        };
+        scout.time_ms += 10;
+        scout.offer(&batch);
+        let context = EntryContext {
+            position: scout.state.last_applied().unwrap(),
+            proposed_at_ms: scout.time_ms,
+        };
+        entries.push((context, batch));
+    }
+    entries
+}
+
+fn set(name: u8) -> Operation {
+    Operation::SetData {
+        path: path(name),
+        data: Some(vec![name; 9].into()),
+        version: -1,
+    }
+}
+
+fn delete(name: u8) -> Operation {
+    Operation::Delete {
+        path: path(name),
+        version: -1,
+    }
+}
+
+fn apply(state: &mut State, (context, batch): &(EntryContext, MemberBatch)) {
+    state.apply(context, batch, |_, _, _| {});
+    state.advance(context.position);
+}
+
+fn assert_same(one: &State, other: &State) -> Result<(), TestCaseError> {
+    let (one, other) = (one.freeze(), other.freeze());
+    prop_assert_eq!(&one.header, &other.header);
+    prop_assert_eq!(one.sessions, other.sessions);
+    prop_assert!(one.tree.records().eq(other.tree.records()));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The same entries make the same state, wherever it was carried through its rows between.
+    #[test]
+    fn states_with_the_same_entries_are_the_same(steps in steps(), cut in 0..60usize) {
+        let entries = entries(&steps);
+        let cut = cut.min(entries.len());
+        let (mut one, mut other) = (State::new(), State::new());
+        for (number, entry) in entries.iter().enumerate() {
+            if number == cut {
+                other = restore(other.freeze()).unwrap();
+                assert_same(&one, &other)?;
+            }
+            apply(&mut one, entry);
+            apply(&mut other, entry);
+            prop_assert_eq!(one.digest(), other.digest());
+        }
+        assert_same(&one, &other)?;
+    }
+}
+
+/// Saves deltas along the way, loads what they add up to, and goes on from there.
+fn carry(
+    entries: &[(EntryContext, MemberBatch)],
+    every: usize,
+    mut open: impl FnMut() -> Box<dyn CheckpointStore>,
+) -> Result<(), TestCaseError> {
+    let (mut one, mut other) = (State::new(), State::new());
+    let mut store = open();
+    for (number, chunk) in entries.chunks(every).enumerate() {
+        for entry in chunk {
+            apply(&mut one, entry);
+            apply(&mut other, entry);
+        }
+        store.save(&other.take_delta()).unwrap();
+        if number % 2 == 1 {
+            drop(store);
+            store = open();
+            other = store.load().unwrap().expect("what was saved");
+        }
+        assert_same(&one, &other)?;
+    }
+    drop(store);
+    assert_same(&one, &open().load().unwrap().expect("what was saved"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn checkpoint_deltas_add_up_to_the_state(steps in steps(), every in 1..20usize) {
+        let entries = entries(&steps);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::create_dir(&file).unwrap();
+        carry(&entries, every, || {
+            Box::new(FileCheckpoint::open(Arc::new(RealDisk), &file).unwrap())
+        })?;
+        let sled = dir.path().join("sled");
+        carry(&entries, every, || {
+            Box::new(SledCheckpoint::open(&sled, SledOptions::default()).unwrap())
+        })?;
+    }
+}
