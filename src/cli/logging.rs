@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 const FILTER_VARIABLE: &str = "VIVARIUM_LOG";
-/// sled logs its own housekeeping at info, once for every file.
-const FILTER_DEFAULT: &str = "info,sled=warn,openraft=warn";
+/// sled logs its own housekeeping at info, once for every file, and openraft warns of a peer that is
+/// away with every heartbeat to it.
+const FILTER_DEFAULT: &str = "info,sled=warn,openraft=error";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {

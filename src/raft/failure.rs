@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | refused, or reset | the process is gone | ask for votes |
 //! | "I do not lead that term" | it restarted, or stepped down; it never leads that term again | ask for votes |
+//! | accepted, then broken | it is on its way out, or in | look again in a moment |
 //! | "I lead" | the stream broke for another reason | nothing |
 //! | none in time | a partition, a dead machine, a stopped process: nobody can tell | nothing: the election time-out decides |
 //!
@@ -33,6 +34,10 @@ use tokio::sync::watch;
 
 /// How often a pre-vote is held for one lost leader. After that the election time-out decides.
 const CAMPAIGNS_MAX: u32 = 5;
+
+/// How often a leader is looked at that accepts a connection and breaks it, and the rest in between.
+const LOOKS_MAX: u32 = 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Rest between two looks at a leader: a stream that breaks off again and again must not turn into a
 /// storm of connections.
@@ -69,6 +74,8 @@ pub struct FailureDetector {
 enum Finding {
     Gone,
     Alive,
+    /// It took the question and went without an answer.
+    Broken,
     Unknown,
 }
 
@@ -88,7 +95,7 @@ impl FailureDetector {
         while suspicions.changed().await.is_ok() {
             let suspect = *suspicions.borrow_and_update();
             if let Some(followed) = self.followed().filter(|f| Some(f.leader) == suspect) {
-                let finding = self.look(&followed).await;
+                let finding = self.look_until_clear(&followed).await;
                 tracing::info!(
                     peer = %followed.leader,
                     term = followed.vote.leader_id.term,
@@ -126,6 +133,18 @@ impl FailureDetector {
         })
     }
 
+    /// A process that is being killed closes its connections one by one: for a moment it may accept
+    /// one and never answer on it. Then it is looked at again.
+    async fn look_until_clear(&self, followed: &Followed) -> Finding {
+        for _ in 1..LOOKS_MAX {
+            match self.look(followed).await {
+                Finding::Broken => tokio::time::sleep(LOOK_AGAIN).await,
+                clear => return clear,
+            }
+        }
+        self.look(followed).await
+    }
+
     async fn look(&self, followed: &Followed) -> Finding {
         let deadline = Duration::from_millis(self.timing.probe_ms);
         let dial = self.links.network().connect(&followed.addresses.peer);
@@ -151,7 +170,8 @@ impl FailureDetector {
         match tokio::time::timeout(deadline, client.leads(question)).await {
             Ok(Ok(answer)) if answer.get_ref().leads => Finding::Alive,
             Ok(Ok(_)) => Finding::Gone,
-            Ok(Err(_)) | Err(_) => Finding::Unknown,
+            Ok(Err(_)) => Finding::Broken,
+            Err(_) => Finding::Unknown,
         }
     }
 

@@ -26,9 +26,13 @@ use std::time::Duration;
 
 /// The first segment of a new log is no larger than this, so that a new member is not kept waiting.
 pub const FIRST_SEGMENT_BYTES_MAX: u32 = 4 << 20;
-/// Zeros are written in pieces of this size, each synced, so that an append's own sync never finds
-/// a whole segment of them in front of it.
-const ZEROS_BYTES: usize = 1 << 20;
+/// Zeros are synced whenever this many were written, so that an append's own sync never finds a whole
+/// segment of them in front of it.
+const SYNC_BYTES: usize = 1 << 20;
+/// They are written in pieces of a page. A file that is written in larger pieces lies in larger pieces
+/// in the page cache of newer kernels (6.18 measured): each small write into it then counts as a
+/// megabyte in the process's `write_bytes`, and puts 5.9 KB instead of 5.1 KB on the disk.
+const ZEROS_BYTES: usize = 4 << 10;
 /// How long after a failed attempt the next one is made.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -234,8 +238,10 @@ impl Spares {
             }
             let piece = zeros.len().min(capacity as usize - at);
             file.write_at(&zeros[..piece], at as u64).map_err(fault)?;
-            file.sync_data().map_err(fault)?;
             at += piece;
+            if at.is_multiple_of(SYNC_BYTES) || at == capacity as usize {
+                file.sync_data().map_err(fault)?;
+            }
         }
         Ok(file)
     }
