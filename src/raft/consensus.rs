@@ -30,9 +30,7 @@ use super::proto::peer_server::PeerServer;
 use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
-#[cfg(any(test, feature = "testing"))]
-use crate::model::LogPosition;
-use crate::model::{MemberAddresses, MemberId, SessionId};
+use crate::model::{LogPosition, MemberAddresses, MemberId, SessionId};
 use crate::runtime::{BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, StorageFault};
@@ -44,6 +42,7 @@ use openraft::{Instant as _, ServerState};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +72,7 @@ pub(super) struct Inner {
     upkeep: UpkeepHandle,
     #[cfg(any(test, feature = "testing"))]
     suspicions: Suspicions,
-    /// Ends the peer port and its connections.
+    /// Ends the peer port, and all connections to and from peers.
     closing: CancellationToken,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
     listening: SocketAddr,
@@ -104,26 +103,29 @@ impl Consensus {
                 .map_err(|error| StartError::Recovery(error.to_string()))??
         };
         let applied = state.read().last_applied();
+        recovered.check(&options, applied)?;
         let machine = Arc::new(Machine {
             applied: watch::Sender::new(applied),
             state: Arc::clone(&state),
             observer,
             checkpoint: Checkpoint::new(checkpoint, state),
             snapshots: Arc::new(recovered.snapshots),
+            applied_bytes: AtomicU64::new(0),
         });
         let listener = listen(&environment, &options.listen).await?;
         let listening = listener.local_addr().map_err(|source| StartError::Listen {
             address: options.listen.clone(),
             source,
         })?;
+        let closing = CancellationToken::new();
         let links = Arc::new(Links::new(
             options.cluster,
             options.member,
             Arc::clone(&environment.network),
             options.peers.clone(),
+            closing.clone(),
         ));
         let log_store = LogStore::new(recovered.log.clone(), options.peers.append_bytes_max);
-        let appended_bytes = log_store.appended_bytes();
         let raft = Raft::build(
             options.member.0,
             Arc::new(config),
@@ -137,11 +139,9 @@ impl Consensus {
             raft.clone(),
             Arc::clone(&machine),
             options.upkeep.clone(),
-            appended_bytes,
         );
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
-        let closing = CancellationToken::new();
         let suspicions = Suspicions::new();
         let consensus = Consensus(Arc::new(Inner {
             raft: raft.clone(),
@@ -153,7 +153,7 @@ impl Consensus {
             upkeep: upkeep_handle,
             #[cfg(any(test, feature = "testing"))]
             suspicions: suspicions.clone(),
-            closing: closing.clone(),
+            closing,
             tasks: Mutex::default(),
             listening,
             options,
@@ -477,6 +477,26 @@ impl Recovered {
                 options.upkeep.snapshots_kept,
             )?,
         })
+    }
+}
+
+impl Recovered {
+    /// Whether the log goes on where the state ends, or a snapshot does.
+    fn check(
+        &self,
+        options: &ConsensusOptions,
+        applied: Option<LogPosition>,
+    ) -> Result<(), StorageFault> {
+        let purged = self.log.purged();
+        if purged > applied.max(self.snapshots.position()) {
+            let purged = purged.unwrap_or_default();
+            let what = format!(
+                "it begins after {purged}, and neither the checkpoint nor a snapshot reaches so far: \
+                 replace this member by a new one (`vivarium cluster replace`)"
+            );
+            return Err(StorageFault::damaged(&options.log_directory, purged.index, what));
+        }
+        Ok(())
     }
 }
 

@@ -10,15 +10,12 @@ use super::log::{LogRecord, RaftLog};
 use super::record;
 use super::types::{self, Entry, LogId, TypeConfig, Vote};
 use crate::store::StorageFault;
-use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use openraft::LogState;
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
 
 /// How much of the log is held in memory at a time while it is applied.
@@ -29,7 +26,6 @@ const APPLY_READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct LogStore {
     log: RaftLog,
     append_bytes_max: usize,
-    appended_bytes: Arc<AtomicU64>,
 }
 
 impl LogStore {
@@ -38,28 +34,23 @@ impl LogStore {
         LogStore {
             log,
             append_bytes_max,
-            appended_bytes: Arc::new(AtomicU64::new(0)),
         }
-    }
-
-    /// Bytes of entries appended since this process began.
-    pub fn appended_bytes(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.appended_bytes)
     }
 
     /// The part of a range that the log holds.
     fn present(&self, range: Range<u64>) -> Range<u64> {
         let next = self.log.last().map_or(0, |last| last.index + 1);
-        let start = range.start.max(self.first(next));
+        let start = match self.log.purged() {
+            Some(purged) => range.start.max(purged.index + 1),
+            None if self.log.position(range.start).is_some() => range.start,
+            None => range.start.max(self.first(next)),
+        };
         start..range.end.min(next).max(start)
     }
 
-    /// The index of the first entry. A log that was never purged may begin anywhere, though ours begin
-    /// with 0 or a snapshot.
+    /// The index of the first entry of a log that was never purged. It may begin anywhere, though ours
+    /// begin with 0.
     fn first(&self, next: u64) -> u64 {
-        if let Some(purged) = self.log.purged() {
-            return purged.index + 1;
-        }
         let (mut absent, mut present) = (0, next);
         while absent < present {
             let middle = absent + (present - absent) / 2;
@@ -211,19 +202,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let mut bytes = 0;
         let records: Vec<LogRecord> = entries
             .into_iter()
-            .map(|entry| {
-                let payload: Bytes = record::encode_payload(&entry.payload);
-                bytes += payload.len() as u64;
-                LogRecord {
-                    position: types::position(&entry.log_id),
-                    payload,
-                }
+            .map(|entry| LogRecord {
+                position: types::position(&entry.log_id),
+                payload: record::encode_payload(&entry.payload),
             })
             .collect();
-        self.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.append(
             records,
             Box::new(move |result| callback.io_completed(result)),

@@ -22,6 +22,7 @@ use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -36,6 +37,8 @@ pub struct Machine {
     pub snapshots: Arc<Snapshots>,
     /// The last position applied.
     pub applied: watch::Sender<Option<LogPosition>>,
+    /// Bytes of entries applied since the process began.
+    pub applied_bytes: AtomicU64,
 }
 
 /// openraft's view of it.
@@ -150,6 +153,7 @@ impl Machine {
 
     /// Puts a verified snapshot in the place of the state. Blocks.
     fn install(&self, snapshot: SnapshotHandle) -> Result<(), StorageFault> {
+        let position = snapshot.known.position;
         let mut zxid = Zxid::ZERO;
         self.checkpoint.replace(snapshot.into_state()?, |state| {
             zxid = state.zxid();
@@ -157,6 +161,11 @@ impl Machine {
             self.observer.replaced(state);
         });
         self.observer.released(zxid);
+        // One that was received is the current one already; any other has to become it.
+        if self.snapshots.position() < position {
+            let image = self.state.read().freeze();
+            self.snapshots.write(&image)?;
+        }
         Ok(())
     }
 }
@@ -187,8 +196,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let mut groups = entries.ready_chunks(GROUP_ENTRIES_MAX);
         while let Some(group) = groups.next().await {
             let mut decoded = Vec::with_capacity(group.len());
+            let mut bytes = 0;
             for item in group {
                 let (entry, proposer) = item?;
+                if let Payload::Normal(proposal) = &entry.payload {
+                    bytes += proposal.0.len() as u64;
+                }
                 let (position, content) = decode(entry)?;
                 decoded.push(Decoded {
                     position,
@@ -196,25 +209,28 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                     proposer,
                 });
             }
+            self.0.applied_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.0.apply_group(decoded)?;
         }
         Ok(())
     }
 
-    /// Gives the snapshot that `upkeep` has finished. Without one openraft waits, unless it cannot.
+    /// Gives the snapshot that `upkeep` has finished, or none yet. Forced, it makes one of the state
+    /// as it is.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
-        match self.0.snapshots.current() {
-            None if !force => None,
-            finished => Some(Builder {
-                finished,
-                machine: Arc::clone(&self.0),
-            }),
+        if force {
+            return Some(self.get_snapshot_builder().await);
         }
+        let finished = self.0.snapshots.current()?;
+        Some(Builder {
+            finished: Some(finished),
+            machine: Arc::clone(&self.0),
+        })
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         Builder {
-            finished: self.0.snapshots.current(),
+            finished: None,
             machine: Arc::clone(&self.0),
         }
     }

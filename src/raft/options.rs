@@ -123,7 +123,7 @@ pub struct UpkeepOptions {
     pub tick: Duration,
     /// A checkpoint is taken when something changed and the last is this old.
     pub checkpoint_interval: Duration,
-    /// A snapshot is taken when this much was appended to the log since the last.
+    /// A snapshot is taken when this much of the log was applied since the last.
     pub snapshot_log_bytes: u64,
     pub snapshot_log_entries: u64,
     /// Snapshot files kept, the newest first.

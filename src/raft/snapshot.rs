@@ -26,7 +26,8 @@ pub type RaftSnapshot = Snapshot<CommittedLeaderId<u64>, u64, MemberAddresses, S
 pub struct Known {
     pub path: PathBuf,
     pub bytes: u64,
-    pub position: LogPosition,
+    /// The last entry in it; `None` for the state before the first.
+    pub position: Option<LogPosition>,
     pub membership: Membership,
 }
 
@@ -55,7 +56,7 @@ impl Snapshots {
         for file in snapshot::list(disk.as_ref(), &directory)? {
             match snapshot::read_header(disk.as_ref(), &file.path) {
                 Ok(header) => {
-                    current = known(file, header.membership);
+                    current = Some(known(file, header.membership));
                     break;
                 }
                 Err(fault) => tracing::error!(%fault, "a snapshot cannot be used"),
@@ -77,7 +78,7 @@ impl Snapshots {
 
     /// Where the current snapshot ends.
     pub fn position(&self) -> Option<LogPosition> {
-        self.current.lock().as_ref().map(|known| known.position)
+        self.current.lock().as_ref().and_then(|known| known.position)
     }
 
     /// The current snapshot, to be sent or loaded.
@@ -89,11 +90,11 @@ impl Snapshots {
     fn handle(self: &Arc<Self>, known: Known, state: Option<Box<State>>) -> RaftSnapshot {
         Snapshot {
             meta: SnapshotMeta {
-                last_log_id: Some(types::log_id(known.position)),
+                last_log_id: known.position.map(types::log_id),
                 last_membership: types::stored_membership(&known.membership),
             },
             snapshot: SnapshotHandle {
-                _pin: Pin::new(self, known.position.index),
+                _pin: Pin::new(self, known.position.map_or(0, |position| position.index)),
                 disk: Arc::clone(&self.disk),
                 known,
                 state,
@@ -107,11 +108,10 @@ impl Snapshots {
         let file = snapshot::write(self.disk.as_ref(), &self.directory, image)?;
         // Read back whole: the log is purged behind it.
         let state = snapshot::read(self.disk.as_ref(), &file.path)?;
-        let nothing = || StorageFault::Refused("a snapshot before the first entry".to_owned());
-        let known = known(file, state.membership().clone()).ok_or_else(nothing)?;
+        let known = known(file, state.membership().clone());
         self.make_current(&known)?;
         tracing::info!(
-            log_index = known.position.index,
+            log_index = known.position.map(|position| position.index),
             bytes = known.bytes,
             "snapshot written"
         );
@@ -137,14 +137,12 @@ impl Snapshots {
         announced: LogPosition,
     ) -> Result<RaftSnapshot, StorageFault> {
         let (file, state) = snapshot::adopt(self.disk.as_ref(), &self.directory, received)?;
-        let path = file.path.clone();
-        let known = known(file, state.membership().clone())
-            .filter(|known| known.position == announced)
-            .ok_or_else(|| {
-                let found = state.last_applied();
-                let what = format!("it ends at {found:?} and not at {announced}, as announced");
-                StorageFault::damaged(&path, 0, what)
-            })?;
+        let known = known(file, state.membership().clone());
+        if known.position != Some(announced) {
+            let found = known.position;
+            let what = format!("it ends at {found:?} and not at {announced}, as announced");
+            return Err(StorageFault::damaged(&known.path, 0, what));
+        }
         self.make_current(&known)?;
         Ok(self.handle(known, Some(Box::new(state))))
     }
@@ -173,13 +171,13 @@ pub struct Receiving<'a> {
     _writing: tokio::sync::MutexGuard<'a, ()>,
 }
 
-fn known(file: SnapshotFile, membership: Membership) -> Option<Known> {
-    Some(Known {
+fn known(file: SnapshotFile, membership: Membership) -> Known {
+    Known {
         path: file.path,
         bytes: file.bytes,
-        position: file.position?,
+        position: file.position,
         membership,
-    })
+    }
 }
 
 /// What openraft passes around: a file, and if it was just received also what is in it.

@@ -10,10 +10,12 @@
 use super::machine::Machine;
 use super::network::server::Raft;
 use super::options::UpkeepOptions;
+use super::types;
 use crate::model::LogPosition;
 use crate::store::StorageFault;
+use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -57,15 +59,13 @@ impl UpkeepHandle {
 }
 
 pub struct Upkeep {
-    pub raft: Raft,
-    pub machine: Arc<Machine>,
-    pub options: UpkeepOptions,
-    /// Bytes of entries appended since the process began.
-    pub appended_bytes: Arc<AtomicU64>,
+    raft: Raft,
+    machine: Arc<Machine>,
+    options: UpkeepOptions,
     requests: mpsc::Receiver<Request>,
     checkpoint_due: Instant,
     snapshot_not_before: Instant,
-    /// What `appended_bytes` was at the last snapshot.
+    /// What `applied_bytes` was at the last snapshot.
     snapshot_bytes: u64,
 }
 
@@ -74,14 +74,12 @@ impl Upkeep {
         raft: Raft,
         machine: Arc<Machine>,
         options: UpkeepOptions,
-        appended_bytes: Arc<AtomicU64>,
     ) -> (Upkeep, UpkeepHandle) {
         let (handle, requests) = mpsc::channel(REQUESTS_MAX);
         let upkeep = Upkeep {
             raft,
             machine,
             options,
-            appended_bytes,
             requests,
             checkpoint_due: Instant::now(),
             snapshot_not_before: Instant::now(),
@@ -153,7 +151,7 @@ impl Upkeep {
         };
         let last = self.machine.snapshots.position();
         let entries = applied.index - last.map_or(0, |last| last.index).min(applied.index);
-        let bytes = self.appended_bytes.load(Ordering::Relaxed) - self.snapshot_bytes;
+        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed) - self.snapshot_bytes;
         Instant::now() >= self.snapshot_not_before
             && last < Some(applied)
             && (entries >= self.options.snapshot_log_entries
@@ -161,7 +159,7 @@ impl Upkeep {
     }
 
     async fn snapshot(&mut self) -> Result<(), StorageFault> {
-        let bytes = self.appended_bytes.load(Ordering::Relaxed);
+        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed);
         let machine = Arc::clone(&self.machine);
         let result = blocking(move || {
             let image = machine.state.read().freeze();
@@ -172,11 +170,7 @@ impl Upkeep {
         })
         .await;
         match &result {
-            Ok(()) => {
-                self.snapshot_bytes = bytes;
-                // Consensus now finds it; if it has stopped, nobody needs to.
-                let _ = self.raft.trigger().snapshot().await;
-            }
+            Ok(()) => self.snapshot_bytes = bytes,
             Err(fault) => {
                 tracing::error!(%fault, "no snapshot was written; it is tried again");
                 self.snapshot_not_before = Instant::now() + RETRY;
@@ -185,22 +179,26 @@ impl Upkeep {
         result
     }
 
+    /// Tells consensus of the newest snapshot, and has it forget what may be forgotten. It may be busy
+    /// with either: then the next tick tells it again.
     async fn purge(&self) {
-        let kept = self.options.log_entries_kept;
-        let snapshot = self.machine.snapshots.position();
-        let Some(behind) = snapshot.min(self.machine.checkpoint.position()) else {
+        let (snapshot, purged) = {
+            let metrics = self.raft.data_metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.snapshot, metrics.purged)
+        };
+        let newest = self.machine.snapshots.position();
+        if snapshot.as_ref().map(types::position) < newest {
+            let _ = self.raft.trigger().snapshot().await;
             return;
-        };
-        let behind = match self.machine.snapshots.pinned() {
-            Some(pinned) => behind.index.min(pinned),
-            None => behind.index,
-        };
-        let Some(upto) = behind.checked_sub(kept) else {
-            return;
-        };
-        let purged = self.raft.data_metrics();
-        let purged = openraft::async_runtime::WatchReceiver::borrow_watched(&purged).purged;
-        if purged.is_none_or(|purged| purged.index < upto) {
+        }
+        let behind = newest.min(self.machine.checkpoint.position());
+        let pinned = self.machine.snapshots.pinned().unwrap_or(u64::MAX);
+        let upto = behind.and_then(|behind| {
+            let behind = behind.index.min(pinned);
+            behind.checked_sub(self.options.log_entries_kept)
+        });
+        if let Some(upto) = upto.filter(|upto| purged.is_none_or(|purged| purged.index < *upto)) {
             let _ = self.raft.trigger().purge_log(upto).await;
         }
     }

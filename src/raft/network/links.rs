@@ -2,6 +2,7 @@
 //!
 //! Names are resolved at every dial, because `Network::connect` is given `host:port`.
 
+use super::connection::Connection;
 use super::introduction::{self, Introduction};
 use crate::model::{ClusterId, MemberAddresses, MemberId};
 use crate::raft::PeerError;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// What a connection is for.
@@ -33,6 +35,7 @@ pub struct Links {
     member: MemberId,
     network: Arc<dyn Network>,
     options: PeerOptions,
+    closing: CancellationToken,
     channels: Mutex<HashMap<(MemberId, Lane), (String, Channel)>>,
 }
 
@@ -42,12 +45,14 @@ impl Links {
         member: MemberId,
         network: Arc<dyn Network>,
         options: PeerOptions,
+        closing: CancellationToken,
     ) -> Links {
         Links {
             cluster,
             member,
             network,
             options,
+            closing,
             channels: Mutex::default(),
         }
     }
@@ -87,11 +92,14 @@ impl Links {
         let network = Arc::clone(&self.network);
         let address = address.to_owned();
         let deadline = self.options.connect;
+        let closing = self.closing.clone();
         let connector = tower::service_fn(move |_: Uri| {
             let (network, address) = (Arc::clone(&network), address.clone());
+            let closing = closing.clone();
             async move {
                 match tokio::time::timeout(deadline, network.connect(&address)).await {
-                    Ok(stream) => stream.map(TokioIo::new),
+                    Ok(Ok(stream)) => Ok(TokioIo::new(Connection::new(stream, &closing))),
+                    Ok(Err(error)) => Err(error),
                     Err(_) => Err(io::Error::new(
                         io::ErrorKind::TimedOut,
                         format!("{address} did not answer within {deadline:?}"),

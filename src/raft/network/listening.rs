@@ -1,6 +1,7 @@
 //! The peer port: connections as tonic's server takes them.
 
-use crate::runtime::{BoxedListener, BoxedStream};
+use super::connection::Connection;
+use crate::runtime::BoxedListener;
 use futures::Stream;
 use std::io;
 use std::pin::Pin;
@@ -9,17 +10,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 /// Pause after a failed accept: out of descriptors, it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection from outside, counted as long as it lives. tonic gives each a task of its own, which
-/// goes on when the server ends: so a connection ends by itself when the port is closed.
+/// A connection from outside, counted as long as it lives.
 pub struct Incoming {
-    stream: BoxedStream,
-    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    connection: Connection,
     _counted: OwnedSemaphorePermit,
 }
 
@@ -37,8 +36,7 @@ pub fn incoming(
                 Ok((stream, peer)) => match Arc::clone(&room).try_acquire_owned() {
                     Ok(counted) => {
                         let connection = Incoming {
-                            stream,
-                            closed: Box::pin(closing.clone().cancelled_owned()),
+                            connection: Connection::new(stream, &closing),
                             _counted: counted,
                         };
                         return Some((Ok(connection), (listener, room, closing)));
@@ -68,10 +66,7 @@ impl AsyncRead for Incoming {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.closed.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        Pin::new(&mut self.connection).poll_read(context, buffer)
     }
 }
 
@@ -81,7 +76,7 @@ impl AsyncWrite for Incoming {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(&mut self.connection).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -89,18 +84,18 @@ impl AsyncWrite for Incoming {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        Pin::new(&mut self.connection).poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.connection.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.connection).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.connection).poll_shutdown(context)
     }
 }

@@ -11,6 +11,7 @@
 //! requests and snapshots each have a connection of their own.
 
 pub mod client;
+pub mod connection;
 pub mod forward;
 pub mod introduction;
 pub mod links;

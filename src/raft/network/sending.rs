@@ -31,12 +31,12 @@ pub async fn send(
     let file = handle.open().map_err(unreadable)?;
     let header = proto::SnapshotHeader {
         vote: Some(messages::vote(&vote)),
-        last: Some(messages::position(handle.known.position)),
+        last: handle.known.position.map(messages::position),
         file_bytes: handle.known.bytes,
     };
     tracing::info!(
         peer = %link.to,
-        log_index = handle.known.position.index,
+        log_index = handle.known.position.map(|position| position.index),
         bytes = handle.known.bytes,
         "sending a snapshot"
     );

@@ -13,7 +13,7 @@ async fn a_founder_that_comes_late_joins_what_the_others_founded() {
     let mut cluster = Cluster::new();
     cluster.start(1, founders()).await.unwrap();
     cluster.start(2, founders()).await.unwrap();
-    cluster.write(&Writer::new(9), 20).await;
+    cluster.write(&Writer::default(), 20).await;
     cluster.start(3, founders()).await.unwrap();
     cluster.agree(20).await;
 }
@@ -24,7 +24,7 @@ async fn a_member_that_lost_its_disk_does_not_start_under_its_old_number() {
     for id in 1..=3 {
         cluster.start(id, founders()).await.unwrap();
     }
-    cluster.write(&Writer::new(9), 20).await;
+    cluster.write(&Writer::default(), 20).await;
     cluster.agree(20).await;
     let lost = cluster.followers().await[0];
     cluster.kill(lost).await;

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Acl, Change, ClusterId, Command, CreateMode, MemberAddresses, MemberBatch, MemberId, Operation,
-    Request, SessionId, Zxid,
+    Password, Request, SessionId, Zxid,
 };
 use crate::raft::log::LogOptions;
 use crate::raft::{
@@ -117,11 +117,10 @@ impl Witness {
         .await;
     }
 
-    /// Waits until `count` paths made by `Writer` are there.
+    /// Waits until `count` batches of `Writer` were applied.
     pub async fn has_writes(&self, count: u64) {
         let what = format!("{count} writes");
-        let empty = State::new().tree().znode_count() as u64;
-        self.sees(&what, |state| state.tree().znode_count() as u64 >= empty + count).await;
+        self.sees(&what, |state| state.last_sequence(WRITER, 1) >= count).await;
     }
 }
 
@@ -195,7 +194,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// `RUST_LOG` shows what members say.
     pub fn new() -> Cluster {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).try_init();
         Cluster {
             names: Names::default(),
             directory: tempfile::tempdir().unwrap(),
@@ -352,38 +354,44 @@ impl Cluster {
     }
 }
 
-/// One line of batches, each of which creates a znode.
+const WRITER: MemberId = MemberId(9);
+
+/// One line of batches, each of which creates a znode; the first begins the session that does.
+#[derive(Default)]
 pub struct Writer {
-    origin: MemberId,
     sequence: AtomicU64,
 }
 
 impl Writer {
-    pub fn new(origin: u64) -> Writer {
-        Writer {
-            origin: MemberId(origin),
-            sequence: AtomicU64::new(0),
-        }
-    }
-
     pub fn batch(&self) -> Bytes {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        let request = |session, command| Request {
+            session,
+            generation: 1,
+            identities: Arc::from([]),
+            command,
+        };
+        let mut requests = Vec::new();
+        if sequence == 1 {
+            let begin = Command::CreateSession {
+                password: Password([7; 16]),
+                timeout_ms: 1000,
+            };
+            requests.push(request(SessionId::NONE, begin));
+        }
         let create = Operation::Create {
-            path: format!("/{}-{sequence}", self.origin),
+            path: format!("/{sequence}"),
             data: Some(Bytes::from(vec![7; 100])),
-            acl: Vec::<Acl>::new(),
+            acl: Acl::open(),
             mode: CreateMode::Persistent,
         };
+        let session = SessionId(State::new().freeze().header.next_session);
+        requests.push(request(session, Command::Operation(create)));
         codec::encode_batch(&MemberBatch {
-            origin: self.origin,
+            origin: WRITER,
             incarnation: 1,
             sequence,
-            requests: vec![Request {
-                session: SessionId::NONE,
-                generation: 0,
-                identities: Arc::from([]),
-                command: Command::Operation(create),
-            }],
+            requests,
         })
     }
 }

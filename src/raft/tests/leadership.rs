@@ -29,7 +29,7 @@ async fn patient_cluster() -> Cluster {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_dies_is_replaced_without_waiting_for_a_time_out() {
     let mut cluster = patient_cluster().await;
-    let writer = Writer::new(9);
+    let writer = Writer::default();
     cluster.write(&writer, 20).await;
     cluster.kill(1).await;
     let next = cluster.leader().await;
@@ -41,7 +41,7 @@ async fn a_leader_that_dies_is_replaced_without_waiting_for_a_time_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_restarts_at_once_does_not_lead_its_old_term_on() {
     let mut cluster = patient_cluster().await;
-    let writer = Writer::new(9);
+    let writer = Writer::default();
     cluster.write(&writer, 20).await;
     let term = cluster.member(1).consensus.leadership().borrow().term;
     cluster.kill(1).await;
@@ -59,7 +59,7 @@ async fn a_follower_that_loses_a_living_leader_disturbs_nobody() {
     // Member 2 cannot find the leader any more, and its streams break off.
     cluster.names.forget(1);
     cluster.member(2).consensus.suspect(MemberId(1));
-    cluster.write(&Writer::new(9), 20).await;
+    cluster.write(&Writer::default(), 20).await;
     cluster.agree(20).await;
     assert_eq!(*cluster.member(1).consensus.leadership().borrow(), before);
 }
@@ -67,7 +67,7 @@ async fn a_follower_that_loses_a_living_leader_disturbs_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadership_is_handed_on_at_shutdown_and_the_rest_goes_on_at_once() {
     let mut cluster = patient_cluster().await;
-    let writer = Writer::new(9);
+    let writer = Writer::default();
     cluster.write(&writer, 20).await;
     let leaving = cluster.members.remove(&1).unwrap();
     within_deadline("shutdown", leaving.consensus.shutdown()).await;
@@ -108,7 +108,7 @@ async fn a_leader_without_a_majority_acknowledges_nothing() {
     for follower in cluster.followers().await {
         cluster.kill(follower).await;
     }
-    let entry = crate::raft::envelope::encode(1, &[Writer::new(9).batch()]);
+    let entry = crate::raft::envelope::encode(1, &[Writer::default().batch()]);
     let consensus = cluster.member(leader).consensus.clone();
     let answer = tokio::spawn(async move { consensus.submit(entry).await.ok()?.await.ok() });
     cluster.kill(leader).await;

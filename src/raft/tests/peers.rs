@@ -6,6 +6,7 @@ use crate::raft::network::links::{Lane, Links};
 use crate::raft::proto;
 use crate::raft::{PeerError, PeerOptions};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 fn stranger(cluster: &Cluster, id: ClusterId, from: u64) -> Arc<Links> {
     Arc::new(Links::new(
@@ -13,6 +14,7 @@ fn stranger(cluster: &Cluster, id: ClusterId, from: u64) -> Arc<Links> {
         MemberId(from),
         Arc::new(cluster.names.clone()),
         PeerOptions::default(),
+        CancellationToken::new(),
     ))
 }
 
@@ -63,7 +65,7 @@ async fn batches_forwarded_to_the_leader_are_applied_in_order() {
     let cluster = Cluster::founded(3).await;
     let leader = cluster.leader().await;
     let follower = &cluster.member(cluster.followers().await[0]).consensus;
-    let writer = Writer::new(9);
+    let writer = Writer::default();
     within_deadline("forwarding", async {
         let mut stream = follower.forward(MemberId(leader)).await.unwrap();
         for _ in 0..200 {
@@ -81,9 +83,9 @@ async fn a_stream_to_who_does_not_lead_ends_and_says_so() {
     let (from, to) = (followers[0], MemberId(followers[1]));
     within_deadline("the end of the stream", async {
         let mut stream = cluster.member(from).consensus.forward(to).await.unwrap();
-        stream.send(Writer::new(9).batch()).await.unwrap();
+        stream.send(Writer::default().batch()).await.unwrap();
         stream.closed().await;
-        let refused = stream.send(Writer::new(8).batch()).await;
+        let refused = stream.send(Writer::default().batch()).await;
         assert_eq!(refused, Err(PeerError::NotLeader(to)));
     })
     .await;
@@ -98,7 +100,7 @@ async fn a_stream_to_a_leader_that_dies_ends() {
     let mut stream = within_deadline("a stream", stream).await.unwrap();
     cluster.kill(leader).await;
     within_deadline("the end of the stream", stream.closed()).await;
-    assert!(stream.send(Writer::new(9).batch()).await.is_err());
+    assert!(stream.send(Writer::default().batch()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

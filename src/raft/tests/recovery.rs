@@ -18,7 +18,7 @@ fn forgetful() -> UpkeepOptions {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_there_after_all_members_were_killed() {
     let mut cluster = Cluster::founded(3).await;
-    let writer = Writer::new(9);
+    let writer = Writer::default();
     cluster.write(&writer, 100).await;
     for id in 1..=3 {
         cluster.kill(id).await;
@@ -34,7 +34,7 @@ async fn what_was_acknowledged_is_there_after_all_members_were_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_was_shut_down_starts_from_its_checkpoint() {
     let mut cluster = Cluster::founded(1).await;
-    cluster.write(&Writer::new(9), 50).await;
+    cluster.write(&Writer::default(), 50).await;
     let member = cluster.members.remove(&1).unwrap();
     within_deadline("shutdown", member.consensus.shutdown()).await;
     cluster.restart(1).await;
@@ -53,7 +53,7 @@ async fn a_follower_whose_next_entry_is_forgotten_catches_up_by_snapshot() {
         ..PeerOptions::default()
     };
     cluster.found(3).await;
-    let writer = Writer::new(9);
+    let writer = Writer::default();
     cluster.write(&writer, 10).await;
     let away = cluster.followers().await[0];
     cluster.kill(away).await;
@@ -87,7 +87,7 @@ async fn the_log_is_not_forgotten_before_both_checkpoint_and_snapshot_are_past_i
         ..forgetful()
     };
     cluster.found(1).await;
-    let writer = Writer::new(9);
+    let writer = Writer::default();
     cluster.write(&writer, 20).await;
     let consensus = &cluster.member(1).consensus;
     within_deadline("a checkpoint", consensus.checkpoint_now())
@@ -111,9 +111,26 @@ async fn snapshots_are_taken_by_themselves_when_the_log_has_grown() {
         ..forgetful()
     };
     cluster.found(3).await;
-    cluster.write(&Writer::new(9), 100).await;
+    cluster.write(&Writer::default(), 100).await;
     cluster.agree(100).await;
     for member in cluster.members.values() {
         within_deadline("a purge", member.consensus.purged_through(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_begins_after_all_that_is_left_of_the_state_is_not_served() {
+    let mut cluster = Cluster::new();
+    cluster.upkeep = forgetful();
+    cluster.found(1).await;
+    cluster.write(&Writer::default(), 50).await;
+    let consensus = cluster.member(1).consensus.clone();
+    within_deadline("a snapshot", consensus.snapshot_now()).await.unwrap();
+    within_deadline("a purge", consensus.purged_through(20)).await;
+    cluster.kill(1).await;
+    for lost in ["checkpoint", "snapshots"] {
+        std::fs::remove_dir_all(cluster.directory.path().join("1").join(lost)).unwrap();
+    }
+    let refused = cluster.start(1, crate::raft::Formation::Join).await;
+    assert!(matches!(refused, Err(crate::raft::StartError::Storage(_))));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_leader_proposes_is_applied_by_all_in_the_order_of_submit() {
     let cluster = Cluster::founded(3).await;
-    cluster.write(&Writer::new(9), 300).await;
+    cluster.write(&Writer::default(), 300).await;
     cluster.agree(300).await;
     for member in cluster.members.values() {
         assert_eq!(member.witness.out_of_line.load(Ordering::Relaxed), 0);
@@ -18,7 +18,7 @@ async fn what_the_leader_proposes_is_applied_by_all_in_the_order_of_submit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_member_leads_itself() {
     let cluster = Cluster::founded(1).await;
-    cluster.write(&Writer::new(9), 10).await;
+    cluster.write(&Writer::default(), 10).await;
     cluster.agree(10).await;
 }
 
@@ -26,7 +26,7 @@ async fn a_single_member_leads_itself() {
 async fn a_follower_refuses_to_propose() {
     let cluster = Cluster::founded(3).await;
     let follower = cluster.followers().await[0];
-    let entry = envelope::encode(1, &[Writer::new(9).batch()]);
+    let entry = envelope::encode(1, &[Writer::default().batch()]);
     let answer = cluster
         .member(follower)
         .consensus
@@ -49,4 +49,23 @@ async fn what_no_member_could_apply_is_never_proposed() {
         let refused = consensus.submit(entry).await.err().unwrap();
         assert!(matches!(refused, NotProposed::Malformed(_)), "{refused:?}");
     }
+}
+
+/// Followers hear of a commit with the leader's next message at once, not with the next heartbeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followers_apply_long_before_the_next_heartbeat() {
+    let mut cluster = Cluster::new();
+    cluster.timing.heartbeat_ms = 20_000;
+    cluster.timing.election_ms_min = 60_000;
+    cluster.timing.election_ms_max = 90_000;
+    cluster.found(3).await;
+    let writer = Writer::default();
+    let began = std::time::Instant::now();
+    for count in 1..=20 {
+        cluster.write(&writer, 1).await;
+        cluster.agree(count).await;
+    }
+    let each = began.elapsed() / 20;
+    println!("written, committed and applied by all in {each:?}");
+    assert!(each < std::time::Duration::from_secs(1), "{each:?}");
 }
