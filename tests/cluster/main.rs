@@ -6,6 +6,7 @@
 mod catch_up;
 mod five_members;
 mod hostile_input;
+mod limits;
 mod load;
 mod power_cut;
 mod refused_starts;

@@ -121,7 +121,10 @@ impl Witness {
     pub async fn has_writes(&self, count: u64) {
         let what = format!("{count} writes");
         let empty = State::new().tree().znode_count() as u64;
-        self.sees(&what, |state| state.tree().znode_count() as u64 >= empty + count).await;
+        self.sees(&what, |state| {
+            state.tree().znode_count() as u64 >= empty + count
+        })
+        .await;
     }
 }
 

@@ -95,6 +95,8 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         connection: connection.clone(),
         figures,
         awaited: VecDeque::new(),
+        awaited_bytes: 0,
+        frame_bytes: 0,
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
@@ -162,6 +164,10 @@ struct Conversation {
     identities: Arc<[Id]>,
     /// Writes whose answers are due, oldest first.
     awaited: VecDeque<Awaited>,
+    /// Sum of their `frame_bytes`.
+    awaited_bytes: usize,
+    /// Of the frame that is acted upon.
+    frame_bytes: usize,
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
@@ -234,6 +240,7 @@ impl Conversation {
 
     fn may_take_more(&self) -> bool {
         self.out.len() < OUT_BYTES_MAX
+            && self.awaited_bytes < self.door.options.request_bytes_per_connection_max
             && self.connection.unanswered() < self.door.options.requests_per_connection_max
     }
 
@@ -252,6 +259,7 @@ impl Conversation {
                 }
             };
             count += 1;
+            self.frame_bytes = frame.len();
             match decode_request(frame) {
                 Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
                 Ok((header, Err(malformed))) => {
@@ -356,10 +364,12 @@ impl Conversation {
 
     fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
         self.connection.expect_answer();
+        self.awaited_bytes += self.frame_bytes;
         self.awaited.push_back(Awaited {
             xid,
             kind,
             arrived: Instant::now(),
+            frame_bytes: self.frame_bytes,
         });
         self.submissions.push(Request {
             session: self.connection.session(),
@@ -390,6 +400,10 @@ impl Conversation {
             connection: self.connection.clone(),
         };
         let Err(asked) = self.connection.park(asked) else {
+            let write = self.awaited.back_mut();
+            let write = write.expect("a read parks behind a write that is not answered");
+            write.frame_bytes += self.frame_bytes;
+            self.awaited_bytes += self.frame_bytes;
             return;
         };
         let view = match view {
@@ -438,6 +452,7 @@ impl Conversation {
             match delivery {
                 Delivery::Answer { zxid, answer } => {
                     let awaited = self.awaited.pop_front().expect("an answer has its request");
+                    self.awaited_bytes -= awaited.frame_bytes;
                     let elapsed_us = awaited.arrived.elapsed().as_micros() as u64;
                     self.door.handle.traffic().answered(elapsed_us);
                     self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);

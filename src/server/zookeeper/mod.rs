@@ -26,12 +26,17 @@ use tokio_util::sync::CancellationToken;
 /// What the operator decided for this door.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Most bytes of a znode's data, or of a request's other content (`jute.maxbuffer`).
+    /// Most bytes of a znode's data (`jute.maxbuffer`): a write with more is refused. A frame longer
+    /// than this plus 64 KiB closes its connection.
     pub frame_bytes_max: usize,
     /// Connections from one address at once; `None` for no limit (`maxClientCnxns`).
     pub connections_per_address_max: Option<usize>,
     /// Requests of one connection that are not answered yet; past it the connection is not read.
     pub requests_per_connection_max: usize,
+    /// The same in bytes of their frames. The frame that reaches it is still taken.
+    pub request_bytes_per_connection_max: usize,
+    /// Sessions of the ensemble, as this member has applied them: at the limit it creates none.
+    pub sessions_max: usize,
     pub timeouts: TimeoutBounds,
     pub words: FourLetterWords,
     /// `user:base64(sha1(user:password))` of whoever may do everything.
