@@ -30,6 +30,7 @@ use super::proto::peer_server::PeerServer;
 use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
+use crate::metrics::ELECTIONS;
 #[cfg(any(test, feature = "testing"))]
 use crate::model::LogPosition;
 use crate::model::{MemberAddresses, MemberId, SessionId};
@@ -138,6 +139,7 @@ impl Consensus {
             Arc::clone(&machine),
             options.upkeep.clone(),
             appended_bytes,
+            recovered.log.clone(),
         );
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
@@ -521,6 +523,9 @@ async fn publish(
             let changed = *before != now;
             if changed {
                 tracing::info!(term = now.term, leader = ?now.leader, leads = now.leads, "leadership");
+                if before.leader != now.leader {
+                    metrics::counter!(ELECTIONS).increment(1);
+                }
                 *before = now;
             }
             changed

@@ -8,6 +8,7 @@ mod five_members;
 mod hostile_input;
 mod limits;
 mod load;
+mod metrics;
 mod power_cut;
 mod refused_starts;
 

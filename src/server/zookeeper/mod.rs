@@ -8,6 +8,7 @@
 
 mod auth;
 mod conversation;
+mod counted;
 mod figures;
 mod handshake;
 mod reads;
@@ -18,6 +19,7 @@ use super::admission::{AdmissionLimits, Admissions};
 use crate::config::FourLetterWords;
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
+use counted::Counted;
 use figures::Figures;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -58,10 +60,11 @@ pub async fn serve(
         clock,
         options,
         figures: Figures::default(),
+        counted: Counted::new(),
     });
     let limit = |limit: Option<usize>| limit.unwrap_or(usize::MAX);
     let admissions = Admissions::new(
-        "zookeeper",
+        DOOR,
         AdmissionLimits {
             // The member counts its connections itself.
             connections_max: usize::MAX,
@@ -85,10 +88,14 @@ pub async fn serve(
     while tasks.join_next().await.is_some() {}
 }
 
+/// The door's name in the log and the metrics.
+const DOOR: &str = "zookeeper";
+
 /// What all connections of the door share.
 struct Door {
     handle: Handle,
     clock: Arc<dyn Clock>,
     options: Options,
     figures: Figures,
+    counted: Counted,
 }
