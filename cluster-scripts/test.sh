@@ -24,6 +24,7 @@ command -v javac > /dev/null || missing+=(openjdk-17-jdk-headless)
 command -v mvn > /dev/null || missing+=(maven)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+    apt-get update >&2
     apt-get install -y --no-install-recommends "${missing[@]}" >&2
   else
     echo "test.sh: install ${missing[*]}, then run this again" >&2

@@ -131,7 +131,7 @@ pub const SETTINGS: &[Setting] = &[
         "What operators are shown."),
 
     integer("limits.frame_bytes_max", (1024, 16 * MIB), "1048575", "bytes",
-        "Longest request frame (jute.maxbuffer). A longer one closes its connection."),
+        "Most data of one znode (jute.maxbuffer); a write with more is refused with -8. A frame longer than this plus 64 KiB closes its connection."),
     integer("limits.connections_per_address_max", (0, u32::MAX as u64), "60", "connections",
         "Client connections from one address (maxClientCnxns); 0 is no limit. The next one is closed at once."),
     integer("limits.connections_max", (0, u32::MAX as u64), "50000", "connections",
@@ -139,7 +139,7 @@ pub const SETTINGS: &[Setting] = &[
     integer("limits.requests_per_connection_max", (1, 1 << 20), "1024", "requests",
         "Unanswered requests of one connection; past it the connection is not read until some are answered."),
     integer("limits.request_bytes_per_connection_max", (1024, GIB), "8388608", "bytes",
-        "The same in bytes. Not below limits.frame_bytes_max."),
+        "The same in bytes of their frames; the last one taken may go past it. Not below limits.frame_bytes_max."),
     integer("limits.requests_max", (1, 1 << 24), "65536", "requests",
         "Unanswered requests of all connections (globalOutstandingLimit); past it no connection is read."),
     integer("limits.request_bytes_max", (1024, 64 * GIB), "268435456", "bytes",
@@ -149,7 +149,7 @@ pub const SETTINGS: &[Setting] = &[
     integer("limits.watches_max", (1, 1 << 32), "10000000", "watches",
         "Watches of all connections of this member. Not below limits.watches_per_connection_max."),
     integer("limits.sessions_max", (1, 1 << 32), "1000000", "sessions",
-        "Sessions of the ensemble; a connect request for one more is closed."),
+        "Sessions of the ensemble; a connection that asks this member for one more is closed. Sessions that exist are attached as ever."),
 
     integer("timing.tick_ms", (10, 600_000), "2000", "ms",
         "Step of the session clock (tickTime): a deadline is rounded up to the next."),

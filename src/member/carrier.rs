@@ -7,6 +7,7 @@
 use super::desk::Desk;
 use super::handle::Shared;
 use super::unapplied::Unapplied;
+use crate::metrics::BATCHES_OFFERED_AGAIN;
 use crate::model::{MemberBatch, MemberId};
 use crate::raft::{Consensus, ForwardStream, LeaderDesk};
 use crate::store::codec;
@@ -52,6 +53,7 @@ impl Route {
 /// Runs until the member stops (the task is then aborted).
 pub(super) async fn run(shared: Arc<Shared>, consensus: Consensus, desk: Arc<Desk>) {
     let mut leadership = consensus.leadership();
+    let mut offered = 0;
     loop {
         let now = leadership.borrow_and_update().clone();
         let mut route = match now.leader {
@@ -75,7 +77,7 @@ pub(super) async fn run(shared: Arc<Shared>, consensus: Consensus, desk: Arc<Des
             }
         };
         let why = tokio::select! {
-            why = carry(&shared, &mut route) => why,
+            why = carry(&shared, &mut route, &mut offered) => why,
             changed = leadership.changed() => match changed {
                 Ok(()) => "leadership changed",
                 Err(_) => return,
@@ -91,7 +93,9 @@ async fn pause() {
 }
 
 /// Offers everything unapplied, then what comes in. Returns why it has to begin again.
-async fn carry(shared: &Shared, route: &mut Route) -> &'static str {
+///
+/// `offered` is the highest number offered so far, on any route.
+async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'static str {
     let mut next = 0;
     let mut checks = tokio::time::interval(Duration::from_millis(STALL_CHECK_MS));
     checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -106,6 +110,10 @@ async fn carry(shared: &Shared, route: &mut Route) -> &'static str {
             let Some((sequence, bytes)) = batch else {
                 break;
             };
+            if sequence <= *offered {
+                metrics::counter!(BATCHES_OFFERED_AGAIN).increment(1);
+            }
+            *offered = sequence.max(*offered);
             if !route.offer(shared.member, bytes).await {
                 return "the route broke";
             }

@@ -6,6 +6,7 @@
 use super::connection::{CloseReason, Connection, Delivery};
 use super::handle::Shared;
 use super::session_clock::SessionClock;
+use crate::metrics::SESSIONS_EXPIRED;
 use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
 use crate::raft::ApplyObserver;
 use crate::store::{Applied, BatchResult, State};
@@ -168,7 +169,12 @@ impl ApplyObserver for Observer {
             }
             Ok(Outcome::SessionClosed) => {
                 let session = match &batch.requests[index].command {
-                    Command::ExpireSession { session, .. } => *session,
+                    Command::ExpireSession { session, .. } => {
+                        if self.is_own(batch) {
+                            metrics::counter!(SESSIONS_EXPIRED).increment(1);
+                        }
+                        *session
+                    }
                     _ => batch.requests[index].session,
                 };
                 self.clock.ended(session);

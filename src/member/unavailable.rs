@@ -14,3 +14,15 @@ pub enum Unavailable {
     #[error("not answered within {waited_ms} ms: the outcome is unknown")]
     Timeout { waited_ms: u64 },
 }
+
+impl Unavailable {
+    /// One of a few words, to count it by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unavailable::NoLeader => "no_leader",
+            Unavailable::ShuttingDown => "shutting_down",
+            Unavailable::TooManyConnections { .. } => "too_many",
+            Unavailable::Timeout { .. } => "timeout",
+        }
+    }
+}

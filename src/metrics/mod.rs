@@ -18,3 +18,63 @@ pub use names::{
 };
 pub use names::{Kind, METRICS, Metric};
 pub use recorder::{InstallError, Recorder};
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// All product text below `src/` outside this room: comments are no use of a name.
+    fn others(directory: &Path, text: &mut String) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("metrics") {
+                    others(&path, text);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = fs::read_to_string(path).unwrap();
+                let product = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+                text.push_str(product);
+            }
+        }
+    }
+
+    #[test]
+    fn every_name_is_counted_by_somebody() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let names = fs::read_to_string(root.join("metrics/names.rs")).unwrap();
+        let mut text = String::new();
+        others(&root, &mut text);
+        let constants: Vec<&str> = names
+            .lines()
+            .filter_map(|line| line.strip_prefix("    ")?.split_once(" = "))
+            .filter(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(constants.len(), super::METRICS.len());
+        for name in constants {
+            let word = |found: &&str| *found == name;
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            // Once where it is imported, once where it is used.
+            assert!(words.filter(word).count() >= 2, "{name} is never recorded");
+        }
+    }
+
+    #[test]
+    fn the_operators_page_names_only_what_there_is() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+        let page = fs::read_to_string(page).unwrap();
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let named = page.match_indices("vivarium_").map(|(at, _)| {
+            let end = page[at..].find(|c| !word(c)).unwrap_or(page.len() - at);
+            &page[at..at + end]
+        });
+        for name in named {
+            assert!(
+                super::METRICS.iter().any(|metric| metric.name == name),
+                "{name}"
+            );
+        }
+    }
+}

@@ -32,15 +32,15 @@ macro_rules! metrics {
 #[rustfmt::skip]
 metrics! {
     CONNECTIONS_ACCEPTED = Counter "vivarium_connections_accepted_total" Count,
-        "Client connections that were let in.";
+        "Connections that a door let in, by `door`.";
     CONNECTIONS_REFUSED = Counter "vivarium_connections_refused_total" Count,
-        "Client connections that were not, by `reason`.";
+        "Connections that were turned away, by `door` and `reason`.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
     BYTES_RECEIVED = Counter "vivarium_received_bytes_total" Bytes,
-        "Bytes that clients sent.";
+        "Bytes received on the ZooKeeper port.";
     BYTES_SENT = Counter "vivarium_sent_bytes_total" Bytes,
-        "Bytes sent to clients.";
+        "Bytes sent on the ZooKeeper port.";
     NOTIFICATIONS = Counter "vivarium_notifications_total" Count,
         "Watch events sent to clients.";
     SESSIONS_EXPIRED = Counter "vivarium_sessions_expired_total" Count,
@@ -76,15 +76,15 @@ metrics! {
         "Free space where the data directory is. Writes are refused before it is 0.";
 
     READ_SECONDS = Histogram "vivarium_read_duration_seconds" Seconds,
-        "From a read's last byte received to its answer handed to the connection.";
+        "Answering the reads of one connection that were received together. Those that wait for a write of their session are not in it.";
     WRITE_SECONDS = Histogram "vivarium_write_duration_seconds" Seconds,
-        "The same for writes: replication and the disks of a majority are in it.";
+        "From a write's arrival to its answer handed to the connection: replication and the disks of a majority are in it.";
     LOG_SYNC_SECONDS = Histogram "vivarium_log_sync_duration_seconds" Seconds,
         "One fdatasync of the Raft log. No write is faster than this.";
     ENTRY_REQUESTS = Histogram "vivarium_entry_requests" Count,
         "Client requests in one log entry.";
     CHECKPOINT_SECONDS = Histogram "vivarium_checkpoint_duration_seconds" Seconds,
-        "Writing changed znodes behind.";
+        "Writing what changed since the last checkpoint to the disk.";
     SNAPSHOT_SECONDS = Histogram "vivarium_snapshot_duration_seconds" Seconds,
         "Writing and verifying one snapshot file.";
 }

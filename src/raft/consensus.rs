@@ -30,6 +30,7 @@ use super::proto::peer_server::PeerServer;
 use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
+use crate::metrics::ELECTIONS;
 use crate::model::{LogPosition, MemberAddresses, MemberId, SessionId};
 use crate::runtime::{BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
@@ -139,6 +140,7 @@ impl Consensus {
             raft.clone(),
             Arc::clone(&machine),
             options.upkeep.clone(),
+            recovered.log.clone(),
         );
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
@@ -541,6 +543,9 @@ async fn publish(
             let changed = *before != now;
             if changed {
                 tracing::info!(term = now.term, leader = ?now.leader, leads = now.leads, "leadership");
+                if before.leader != now.leader {
+                    metrics::counter!(ELECTIONS).increment(1);
+                }
                 *before = now;
             }
             changed

@@ -15,6 +15,7 @@ use super::envelope::{self, EnvelopeError};
 use super::observer::ApplyObserver;
 use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots};
 use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::metrics::ENTRY_REQUESTS;
 use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
 use crate::store::codec::{self, CodecError};
 use crate::store::{EntryContext, SharedState, StorageFault};
@@ -98,8 +99,13 @@ fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
                 .batches
                 .iter()
                 .map(codec::decode_batch)
-                .collect::<Result<_, _>>()
+                .collect::<Result<Vec<_>, _>>()
                 .map_err(|source| Unappliable::Batch { position, source })?;
+            let requests: usize = batches
+                .iter()
+                .map(|batch: &MemberBatch| batch.requests.len())
+                .sum();
+            metrics::histogram!(ENTRY_REQUESTS).record(requests as f64);
             Content::Batches {
                 proposed_at_ms: envelope.proposed_at_ms,
                 batches,

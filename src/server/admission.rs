@@ -5,7 +5,9 @@
 //! closed at once, so that the cost falls on whoever opens too many, and a probe from another
 //! address still gets in.
 
+use crate::metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED};
 use crate::runtime::{BoxedListener, BoxedStream};
+use metrics::counter;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -79,9 +81,15 @@ impl Admissions {
         let mut open = self.open.lock();
         let of_address = open.per_address.get(&address).copied().unwrap_or(0);
         let limits = self.limits;
-        if open.connections >= limits.connections_max
-            || of_address >= limits.connections_per_address_max
-        {
+        let refused = if open.connections >= limits.connections_max {
+            Some("too_many")
+        } else if of_address >= limits.connections_per_address_max {
+            Some("too_many_of_address")
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            counter!(CONNECTIONS_REFUSED, "door" => self.door, "reason" => reason).increment(1);
             if !std::mem::replace(&mut open.told, true) {
                 tracing::warn!(
                     door = self.door,
@@ -93,6 +101,7 @@ impl Admissions {
             }
             return None;
         }
+        counter!(CONNECTIONS_ACCEPTED, "door" => self.door).increment(1);
         open.connections += 1;
         open.per_address.insert(address, of_address + 1);
         Some(Place {

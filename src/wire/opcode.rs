@@ -34,6 +34,39 @@ pub const CLOSE_SESSION: i32 = -11;
 /// In the header of a failed operation's result inside a multi, and of the end of a multi.
 pub const ERROR: i32 = -1;
 
+/// Those that a client sends as a request of its own.
+pub const REQUESTS: [i32; 29] = [
+    CREATE,
+    DELETE,
+    EXISTS,
+    GET_DATA,
+    SET_DATA,
+    GET_ACL,
+    SET_ACL,
+    GET_CHILDREN,
+    SYNC,
+    PING,
+    GET_CHILDREN2,
+    MULTI,
+    CREATE2,
+    RECONFIG,
+    CHECK_WATCHES,
+    REMOVE_WATCHES,
+    CREATE_CONTAINER,
+    DELETE_CONTAINER,
+    CREATE_TTL,
+    MULTI_READ,
+    AUTH,
+    SET_WATCHES,
+    SASL,
+    GET_EPHEMERALS,
+    GET_ALL_CHILDREN_NUMBER,
+    SET_WATCHES2,
+    ADD_WATCH,
+    WHO_AM_I,
+    CLOSE_SESSION,
+];
+
 /// The operation's name as ZooKeeper writes it, for logs and metrics; `unknown` for the others.
 pub fn name(opcode: i32) -> &'static str {
     match opcode {

@@ -7,7 +7,9 @@ mod catch_up;
 mod five_members;
 mod guarantees;
 mod hostile_input;
+mod limits;
 mod load;
+mod metrics;
 mod refused_starts;
 
 use std::path::Path;

@@ -11,6 +11,7 @@ use super::queue::{Body, Job, State};
 use super::record::{self, Kind, Opening, SEGMENT_HEADER_BYTES, Totals};
 use super::segment::Segment;
 use super::spares::Spares;
+use crate::metrics::LOG_SYNC_SECONDS;
 use crate::model::LogPosition;
 use crate::store::StorageFault;
 use bytes::Bytes;
@@ -224,6 +225,7 @@ impl Writer {
             segment.sync()?;
             active.synced_to = active.end;
             let elapsed = started.elapsed();
+            metrics::histogram!(LOG_SYNC_SECONDS).record(elapsed);
             if elapsed > SLOW_SYNC {
                 let elapsed_us = elapsed.as_micros() as u64;
                 tracing::warn!(elapsed_us, "the disk took long to sync the log");

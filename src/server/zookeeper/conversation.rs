@@ -5,14 +5,15 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
-use super::Door;
 use super::auth;
 use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
 use super::reads::{self, Asked};
 use super::replies::{self, Awaited, ReplyKind};
 use super::words;
+use super::{DOOR, Door};
 use crate::member::{CloseReason, Connection, Delivery, ReadView};
+use crate::metrics::CONNECTIONS_REFUSED;
 use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
 use crate::runtime::BoxedStream;
 use crate::wire::reply::{self, ReplyHeader};
@@ -21,6 +22,7 @@ use crate::wire::{
     decode_request, encode_watch_event, next_frame, recognise_opening,
 };
 use bytes::{Bytes, BytesMut};
+use metrics::counter;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,6 +84,8 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         Ok(connection) => connection,
         Err(refused) => {
             door.figures.rejected();
+            counter!(CONNECTIONS_REFUSED, "door" => DOOR, "reason" => refused.as_str())
+                .increment(1);
             tracing::warn!(client = %peer, %refused, "a connection was turned away");
             return;
         }
@@ -95,6 +99,8 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         connection: connection.clone(),
         figures,
         awaited: VecDeque::new(),
+        awaited_bytes: 0,
+        frame_bytes: 0,
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
@@ -131,6 +137,7 @@ async fn first_frame(
             Opening::Incomplete => {}
             Opening::Word(word) => {
                 let answer = words::answer(door, word);
+                door.counted.sent_bytes.increment(answer.len() as u64);
                 stream.write_all(answer.as_bytes()).await?;
                 stream.shutdown().await?;
                 return Err(End::Word);
@@ -142,8 +149,9 @@ async fn first_frame(
                 }
             }
         }
-        if stream.read_buf(received).await? == 0 {
-            return Err(End::ByClient);
+        match stream.read_buf(received).await? {
+            0 => return Err(End::ByClient),
+            bytes => door.counted.received_bytes.increment(bytes as u64),
         }
     }
 }
@@ -162,6 +170,10 @@ struct Conversation {
     identities: Arc<[Id]>,
     /// Writes whose answers are due, oldest first.
     awaited: VecDeque<Awaited>,
+    /// Sum of their `frame_bytes`.
+    awaited_bytes: usize,
+    /// Of the frame that is acted upon.
+    frame_bytes: usize,
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
@@ -194,15 +206,16 @@ impl Conversation {
             tokio::select! {
                 biased;
                 written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
-                    if let Err(error) = written {
-                        return error.into();
+                    match written {
+                        Ok(bytes) => self.door.counted.sent_bytes.increment(bytes as u64),
+                        Err(error) => return error.into(),
                     }
                 }
                 () = self.connection.woken() => {}
                 () = self.door.handle.room(), if stalled => {}
                 read = reader.read_buf(&mut received), if reading && !stalled => match read {
                     Ok(0) => return End::ByClient,
-                    Ok(_) => {}
+                    Ok(bytes) => self.door.counted.received_bytes.increment(bytes as u64),
                     Err(error) => return error.into(),
                 },
                 () = tokio::time::sleep(last_write.unwrap_or_default()), if last_write.is_some() => {
@@ -217,9 +230,20 @@ impl Conversation {
             .map_err(|malformed| End::Protocol(format!("connect request: {malformed}")))?;
         let established =
             handshake::establish(&self.door, &self.connection, &request, &mut self.out).await;
-        if let Err(Failed::Expired) = established {
-            ConnectResponse::expired(request.read_only.map(|_| false)).encode(&mut self.out);
+        match established {
+            Err(Failed::Expired) => {
+                ConnectResponse::expired(request.read_only.map(|_| false)).encode(&mut self.out);
+            }
+            Err(Failed::TooManySessions { .. }) => {
+                counter!(CONNECTIONS_REFUSED, "door" => DOOR, "reason" => "too_many_sessions")
+                    .increment(1);
+            }
+            _ => {}
         }
+        self.door
+            .counted
+            .sent_bytes
+            .increment(self.out.len() as u64);
         stream.write_all_buf(&mut self.out).await?;
         established.map_err(End::NoSession)?;
         self.figures
@@ -234,6 +258,7 @@ impl Conversation {
 
     fn may_take_more(&self) -> bool {
         self.out.len() < OUT_BYTES_MAX
+            && self.awaited_bytes < self.door.options.request_bytes_per_connection_max
             && self.connection.unanswered() < self.door.options.requests_per_connection_max
     }
 
@@ -242,6 +267,7 @@ impl Conversation {
         let door = self.door.clone();
         let mut view: Option<ReadView<'_>> = None;
         let mut count = 0;
+        let began = Instant::now();
         while self.ending.is_none() && self.may_take_more() && door.handle.has_room() {
             let frame = match next_frame(received, door.frame_bytes_max()) {
                 Ok(Some(frame)) => frame,
@@ -252,9 +278,11 @@ impl Conversation {
                 }
             };
             count += 1;
+            self.frame_bytes = frame.len();
             match decode_request(frame) {
                 Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
                 Ok((header, Err(malformed))) => {
+                    door.counted.request(header.opcode);
                     tracing::debug!(client = %self.peer, xid = header.xid, %malformed, "malformed request");
                     let refusal = Err(Refusal::MarshallingError);
                     self.read(&door, &mut view, header.xid, refusal);
@@ -262,7 +290,9 @@ impl Conversation {
                 Err(no_header) => self.ending = Some(End::Protocol(no_header.to_string())),
             }
         }
-        drop(view);
+        if view.take().is_some() {
+            door.counted.read_seconds.record(began.elapsed());
+        }
         if count > 0 {
             self.connection.touch();
             self.figures.received.fetch_add(count, Ordering::Relaxed);
@@ -280,6 +310,7 @@ impl Conversation {
         header: RequestHeader,
         request: ClientRequest,
     ) {
+        door.counted.request(header.opcode);
         self.figures.last_xid.store(header.xid, Ordering::Relaxed);
         self.figures
             .last_opcode
@@ -356,10 +387,12 @@ impl Conversation {
 
     fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
         self.connection.expect_answer();
+        self.awaited_bytes += self.frame_bytes;
         self.awaited.push_back(Awaited {
             xid,
             kind,
             arrived: Instant::now(),
+            frame_bytes: self.frame_bytes,
         });
         self.submissions.push(Request {
             session: self.connection.session(),
@@ -390,6 +423,10 @@ impl Conversation {
             connection: self.connection.clone(),
         };
         let Err(asked) = self.connection.park(asked) else {
+            let write = self.awaited.back_mut();
+            let write = write.expect("a read parks behind a write that is not answered");
+            write.frame_bytes += self.frame_bytes;
+            self.awaited_bytes += self.frame_bytes;
             return;
         };
         let view = match view {
@@ -438,8 +475,11 @@ impl Conversation {
             match delivery {
                 Delivery::Answer { zxid, answer } => {
                     let awaited = self.awaited.pop_front().expect("an answer has its request");
-                    let elapsed_us = awaited.arrived.elapsed().as_micros() as u64;
+                    self.awaited_bytes -= awaited.frame_bytes;
+                    let elapsed = awaited.arrived.elapsed();
+                    let elapsed_us = elapsed.as_micros() as u64;
                     self.door.handle.traffic().answered(elapsed_us);
+                    self.door.counted.write_seconds.record(elapsed);
                     self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
                     if replies::put(&mut self.out, awaited, zxid, answer).is_err() {
                         self.ending = Some(End::ByMember(CloseReason::SessionMoved));
@@ -453,6 +493,7 @@ impl Conversation {
                 }
                 Delivery::Event { kind, path, zxid } => {
                     encode_watch_event(&mut self.out, zxid, kind, &path);
+                    self.door.counted.notifications.increment(1);
                     self.sent(1);
                 }
                 Delivery::Close(reason) => {

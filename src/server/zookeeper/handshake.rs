@@ -28,6 +28,8 @@ pub enum Failed {
     Expired,
     /// The client has seen a later state than this member has; another member may have it.
     Behind { seen: Zxid, applied: Zxid },
+    /// A new session was asked for, and there are as many as this member lets there be.
+    TooManySessions { limit: usize },
     /// No leader answered in time.
     Unavailable,
 }
@@ -43,6 +45,7 @@ pub async fn establish(
     let options = &door.options;
     let timeout_ms = options.timeouts.negotiate(request.timeout_ms);
     let (command, password) = if request.session.is_none() {
+        room_for_a_session(door)?;
         let password = Password(rand::random());
         (
             Command::CreateSession {
@@ -98,6 +101,16 @@ pub async fn establish(
         // No room for another session, or nobody who could say.
         _ => Err(Failed::Unavailable),
     }
+}
+
+/// A hint, taken before the proposal: handshakes under way at once may go past the limit by their own
+/// number. What no member may exceed is the session table's limit, which is judged at apply.
+fn room_for_a_session(door: &Door) -> Result<(), Failed> {
+    let limit = door.options.sessions_max;
+    if door.handle.read().state().sessions().len() >= limit {
+        return Err(Failed::TooManySessions { limit });
+    }
+    Ok(())
 }
 
 async fn catch_up(door: &Door, seen: Zxid) -> Result<(), Failed> {

@@ -8,6 +8,7 @@
 
 mod auth;
 mod conversation;
+mod counted;
 mod figures;
 mod handshake;
 mod reads;
@@ -18,6 +19,7 @@ use super::admission::{AdmissionLimits, Admissions};
 use crate::config::FourLetterWords;
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
+use counted::Counted;
 use figures::Figures;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -26,12 +28,17 @@ use tokio_util::sync::CancellationToken;
 /// What the operator decided for this door.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Most bytes of a znode's data, or of a request's other content (`jute.maxbuffer`).
+    /// Most bytes of a znode's data (`jute.maxbuffer`): a write with more is refused. A frame longer
+    /// than this plus 64 KiB closes its connection.
     pub frame_bytes_max: usize,
     /// Connections from one address at once; `None` for no limit (`maxClientCnxns`).
     pub connections_per_address_max: Option<usize>,
     /// Requests of one connection that are not answered yet; past it the connection is not read.
     pub requests_per_connection_max: usize,
+    /// The same in bytes of their frames. The frame that reaches it is still taken.
+    pub request_bytes_per_connection_max: usize,
+    /// Sessions of the ensemble, as this member has applied them: at the limit it creates none.
+    pub sessions_max: usize,
     pub timeouts: TimeoutBounds,
     pub words: FourLetterWords,
     /// `user:base64(sha1(user:password))` of whoever may do everything.
@@ -53,10 +60,11 @@ pub async fn serve(
         clock,
         options,
         figures: Figures::default(),
+        counted: Counted::new(),
     });
     let limit = |limit: Option<usize>| limit.unwrap_or(usize::MAX);
     let admissions = Admissions::new(
-        "zookeeper",
+        DOOR,
         AdmissionLimits {
             // The member counts its connections itself.
             connections_max: usize::MAX,
@@ -80,10 +88,14 @@ pub async fn serve(
     while tasks.join_next().await.is_some() {}
 }
 
+/// The door's name in the log and the metrics.
+const DOOR: &str = "zookeeper";
+
 /// What all connections of the door share.
 struct Door {
     handle: Handle,
     clock: Arc<dyn Clock>,
     options: Options,
     figures: Figures,
+    counted: Counted,
 }

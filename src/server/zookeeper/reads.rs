@@ -6,6 +6,7 @@
 //! Rules from: ZooKeeper 3.9 `FinalRequestProcessor`, `DataTree#setWatches`.
 
 use crate::member::{Connection, Delivery, Parked, State, Tree, WatchKind, WatchTable, WatcherId};
+use crate::metrics::NOTIFICATIONS;
 use crate::model::{EventKind, Id, Refusal, Zxid};
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{ClientRequest, ReadKind, WatchLists, XID_PING, encode_watch_event};
@@ -204,7 +205,11 @@ fn set_watches(
     lists: &WatchLists,
     out: &mut BytesMut,
 ) -> Result<(), Refusal> {
-    let mut tell = |kind: EventKind, path: &str| encode_watch_event(out, Zxid(-1), kind, path);
+    let mut told = 0;
+    let mut tell = |kind: EventKind, path: &str| {
+        told += 1;
+        encode_watch_event(out, Zxid(-1), kind, path);
+    };
     for path in &lists.data {
         match tree.exists(path) {
             Err(_) => tell(EventKind::Deleted, path),
@@ -225,6 +230,7 @@ fn set_watches(
             Ok(_) => add(watches, watcher, WatchKind::Child, path)?,
         }
     }
+    metrics::counter!(NOTIFICATIONS).increment(told);
     for path in &lists.persistent {
         add(watches, watcher, WatchKind::Persistent, path)?;
     }

@@ -191,6 +191,11 @@ impl Member {
         SocketAddr::from(([127, 0, 0, 1], self.ports.client))
     }
 
+    /// Where its health and metrics are; the original has nothing there.
+    pub fn admin_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.admin))
+    }
+
     /// Asks a four-letter word; `None` if nobody answers in time.
     pub fn four_letter_word(&self, word: &str) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.client_address(), WORD_TIMEOUT).ok()?;

@@ -1,0 +1,79 @@
+//! A member that runs shows every number that it promises.
+
+use crate::options;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use vivarium::metrics::{METRICS, NOTIFICATIONS, SESSIONS_EXPIRED, WRITE_SECONDS};
+use vivarium::testing::eventually;
+use vivarium::testing::processes::{PATIENCE, ProcessCluster};
+use vivarium::testing::raw_client::{Bytes, RawClient, flags, op};
+
+const TIMEOUT_MS: i32 = 30_000;
+/// The shortest that the cluster grants.
+const SHORT_TIMEOUT_MS: i32 = 1000;
+
+/// What only happens in an ensemble, when a disk is slow to answer, or after much was written.
+const NOT_IN_QUIET_TIMES: &[&str] = &[
+    vivarium::metrics::BATCHES_OFFERED_AGAIN,
+    vivarium::metrics::SNAPSHOT_SECONDS,
+];
+
+fn scrape(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn value(text: &str, name: &str) -> f64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
+
+#[test]
+fn every_number_is_shown_after_a_write_a_read_an_event_and_an_expiry() {
+    // Nobody else is turned away: one connection too many is.
+    let cluster = ProcessCluster::start(options(1).setting("limits.sessions_max", 2));
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
+    let address = cluster.client_address(1);
+    let mut client = RawClient::connect(address, TIMEOUT_MS).unwrap();
+    client.create("/a", b"1", flags::PERSISTENT).unwrap();
+    let watching = Bytes::new().text("/a").flag(true);
+    client.ask(op::GET_DATA, watching).unwrap();
+    client
+        .send(op::SET_DATA, Bytes::new().text("/a").text("2").int(-1))
+        .unwrap();
+    assert_eq!(client.receive().unwrap().xid, -1, "the event comes first");
+    assert_eq!(client.receive().unwrap().err, 0);
+    drop(RawClient::connect(address, SHORT_TIMEOUT_MS).unwrap());
+    assert!(RawClient::connect(address, TIMEOUT_MS).is_err());
+
+    let admin = cluster.member(1).admin_address();
+    let complete = || {
+        let text = scrape(admin);
+        let shown = |name: &str| text.contains(&format!("# TYPE {name} "));
+        let missing = |name: &&str| !NOT_IN_QUIET_TIMES.contains(name) && !shown(name);
+        let missing: Vec<&str> = METRICS
+            .iter()
+            .map(|metric| metric.name)
+            .filter(missing)
+            .collect();
+        let expired = value(&text, SESSIONS_EXPIRED) >= 1.0;
+        (missing.is_empty() && expired).then_some(text)
+    };
+    let text = eventually("every number is shown", PATIENCE, complete);
+    assert_eq!(value(&text, NOTIFICATIONS), 1.0);
+    assert_eq!(value(&text, &format!("{WRITE_SECONDS}_count")), 2.0);
+    let refused =
+        r#"vivarium_connections_refused_total{door="zookeeper",reason="too_many_sessions"}"#;
+    assert_eq!(value(&text, refused), 1.0);
+    assert!(value(&text, "vivarium_disk_free_bytes") > 0.0);
+    assert!(value(&text, "vivarium_log_bytes") > 0.0);
+}
