@@ -496,7 +496,11 @@ impl Recovered {
                 "it begins after {purged}, and neither the checkpoint nor a snapshot reaches so far: \
                  replace this member by a new one (`vivarium cluster replace`)"
             );
-            return Err(StorageFault::damaged(&options.log_directory, purged.index, what));
+            return Err(StorageFault::damaged(
+                &options.log_directory,
+                purged.index,
+                what,
+            ));
         }
         Ok(())
     }

@@ -83,7 +83,10 @@ impl Snapshots {
 
     /// Where the current snapshot ends.
     pub fn position(&self) -> Option<LogPosition> {
-        self.current.lock().as_ref().and_then(|known| known.position)
+        self.current
+            .lock()
+            .as_ref()
+            .and_then(|known| known.position)
     }
 
     /// The current snapshot, to be sent or loaded.

@@ -120,7 +120,8 @@ impl Witness {
     /// Waits until `count` batches of `Writer` were applied.
     pub async fn has_writes(&self, count: u64) {
         let what = format!("{count} writes");
-        self.sees(&what, |state| state.last_sequence(WRITER, 1) >= count).await;
+        self.sees(&what, |state| state.last_sequence(WRITER, 1) >= count)
+            .await;
     }
 }
 

@@ -86,10 +86,7 @@ async fn changes_that_make_no_sense_are_refused() {
     }
     let follower = cluster.followers().await[0];
     let refused = cluster.member(follower).consensus.remove(FOUR).await;
-    assert!(matches!(
-        refused,
-        Err(ChangeError::NotLeader { .. })
-    ));
+    assert!(matches!(refused, Err(ChangeError::NotLeader { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -125,7 +125,9 @@ async fn a_log_that_begins_after_all_that_is_left_of_the_state_is_not_served() {
     cluster.found(1).await;
     cluster.write(&Writer::default(), 50).await;
     let consensus = cluster.member(1).consensus.clone();
-    within_deadline("a snapshot", consensus.snapshot_now()).await.unwrap();
+    within_deadline("a snapshot", consensus.snapshot_now())
+        .await
+        .unwrap();
     within_deadline("a purge", consensus.purged_through(20)).await;
     cluster.kill(1).await;
     for lost in ["checkpoint", "snapshots"] {
