@@ -144,6 +144,8 @@ fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> 
         frame_bytes_max: limits.frame_bytes_max,
         connections_per_address_max: limits.connections_per_address_max,
         requests_per_connection_max: limits.requests_per_connection_max,
+        request_bytes_per_connection_max: limits.request_bytes_per_connection_max,
+        sessions_max: limits.sessions_max,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
         words: settings.access.four_letter_words.clone(),

@@ -98,6 +98,7 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
+        frame_bytes: 0,
         ending: None,
     };
     let end = tokio::select! {
@@ -165,6 +166,8 @@ struct Conversation {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
+    /// Length of the request that is being taken.
+    frame_bytes: usize,
     /// Set once nothing more is to be read: what is in `out` is still written.
     ending: Option<End>,
 }
@@ -175,10 +178,11 @@ impl Conversation {
             return end;
         }
         let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut given_up_at: Option<Instant> = None;
         loop {
             self.take_frames(&mut received);
             self.deliver();
-            self.figures.queued.store(self.connection.unanswered() as u64, Ordering::Relaxed);
+            self.figures.queued.store(self.connection.backlog().requests as u64, Ordering::Relaxed);
             if self.out.is_empty()
                 && let Some(end) = self.ending.take()
             {
@@ -188,9 +192,18 @@ impl Conversation {
             // A whole frame may already lie in `received`, left there for lack of room.
             let stalled = self.ending.is_none() && !self.door.handle.has_room();
             received.reserve(1);
-            let last_write = self.ending.is_some().then_some(LAST_WRITE_MAX);
+            if self.ending.is_some() {
+                given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
+            }
             tokio::select! {
                 biased;
+                // First, and once for all: neither events that go on coming nor a client that reads
+                // a byte now and then may put it off.
+                () = tokio::time::sleep_until(given_up_at.unwrap_or_else(Instant::now)),
+                    if given_up_at.is_some() =>
+                {
+                    return self.ending.take().expect("it is set, or nobody had given up");
+                }
                 written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
                     if let Err(error) = written {
                         return error.into();
@@ -203,9 +216,6 @@ impl Conversation {
                     Ok(_) => {}
                     Err(error) => return error.into(),
                 },
-                () = tokio::time::sleep(last_write.unwrap_or_default()), if last_write.is_some() => {
-                    return End::ByMember(CloseReason::SlowReader);
-                }
             }
         }
     }
@@ -227,8 +237,10 @@ impl Conversation {
     }
 
     fn may_take_more(&self) -> bool {
+        let (backlog, options) = (self.connection.backlog(), &self.door.options);
         self.out.len() < OUT_BYTES_MAX
-            && self.connection.unanswered() < self.door.options.requests_per_connection_max
+            && backlog.requests < options.requests_per_connection_max
+            && backlog.bytes < options.request_bytes_per_connection_max
     }
 
     /// Acts on the whole frames received, as far as the limits allow.
@@ -246,6 +258,7 @@ impl Conversation {
                 }
             };
             count += 1;
+            self.frame_bytes = frame.len();
             match decode_request(frame) {
                 Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
                 Ok((header, Err(malformed))) => {
@@ -330,7 +343,7 @@ impl Conversation {
     }
 
     fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
-        self.connection.expect_answer();
+        self.connection.expect_answer(self.frame_bytes);
         self.awaited.push_back(Awaited { xid, kind, arrived: Instant::now() });
         self.submissions.push(Request {
             session: self.connection.session(),
@@ -360,7 +373,7 @@ impl Conversation {
             identities: self.identities.clone(),
             connection: self.connection.clone(),
         };
-        let Err(asked) = self.connection.park(asked) else { return };
+        let Err(asked) = self.connection.park(asked, self.frame_bytes) else { return };
         let view = match view {
             Some(view) => view,
             None => {
@@ -396,8 +409,13 @@ impl Conversation {
         self.sent(1);
     }
 
-    /// Puts what waits in the mailbox into `out`.
+    /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
+    /// must find no event left behind. What a client does not read stays in the mailbox, where it is
+    /// counted.
     fn deliver(&mut self) {
+        if self.out.len() >= OUT_BYTES_MAX && !self.connection.is_closed() {
+            return;
+        }
         self.connection.take(&mut self.deliveries);
         while let Some(delivery) = self.deliveries.pop_front() {
             match delivery {

@@ -30,6 +30,8 @@ pub enum Failed {
     Behind { seen: Zxid, applied: Zxid },
     /// No leader answered in time.
     Unavailable,
+    /// The ensemble holds as many sessions as it may.
+    TooManySessions { max: usize },
 }
 
 /// Creates or attaches the session and writes the response.
@@ -43,6 +45,11 @@ pub async fn establish(
     let options = &door.options;
     let timeout_ms = options.timeouts.negotiate(request.timeout_ms);
     let (command, password) = if request.session.is_none() {
+        let max = options.sessions_max;
+        if door.handle.read().state().sessions().len() >= max {
+            tracing::warn!(max, "a session was refused: the ensemble holds as many as it may");
+            return Err(Failed::TooManySessions { max });
+        }
         let password = Password(rand::random());
         (Command::CreateSession { password, timeout_ms }, password)
     } else {
@@ -52,7 +59,7 @@ pub async fn establish(
     };
     let request_to_state =
         Request { session: SessionId::NONE, generation: 0, identities: Arc::from([]), command };
-    connection.expect_answer();
+    connection.expect_answer(0);
     door.handle.submit(connection, &mut vec![request_to_state]);
     let answer = tokio::time::timeout(HANDSHAKE_MAX, first_answer(connection));
     match answer.await {

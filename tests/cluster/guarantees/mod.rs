@@ -8,6 +8,7 @@ mod g5;
 mod g6;
 mod g7;
 mod g8;
+mod g12;
 
 use std::io;
 use vivarium::testing::raw_client::{Bytes, RawClient, Reader, op, read_frame};
