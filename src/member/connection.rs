@@ -72,14 +72,23 @@ pub trait Parked: Send {
 
 /// What a client sent and was not answered yet, in its order. The front is always a write.
 enum Unanswered {
-    Write,
-    Read(Box<dyn Parked>),
+    Write { bytes: usize },
+    Read { read: Box<dyn Parked>, bytes: usize },
+}
+
+/// How much a client waits for: unanswered writes, and reads parked behind them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub requests: usize,
+    /// Their frames together.
+    pub bytes: usize,
 }
 
 #[derive(Default)]
 struct Mailbox {
     deliveries: VecDeque<Delivery>,
     unanswered: VecDeque<Unanswered>,
+    unanswered_bytes: usize,
     closed: bool,
 }
 
@@ -94,6 +103,11 @@ impl Mailbox {
         }
         self.closed = matches!(delivery, Delivery::Close(_));
         self.deliveries.push_back(delivery);
+    }
+
+    fn expect(&mut self, unanswered: Unanswered, bytes: usize) {
+        self.unanswered_bytes += bytes;
+        self.unanswered.push_back(unanswered);
     }
 
     fn end(&mut self, reason: CloseReason) {
@@ -171,25 +185,39 @@ impl Connection {
     }
 
     /// A write is about to be submitted: reads that come after it park behind it.
-    pub fn expect_answer(&self) {
-        self.mailbox.lock().unanswered.push_back(Unanswered::Write);
+    pub fn expect_answer(&self, bytes: usize) {
+        self.mailbox
+            .lock()
+            .expect(Unanswered::Write { bytes }, bytes);
     }
 
-    /// How much the client waits for: unanswered writes, and reads parked behind them.
-    pub fn unanswered(&self) -> usize {
-        self.mailbox.lock().unanswered.len()
+    pub fn backlog(&self) -> Backlog {
+        let mailbox = self.mailbox.lock();
+        Backlog {
+            requests: mailbox.unanswered.len(),
+            bytes: mailbox.unanswered_bytes,
+        }
+    }
+
+    /// Whether a `Close` was put: nothing will be put any more.
+    pub fn is_closed(&self) -> bool {
+        self.mailbox.lock().closed
     }
 
     /// Parks a read behind the unanswered writes. Given back if there are none (any more): then
     /// nothing of the session stands before it, and the caller runs it.
-    pub fn park<R: Parked + 'static>(&self, read: R) -> Result<(), R> {
+    pub fn park<R: Parked + 'static>(&self, read: R, bytes: usize) -> Result<(), R> {
         let mut mailbox = self.mailbox.lock();
         if mailbox.unanswered.is_empty() {
             return Err(read);
         }
-        mailbox
-            .unanswered
-            .push_back(Unanswered::Read(Box::new(read)));
+        mailbox.expect(
+            Unanswered::Read {
+                read: Box::new(read),
+                bytes,
+            },
+            bytes,
+        );
         Ok(())
     }
 
@@ -202,10 +230,13 @@ impl Connection {
         watches: &mut WatchTable,
     ) {
         let mut mailbox = self.mailbox.lock();
-        mailbox.unanswered.pop_front();
+        if let Some(Unanswered::Write { bytes }) = mailbox.unanswered.pop_front() {
+            mailbox.unanswered_bytes -= bytes;
+        }
         mailbox.put(Delivery::Answer { zxid, answer });
-        while let Some(Unanswered::Read(_)) = mailbox.unanswered.front() {
-            if let Some(Unanswered::Read(read)) = mailbox.unanswered.pop_front() {
+        while let Some(Unanswered::Read { .. }) = mailbox.unanswered.front() {
+            if let Some(Unanswered::Read { read, bytes }) = mailbox.unanswered.pop_front() {
+                mailbox.unanswered_bytes -= bytes;
                 let reply = read.run(state, watches);
                 mailbox.put(reply);
             }
@@ -282,14 +313,27 @@ mod tests {
         let connection = Connection::new(1);
         let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
         assert!(
-            connection.park(Marker(b"early")).is_err(),
+            connection.park(Marker(b"early"), 5).is_err(),
             "nothing to wait for"
         );
-        connection.expect_answer();
-        assert!(connection.park(Marker(b"middle")).is_ok());
-        connection.expect_answer();
-        assert_eq!(connection.unanswered(), 3);
+        connection.expect_answer(100);
+        assert!(connection.park(Marker(b"middle"), 20).is_ok());
+        connection.expect_answer(3);
+        assert_eq!(
+            connection.backlog(),
+            Backlog {
+                requests: 3,
+                bytes: 123
+            }
+        );
         connection.answer(Zxid(1), Ok(Outcome::Deleted), &state, &mut watches);
+        assert_eq!(
+            connection.backlog(),
+            Backlog {
+                requests: 1,
+                bytes: 3
+            }
+        );
         connection.answer(Zxid(2), Ok(Outcome::Deleted), &state, &mut watches);
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
@@ -301,15 +345,17 @@ mod tests {
                 answer(2)
             ]
         );
-        assert_eq!(connection.unanswered(), 0);
+        assert_eq!(connection.backlog(), Backlog::default());
     }
 
     #[test]
     fn a_full_mailbox_closes_its_connection() {
         let connection = Connection::new(1);
         for zxid in 0..=MAILBOX_DELIVERIES_MAX as i64 {
+            assert!(!connection.is_closed());
             connection.put(answer(zxid));
         }
+        assert!(connection.is_closed());
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
         assert_eq!(taken, [Delivery::Close(CloseReason::SlowReader)]);

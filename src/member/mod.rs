@@ -31,7 +31,7 @@ mod status;
 mod unapplied;
 mod unavailable;
 
-pub use connection::{CloseReason, Connection, Delivery, Parked};
+pub use connection::{Backlog, CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
 pub use settings::{cluster_id, real};
 pub use start::{Ground, Member, Options, start};

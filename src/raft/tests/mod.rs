@@ -1,5 +1,6 @@
 //! Clusters in one process, over real sockets and files.
 
+mod divergence;
 mod formation;
 mod harness;
 mod leadership;

@@ -99,7 +99,6 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         connection: connection.clone(),
         figures,
         awaited: VecDeque::new(),
-        awaited_bytes: 0,
         frame_bytes: 0,
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
@@ -170,8 +169,6 @@ struct Conversation {
     identities: Arc<[Id]>,
     /// Writes whose answers are due, oldest first.
     awaited: VecDeque<Awaited>,
-    /// Sum of their `frame_bytes`.
-    awaited_bytes: usize,
     /// Of the frame that is acted upon.
     frame_bytes: usize,
     submissions: Vec<Request>,
@@ -187,12 +184,13 @@ impl Conversation {
             return end;
         }
         let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut given_up_at: Option<Instant> = None;
         loop {
             self.take_frames(&mut received);
             self.deliver();
             self.figures
                 .queued
-                .store(self.connection.unanswered() as u64, Ordering::Relaxed);
+                .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
             if self.out.is_empty()
                 && let Some(end) = self.ending.take()
             {
@@ -202,9 +200,18 @@ impl Conversation {
             // A whole frame may already lie in `received`, left there for lack of room.
             let stalled = self.ending.is_none() && !self.door.handle.has_room();
             received.reserve(1);
-            let last_write = self.ending.is_some().then_some(LAST_WRITE_MAX);
+            if self.ending.is_some() {
+                given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
+            }
             tokio::select! {
                 biased;
+                // First, and once for all: neither events that go on coming nor a client that reads
+                // a byte now and then may put it off.
+                () = tokio::time::sleep_until(given_up_at.unwrap_or_else(Instant::now)),
+                    if given_up_at.is_some() =>
+                {
+                    return self.ending.take().expect("it is set, or nobody had given up");
+                }
                 written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
                     match written {
                         Ok(bytes) => self.door.counted.sent_bytes.increment(bytes as u64),
@@ -218,9 +225,6 @@ impl Conversation {
                     Ok(bytes) => self.door.counted.received_bytes.increment(bytes as u64),
                     Err(error) => return error.into(),
                 },
-                () = tokio::time::sleep(last_write.unwrap_or_default()), if last_write.is_some() => {
-                    return End::ByMember(CloseReason::SlowReader);
-                }
             }
         }
     }
@@ -257,9 +261,10 @@ impl Conversation {
     }
 
     fn may_take_more(&self) -> bool {
+        let (backlog, options) = (self.connection.backlog(), &self.door.options);
         self.out.len() < OUT_BYTES_MAX
-            && self.awaited_bytes < self.door.options.request_bytes_per_connection_max
-            && self.connection.unanswered() < self.door.options.requests_per_connection_max
+            && backlog.requests < options.requests_per_connection_max
+            && backlog.bytes < options.request_bytes_per_connection_max
     }
 
     /// Acts on the whole frames received, as far as the limits allow.
@@ -386,13 +391,11 @@ impl Conversation {
     }
 
     fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
-        self.connection.expect_answer();
-        self.awaited_bytes += self.frame_bytes;
+        self.connection.expect_answer(self.frame_bytes);
         self.awaited.push_back(Awaited {
             xid,
             kind,
             arrived: Instant::now(),
-            frame_bytes: self.frame_bytes,
         });
         self.submissions.push(Request {
             session: self.connection.session(),
@@ -422,11 +425,7 @@ impl Conversation {
             identities: self.identities.clone(),
             connection: self.connection.clone(),
         };
-        let Err(asked) = self.connection.park(asked) else {
-            let write = self.awaited.back_mut();
-            let write = write.expect("a read parks behind a write that is not answered");
-            write.frame_bytes += self.frame_bytes;
-            self.awaited_bytes += self.frame_bytes;
+        let Err(asked) = self.connection.park(asked, self.frame_bytes) else {
             return;
         };
         let view = match view {
@@ -468,14 +467,18 @@ impl Conversation {
         self.sent(1);
     }
 
-    /// Puts what waits in the mailbox into `out`.
+    /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
+    /// must find no event left behind. What a client does not read stays in the mailbox, where it is
+    /// counted.
     fn deliver(&mut self) {
+        if self.out.len() >= OUT_BYTES_MAX && !self.connection.is_closed() {
+            return;
+        }
         self.connection.take(&mut self.deliveries);
         while let Some(delivery) = self.deliveries.pop_front() {
             match delivery {
                 Delivery::Answer { zxid, answer } => {
                     let awaited = self.awaited.pop_front().expect("an answer has its request");
-                    self.awaited_bytes -= awaited.frame_bytes;
                     let elapsed = awaited.arrived.elapsed();
                     let elapsed_us = elapsed.as_micros() as u64;
                     self.door.handle.traffic().answered(elapsed_us);

@@ -72,7 +72,7 @@ pub async fn establish(
         identities: Arc::from([]),
         command,
     };
-    connection.expect_answer();
+    connection.expect_answer(0);
     door.handle.submit(connection, &mut vec![request_to_state]);
     let answer = tokio::time::timeout(HANDSHAKE_MAX, first_answer(connection));
     match answer.await {

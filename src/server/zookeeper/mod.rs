@@ -35,9 +35,10 @@ pub struct Options {
     pub connections_per_address_max: Option<usize>,
     /// Requests of one connection that are not answered yet; past it the connection is not read.
     pub requests_per_connection_max: usize,
-    /// The same in bytes of their frames. The frame that reaches it is still taken.
+    /// The same in bytes of their frames; the request that reaches it is still taken.
     pub request_bytes_per_connection_max: usize,
-    /// Sessions of the ensemble, as this member has applied them: at the limit it creates none.
+    /// Sessions of the ensemble past which this door makes no more; those that connect at one moment
+    /// may pass it together. What no member may pass is `session::SESSIONS_MAX`.
     pub sessions_max: usize,
     pub timeouts: TimeoutBounds,
     pub words: FourLetterWords,

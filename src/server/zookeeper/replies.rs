@@ -11,8 +11,6 @@ pub struct Awaited {
     pub xid: i32,
     pub kind: ReplyKind,
     pub arrived: Instant,
-    /// Of its frame, and of the reads that are parked behind it.
-    pub frame_bytes: usize,
 }
 
 pub enum ReplyKind {

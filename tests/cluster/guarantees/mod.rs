@@ -1,6 +1,7 @@
 //! One test for each guarantee of the design, named after it. The table is in `docs/reliability.md`.
 
 mod g1;
+mod g12;
 mod g2;
 mod g3;
 mod g4;
