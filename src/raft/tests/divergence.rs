@@ -5,7 +5,6 @@ use super::harness::{Cluster, Writer, within_deadline};
 use crate::model::{Command, LogPosition, MemberBatch, MemberId, Request, SessionId};
 use crate::raft::envelope;
 use crate::store::{EntryContext, codec};
-use bytes::Bytes;
 use std::sync::Arc;
 
 fn batch(origin: u64, command: Command) -> MemberBatch {
@@ -30,7 +29,7 @@ async fn compare_digests(cluster: &Cluster, origin: u64) -> Result<(), &'static 
         (state.last_applied().unwrap().index, state.digest())
     };
     let batch = batch(origin, Command::VerifyDigest { index, digest });
-    let entry = envelope::encode(1, &[Bytes::from(codec::encode_batch(&batch))]);
+    let entry = envelope::encode(1, &[codec::encode_batch(&batch)]);
     let applied = leader
         .consensus
         .submit(entry)
