@@ -43,6 +43,7 @@ impl PeerNetwork {
             own: self.0.member().0,
             bulk: link(lane),
             control: link(Lane::Control),
+            open_failed: false,
         }
     }
 }
@@ -68,7 +69,13 @@ pub struct Peer {
     own: u64,
     bulk: Link,
     control: Link,
+    /// The last append stream could not be opened.
+    open_failed: bool,
 }
+
+/// How long the opening of an append stream waits for its first request after a failure: the longest
+/// pause that openraft makes (`ConsensusOptions::raft_config`).
+const OPEN_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 impl Peer {
     fn rpc_error(&self, action: RPCTypes, error: PeerError, timeout: Duration) -> RpcError {
@@ -129,6 +136,15 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         Box::pin(async move {
+            let mut input = input.peekable();
+            if self.open_failed {
+                // openraft pauses after a failure, but only while it makes a stream's first request.
+                // A peer that refuses connections would be dialled without any pause. If there is
+                // nothing to send the stream is opened all the same: its end tells the follower
+                // that this leader is gone.
+                let first = Pin::new(&mut input).peek();
+                let _ = tokio::time::timeout(OPEN_AGAIN_MAX, first).await;
+            }
             let asked = Arc::new(AtomicU64::new(0));
             let counter = Arc::clone(&asked);
             let requests = input.map(move |request| {
@@ -138,10 +154,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             let mut client = self.bulk.client();
             let call = client.append(self.bulk.introduction.introduce(requests));
             let deadline = self.bulk.options().connect;
-            let answers = self
-                .bulk
-                .within(deadline, call)
-                .await
+            let opened = self.bulk.within(deadline, call).await;
+            self.open_failed = opened.is_err();
+            let answers = opened
                 .map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error, deadline))?;
             let results = AnswerStream {
                 peer: self,
