@@ -8,6 +8,7 @@ mod eventually;
 pub mod processes;
 pub mod raw_client;
 pub mod simulated;
+pub mod simulation;
 
 pub use disk::{Failure, Loss, MemoryDisk};
 pub use eventually::{eventually, poll};

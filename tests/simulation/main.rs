@@ -1,0 +1,165 @@
+//! Whole clusters under faults that follow from a seed: three members, four clients, crashes that lose
+//! unsynced writes, cuts, clocks that are wrong. Then all faults end, and the cluster has to heal.
+//!
+//! One file per invariant. How to run it, and how to repeat a failure: `docs/reliability.md`.
+
+mod digests;
+mod entropy;
+mod ephemerals;
+mod expiry;
+mod writes;
+mod zxids;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use vivarium::testing::simulation::{self, Finished};
+
+/// Run in every test run, as far as the time allows.
+const SEEDS: &[u64] = &[1, 2, 3, 4, 5, 6];
+/// No further seed is begun after this much time, unless `VIVARIUM_SEEDS` asks for a number.
+const WALL_TIME_MAX: Duration = Duration::from_secs(60);
+
+type Check = fn(&Finished) -> Vec<String>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("digests", digests::check),
+    ("writes", writes::check),
+    ("zxids", zxids::check),
+    ("ephemerals", ephemerals::check),
+    ("expiry", expiry::check),
+];
+
+/// The seed of randomness belongs to the whole program.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+fn simulate(seed: u64) -> Finished {
+    let _alone = alone();
+    entropy::seed(seed);
+    let finished = std::thread::spawn(move || simulation::run(seed)).join();
+    entropy::release();
+    match finished {
+        Ok(finished) => finished,
+        Err(_) => Finished {
+            stuck: Some("the simulation panicked; its message is above".to_owned()),
+            ..Finished::default()
+        },
+    }
+}
+
+fn problems(finished: &Finished) -> Vec<String> {
+    // Whoever did not come to an end has no end to be judged.
+    if let Some(stuck) = &finished.stuck {
+        return vec![stuck.clone()];
+    }
+    let found = CHECKS.iter().flat_map(|(name, check)| {
+        check(finished).into_iter().map(move |problem| format!("{name}: {problem}"))
+    });
+    found.collect()
+}
+
+fn judge(seed: u64) {
+    let begun = Instant::now();
+    let finished = simulate(seed);
+    let problems = problems(&finished);
+    println!(
+        "seed {seed}: {} faults, {} sessions, {} answers, {} unknown, {} s simulated in {:.1?}",
+        finished.faults.len(),
+        finished.history.lives.len(),
+        finished.history.acknowledged,
+        finished.history.unknown,
+        finished.simulated_ms / 1000,
+        begun.elapsed()
+    );
+    if problems.is_empty() {
+        return;
+    }
+    for (at_ms, fault) in &finished.faults {
+        println!("  {at_ms:>6} ms  {fault:?}");
+    }
+    panic!(
+        "seed {seed}:\n  {}\nrepeat with: VIVARIUM_SEED={seed} cargo test --test simulation -- \
+         --nocapture a_cluster_under_faults",
+        problems.join("\n  ")
+    );
+}
+
+#[test]
+fn a_cluster_under_faults_heals_and_keeps_its_promises() {
+    if let Some(seed) = number("VIVARIUM_SEED") {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+        return judge(seed);
+    }
+    if let Some(count) = number("VIVARIUM_SEEDS") {
+        return (1..=count).for_each(judge);
+    }
+    let begun = Instant::now();
+    for seed in SEEDS {
+        if begun.elapsed() > WALL_TIME_MAX {
+            println!("no time for seed {seed} and later ones");
+            return;
+        }
+        judge(*seed);
+    }
+}
+
+/// A settled cluster with one live session, as small as can be.
+#[cfg(test)]
+fn sound() -> Finished {
+    use simulation::{End, FoundMember, FoundZnode, History, Life, Register};
+    use vivarium::model::{SessionId, Zxid};
+    let mut kept = Register::new(false);
+    let mut ephemeral = Register::new(true);
+    for register in [&mut kept, &mut ephemeral] {
+        let ticket = register.begin(Some("value".to_owned()));
+        register.acknowledged(ticket, Some(0)).unwrap();
+    }
+    let life = Life {
+        client: 0,
+        session: SessionId(1),
+        timeout_ms: 2_000,
+        end: End::Live,
+        keys: [("/kept".to_owned(), kept), ("/ephemeral".to_owned(), ephemeral)].into(),
+        contacts_ms: vec![0],
+        answered_ms: 0,
+        zxid: Zxid(2),
+    };
+    let znode = |owner| FoundZnode { value: "value".to_owned(), owner, version: 0 };
+    let members = [1, 2, 3].map(|member| FoundMember {
+        member,
+        zxid: Zxid(2),
+        sessions: [SessionId(1)].into(),
+        znodes: [
+            ("/kept".to_owned(), znode(SessionId::NONE)),
+            ("/ephemeral".to_owned(), znode(SessionId(1))),
+        ]
+        .into(),
+        ..FoundMember::default()
+    });
+    Finished {
+        members: members.into(),
+        history: History { lives: vec![life], ..History::default() },
+        ..Finished::default()
+    }
+}
+
+#[test]
+fn a_sound_end_has_no_problems() {
+    assert_eq!(problems(&sound()), Vec::<String>::new());
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    let (first, again) = (simulate(11), simulate(11));
+    assert_eq!(first.simulated_ms, again.simulated_ms);
+    assert_eq!(first.history.acknowledged, again.history.acknowledged);
+    assert_eq!(first.members, again.members);
+}
