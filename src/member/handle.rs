@@ -249,6 +249,7 @@ fn weight(request: &Request) -> usize {
         + match &request.command {
             Command::Operation(one) => operation(one),
             Command::Multi(many) => many.iter().map(|one| OVERHEAD + operation(one)).sum(),
+            Command::RemoveContainer { path } => path.len(),
             _ => 0,
         }
 }

@@ -124,6 +124,7 @@ pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::Sta
         async move { shared.clone().liveness.run(shared, consensus, clock).await }
     });
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
+    tasks.spawn(chores::remove_containers(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
     Ok(Member {
         handle: Handle { shared },

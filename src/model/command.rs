@@ -102,6 +102,11 @@ pub enum Command {
         index: u64,
         digest: u64,
     },
+    /// The leader found this container empty. Void, and without a zxid, if it is not a container, was
+    /// never used or has children by now.
+    RemoveContainer {
+        path: String,
+    },
 }
 
 /// One request of one session, with everything that `apply` needs to judge it.

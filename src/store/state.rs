@@ -284,6 +284,14 @@ impl State {
                 self.compare(*index, *digest);
                 Ok(Outcome::DigestVerified)
             }
+            Command::RemoveContainer { path } => {
+                let zxid = self.zxid.next();
+                let removed = self.tree.delete_container(path, zxid, &mut changes);
+                if removed.is_ok() {
+                    self.zxid = zxid;
+                }
+                removed
+            }
         };
         Applied {
             zxid: self.zxid,

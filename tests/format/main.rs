@@ -197,6 +197,30 @@ fn batches_of_version_1_are_read() {
     assert_kept("batch.hex", &batch(), encode_batch(&batch()), decode_batch);
 }
 
+/// A command that version 1 got later: what was written before has none.
+#[test]
+fn removals_of_containers_of_version_1_are_read() {
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 301,
+        requests: vec![Request {
+            session: SessionId::NONE,
+            generation: 0,
+            identities: Vec::new().into(),
+            command: Command::RemoveContainer {
+                path: "/c\u{e4}".into(),
+            },
+        }],
+    };
+    assert_kept(
+        "batch-container.hex",
+        &batch,
+        encode_batch(&batch),
+        decode_batch,
+    );
+}
+
 #[test]
 fn znodes_of_version_1_are_read() {
     let znode = ZnodeRecord {

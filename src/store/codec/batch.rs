@@ -64,6 +64,9 @@ enum CommandV1<'a> {
         index: u64,
         digest: u64,
     },
+    RemoveContainer {
+        path: &'a str,
+    },
 }
 
 #[derive(Debug, Encode, BorrowDecode)]
@@ -201,6 +204,7 @@ fn bytes_guess(request: &Request) -> usize {
     let command = match &request.command {
         Command::Operation(operation) => operation_bytes_guess(operation),
         Command::Multi(operations) => operations.iter().map(operation_bytes_guess).sum(),
+        Command::RemoveContainer { path } => path.len(),
         _ => 32,
     };
     24 + command
@@ -254,6 +258,7 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
                 index: *index,
                 digest: *digest,
             },
+            Command::RemoveContainer { path } => CommandV1::RemoveContainer { path },
         }
     }
 }
@@ -295,6 +300,9 @@ impl CommandV1<'_> {
                     .collect(),
             ),
             CommandV1::VerifyDigest { index, digest } => Command::VerifyDigest { index, digest },
+            CommandV1::RemoveContainer { path } => Command::RemoveContainer {
+                path: path.to_owned(),
+            },
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The znodes in memory, and what an operation does to them.
 //!
 //! Owns: the znodes with their data, stats and access lists; who owns which ephemeral; the digest.
-//! One operation, one file: `create`, `delete`, `set_data`, `set_acl`, `check`, `multi`,
-//! `ephemerals` (the end of a session), `config`. All of them change the tree through `edit` alone,
+//! One operation, one file: `create`, `delete`, `delete_container` (the leader's), `set_data`,
+//! `set_acl`, `check`, `multi`, `ephemerals` (the end of a session), `config`. All of them change the tree through `edit` alone,
 //! which keeps the books. `read` answers what takes no consensus.
 //!
 //! At all times
@@ -24,6 +24,7 @@ mod check;
 mod config;
 mod create;
 mod delete;
+mod delete_container;
 mod digest;
 mod dirty;
 mod edit;

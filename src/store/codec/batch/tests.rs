@@ -172,6 +172,7 @@ fn command() -> impl Strategy<Value = Command> {
         operation().prop_map(Command::Operation),
         proptest::collection::vec(operation(), 0..4).prop_map(Command::Multi),
         any::<(u64, u64)>().prop_map(|(index, digest)| Command::VerifyDigest { index, digest }),
+        any::<String>().prop_map(|path| Command::RemoveContainer { path }),
     ]
 }
 
