@@ -23,6 +23,10 @@ fn an_early_end_is_found() {
     use vivarium::testing::simulation::EarlyEnd;
     let mut finished = super::sound();
     let session = finished.history.lives[0].session;
-    finished.early_ends.push(EarlyEnd { session, at_ms: 1, earliest_ms: 2 });
+    finished.early_ends.push(EarlyEnd {
+        session,
+        at_ms: 1,
+        earliest_ms: 2,
+    });
     assert_eq!(check(&finished).len(), 1);
 }

@@ -37,7 +37,10 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is not a number")),
+    )
 }
 
 fn simulate(seed: u64) -> Finished {
@@ -60,7 +63,9 @@ fn problems(finished: &Finished) -> Vec<String> {
         return vec![stuck.clone()];
     }
     let found = CHECKS.iter().flat_map(|(name, check)| {
-        check(finished).into_iter().map(move |problem| format!("{name}: {problem}"))
+        check(finished)
+            .into_iter()
+            .map(move |problem| format!("{name}: {problem}"))
     });
     found.collect()
 }
@@ -95,7 +100,10 @@ fn judge(seed: u64) {
 fn a_cluster_under_faults_heals_and_keeps_its_promises() {
     if let Some(seed) = number("VIVARIUM_SEED") {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .init();
         return judge(seed);
     }
     if let Some(count) = number("VIVARIUM_SEEDS") {
@@ -127,12 +135,20 @@ fn sound() -> Finished {
         session: SessionId(1),
         timeout_ms: 2_000,
         end: End::Live,
-        keys: [("/kept".to_owned(), kept), ("/ephemeral".to_owned(), ephemeral)].into(),
+        keys: [
+            ("/kept".to_owned(), kept),
+            ("/ephemeral".to_owned(), ephemeral),
+        ]
+        .into(),
         contacts_ms: vec![0],
         answered_ms: 0,
         zxid: Zxid(2),
     };
-    let znode = |owner| FoundZnode { value: "value".to_owned(), owner, version: 0 };
+    let znode = |owner| FoundZnode {
+        value: "value".to_owned(),
+        owner,
+        version: 0,
+    };
     let members = [1, 2, 3].map(|member| FoundMember {
         member,
         zxid: Zxid(2),
@@ -146,7 +162,10 @@ fn sound() -> Finished {
     });
     Finished {
         members: members.into(),
-        history: History { lives: vec![life], ..History::default() },
+        history: History {
+            lives: vec![life],
+            ..History::default()
+        },
         ..Finished::default()
     }
 }

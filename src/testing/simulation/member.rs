@@ -90,11 +90,17 @@ impl Seat {
     /// fault that is simulated allows either.
     pub async fn software(self) -> turmoil::Result {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let identity = Identity { cluster: CLUSTER, member: MemberId(self.member) };
+        let identity = Identity {
+            cluster: CLUSTER,
+            member: MemberId(self.member),
+        };
         let directory = DataDirectory::open_unlocked(&*disk, Path::new(ROOT), identity)?;
         let checkpoint = FileCheckpoint::open(Arc::clone(&disk), &directory.checkpoint_dir())?;
         let environment = simulated::environment(self.skew_ms);
-        let listener = environment.network.bind(&format!("0.0.0.0:{CLIENT_PORT}")).await?;
+        let listener = environment
+            .network
+            .bind(&format!("0.0.0.0:{CLIENT_PORT}"))
+            .await?;
         let ground = Ground {
             environment: environment.clone(),
             disk,
@@ -168,6 +174,8 @@ impl Seat {
 
 fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
     Ok(zookeeper::Options {
+        request_bytes_per_connection_max: 8 << 20,
+        sessions_max: 10_000,
         frame_bytes_max: crate::wire::FRAME_BYTES_MAX_DEFAULT,
         connections_per_address_max: None,
         requests_per_connection_max: 1_000,

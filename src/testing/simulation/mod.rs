@@ -178,7 +178,9 @@ impl Driver {
     }
 
     fn phases(&mut self) -> Result<(), String> {
-        self.until("a first leader", |driver| driver.served() == MEMBERS as usize)?;
+        self.until("a first leader", |driver| {
+            driver.served() == MEMBERS as usize
+        })?;
         let faults_until_ms = self.now_ms + self.rng.random_range(10_000..30_000);
         while self.now_ms < faults_until_ms {
             let planned = Planned::draw(&mut self.rng, MEMBERS, CLIENTS);
@@ -192,7 +194,10 @@ impl Driver {
         self.until("all clients served after the faults", |driver| {
             driver.signals.settled.load(Ordering::Acquire) == CLIENTS
         })?;
-        self.until("equal members, and sessions that nobody holds expired", Driver::settled)
+        self.until(
+            "equal members, and sessions that nobody holds expired",
+            Driver::settled,
+        )
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Driver) -> bool) -> Result<(), String> {
@@ -204,7 +209,9 @@ impl Driver {
                     .iter()
                     .map(|seat| seat.handle().map(|handle| handle.status()))
                     .collect();
-                return Err(format!("not within {HEAL_MS_MAX} ms: {what}; members: {members:#?}"));
+                return Err(format!(
+                    "not within {HEAL_MS_MAX} ms: {what}; members: {members:#?}"
+                ));
             }
             self.step()?;
         }
@@ -215,9 +222,18 @@ impl Driver {
         self.sim.step().map_err(|error| error.to_string())?;
         self.now_ms = self.sim.elapsed().as_millis() as u64;
         let due = |at: &u64| *at <= self.now_ms;
-        let up: Vec<u64> = self.down.iter().filter(|(_, at)| due(at)).map(|(id, _)| *id).collect();
-        let whole: Vec<_> =
-            self.cut.iter().filter(|(_, at)| due(at)).map(|(pair, _)| pair.clone()).collect();
+        let up: Vec<u64> = self
+            .down
+            .iter()
+            .filter(|(_, at)| due(at))
+            .map(|(id, _)| *id)
+            .collect();
+        let whole: Vec<_> = self
+            .cut
+            .iter()
+            .filter(|(_, at)| due(at))
+            .map(|(pair, _)| pair.clone())
+            .collect();
         for member in up {
             self.start(member);
         }
@@ -233,7 +249,9 @@ impl Driver {
     /// How many members know a leader.
     fn served(&self) -> usize {
         let handles = self.seats.iter().filter_map(Seat::handle);
-        handles.filter(|handle| handle.leadership().borrow().leader.is_some()).count()
+        handles
+            .filter(|handle| handle.leadership().borrow().leader.is_some())
+            .count()
     }
 
     fn settled(&self) -> bool {
@@ -243,10 +261,17 @@ impl Driver {
             live.map(|life| life.session).collect()
         };
         let handles: Vec<_> = self.seats.iter().filter_map(Seat::handle).collect();
-        let applied: BTreeSet<u64> =
-            handles.iter().map(|handle| handle.status().last_applied.index).collect();
+        let applied: BTreeSet<u64> = handles
+            .iter()
+            .map(|handle| handle.status().last_applied.index)
+            .collect();
         let only_live = |handle: &crate::member::Handle| {
-            handle.read().state().sessions().iter().all(|(id, _)| live.contains(&id))
+            handle
+                .read()
+                .state()
+                .sessions()
+                .iter()
+                .all(|(id, _)| live.contains(&id))
         };
         handles.len() == MEMBERS as usize && applied.len() == 1 && handles.iter().all(only_live)
     }
@@ -255,19 +280,26 @@ impl Driver {
     fn look(&mut self) {
         let history = self.history.lock();
         for seat in &self.seats {
-            let Some(handle) = seat.handle() else { continue };
+            let Some(handle) = seat.handle() else {
+                continue;
+            };
             let view = handle.read();
             let state = view.state();
             let index = state.last_applied().unwrap_or_default().index;
             if *self.digests.entry(index).or_insert(state.digest()) != state.digest() {
-                let divergence = Divergence { member: seat.member, log_index: index };
+                let divergence = Divergence {
+                    member: seat.member,
+                    log_index: index,
+                };
                 self.finished.divergences.push(divergence);
             }
             for life in history.lives.iter().filter(|life| life.end == End::Live) {
                 // A member that has not applied what the client saw may not know the session yet.
                 let knows = life.zxid > Zxid::ZERO && state.zxid() >= life.zxid;
                 let earliest_ms = life.earliest_end_ms();
-                if knows && self.now_ms < earliest_ms && state.sessions().get(life.session).is_none()
+                if knows
+                    && self.now_ms < earliest_ms
+                    && state.sessions().get(life.session).is_none()
                 {
                     self.finished.early_ends.push(EarlyEnd {
                         session: life.session,
@@ -280,7 +312,9 @@ impl Driver {
     }
 
     fn inject(&mut self, planned: &Planned) {
-        self.finished.faults.push((self.now_ms, planned.fault.clone()));
+        self.finished
+            .faults
+            .push((self.now_ms, planned.fault.clone()));
         let until_ms = self.now_ms + planned.lasts_ms;
         match planned.fault.clone() {
             Fault::Crash { member, loss } => self.crash(member, loss, until_ms),
@@ -303,9 +337,14 @@ impl Driver {
                 });
             }
             Fault::CutOneWay { from, to } => {
-                self.cut(member::host(from), member::host(to), until_ms, |sim, from, to| {
-                    sim.partition_oneway(from, to);
-                });
+                self.cut(
+                    member::host(from),
+                    member::host(to),
+                    until_ms,
+                    |sim, from, to| {
+                        sim.partition_oneway(from, to);
+                    },
+                );
             }
             Fault::Hold { between: (a, b) } => {
                 self.cut(member::host(a), member::host(b), until_ms, |sim, a, b| {
@@ -313,7 +352,9 @@ impl Driver {
                 });
             }
             Fault::Isolate { member, clients } => {
-                let others = (1..=MEMBERS).filter(|other| *other != member).map(member::host);
+                let others = (1..=MEMBERS)
+                    .filter(|other| *other != member)
+                    .map(member::host);
                 let clients = (0..if clients { CLIENTS } else { 0 }).map(client_host);
                 for other in others.chain(clients) {
                     self.cut(member::host(member), other, until_ms, |sim, a, b| {
@@ -322,9 +363,14 @@ impl Driver {
                 }
             }
             Fault::CutClient { client, member } => {
-                self.cut(client_host(client), member::host(member), until_ms, |sim, a, b| {
-                    sim.partition(a, b);
-                });
+                self.cut(
+                    client_host(client),
+                    member::host(member),
+                    until_ms,
+                    |sim, a, b| {
+                        sim.partition(a, b);
+                    },
+                );
             }
         }
     }
@@ -388,11 +434,17 @@ fn found(seat: &Seat) -> Option<FoundMember> {
     let view = handle.read();
     let state = view.state();
     let (names, _) = state.tree().children("/", &[]).ok()?;
-    let paths = names.filter(|name| *name != "zookeeper").map(|name| format!("/{name}"));
+    let paths = names
+        .filter(|name| *name != "zookeeper")
+        .map(|name| format!("/{name}"));
     let znode = |path: String| {
         let (data, stat) = state.tree().data(&path, &[]).ok()?;
         let value = String::from_utf8_lossy(data.unwrap_or_default()).into_owned();
-        let znode = FoundZnode { value, owner: stat.ephemeral_owner, version: stat.version };
+        let znode = FoundZnode {
+            value,
+            owner: stat.ephemeral_owner,
+            version: stat.version,
+        };
         Some((path, znode))
     };
     Some(FoundMember {
