@@ -148,7 +148,11 @@ fn write(number: usize, addresses: &[SocketAddr], stop: &AtomicBool, count: &Ato
 }
 
 /// The same session, on whichever member takes it.
-pub fn reattach(credentials: &Credentials, addresses: &[SocketAddr], member: &mut usize) -> RawClient {
+pub fn reattach(
+    credentials: &Credentials,
+    addresses: &[SocketAddr],
+    member: &mut usize,
+) -> RawClient {
     let session = credentials.session;
     eventually(
         &format!("a member takes session {session:#x}"),

@@ -1,6 +1,7 @@
 //! One test for each guarantee of the design, named after it. The table is in `docs/reliability.md`.
 
 mod g1;
+mod g12;
 mod g2;
 mod g3;
 mod g4;
@@ -8,7 +9,6 @@ mod g5;
 mod g6;
 mod g7;
 mod g8;
-mod g12;
 
 use std::io;
 use vivarium::testing::raw_client::{Bytes, RawClient, Reader, op, read_frame};
