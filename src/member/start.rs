@@ -1,7 +1,7 @@
 //! Putting a member together, and taking it apart.
 //!
-//! Start: consensus, which recovers the state (checkpoint, else snapshot, then the log), and the tasks
-//! that carry, propose, report and count. Stop: connections are told, leadership is handed on, the
+//! Start: the state as the checkpoint has it, consensus, which brings it up to what is known to be
+//! committed (snapshot, log), and the tasks that carry, propose, report and count. Stop: connections are told, leadership is handed on, the
 //! state is checkpointed, the log is closed.
 
 use super::carrier;
@@ -58,8 +58,11 @@ pub struct Member {
 
 /// Starts a member. Returns once its log was replayed as far as it is known to be committed; whether
 /// there is a leader is another matter (`Handle::leadership`).
-pub async fn start(options: Options, ground: Ground) -> Result<Member, raft::StartError> {
-    let state: SharedState = Arc::new(RwLock::new(State::new()));
+pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft::StartError> {
+    // Blocks, but nothing else runs yet.
+    let state = ground.checkpoint.load()?.unwrap_or_else(State::new);
+    tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
+    let state: SharedState = Arc::new(RwLock::new(state));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
     let (leadership, known_leadership) = watch::channel(Leadership {
         term: 0,
