@@ -16,6 +16,7 @@ use super::observer::ApplyObserver;
 use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots};
 use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
+use crate::runtime;
 use crate::store::codec::{self, CodecError};
 use crate::store::{EntryContext, SharedState, StorageFault};
 use futures::{Stream, StreamExt};
@@ -227,7 +228,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let machine = Arc::clone(&self.0);
         let log_index = meta.last_log_id.map(|last| last.index);
         tracing::info!(log_index, "installing a snapshot");
-        tokio::task::spawn_blocking(move || machine.install(snapshot))
+        runtime::blocking(move || machine.install(snapshot))
             .await
             .map_err(io::Error::other)?
             .map_err(fault)
@@ -251,10 +252,11 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         if let Some(finished) = self.finished.take() {
             return Ok(finished);
         }
+        let writing = self.machine.snapshots.begin_writing().await;
         let machine = Arc::clone(&self.machine);
-        tokio::task::spawn_blocking(move || {
+        runtime::blocking(move || {
             let image = machine.state.read().freeze();
-            machine.snapshots.write(&image)
+            machine.snapshots.write(&image, writing)
         })
         .await
         .map_err(io::Error::other)?

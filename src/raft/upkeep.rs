@@ -11,6 +11,7 @@ use super::machine::Machine;
 use super::network::server::Raft;
 use super::options::UpkeepOptions;
 use crate::model::LogPosition;
+use crate::runtime;
 use crate::store::StorageFault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -163,10 +164,11 @@ impl Upkeep {
     async fn snapshot(&mut self) -> Result<(), StorageFault> {
         let bytes = self.appended_bytes.load(Ordering::Relaxed);
         let machine = Arc::clone(&self.machine);
+        let writing = machine.snapshots.begin_writing().await;
         let result = blocking(move || {
             let image = machine.state.read().freeze();
             if image.header.last_applied > machine.snapshots.position() {
-                machine.snapshots.write(&image)?;
+                machine.snapshots.write(&image, writing)?;
             }
             Ok(())
         })
@@ -209,7 +211,7 @@ impl Upkeep {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageFault> + Send + 'static,
 ) -> Result<T, StorageFault> {
-    tokio::task::spawn_blocking(work)
+    runtime::blocking(work)
         .await
         .unwrap_or_else(|error| Err(StorageFault::Refused(error.to_string())))
 }
