@@ -32,7 +32,7 @@ use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::metrics::ELECTIONS;
 use crate::model::{LogPosition, MemberAddresses, MemberId, SessionId};
-use crate::runtime::{BoxedListener, Environment};
+use crate::runtime::{self, BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, StorageFault};
 use bytes::Bytes;
@@ -99,7 +99,7 @@ impl Consensus {
             .map_err(|error| StartError::Settings(error.to_string()))?;
         let recovered = {
             let options = options.clone();
-            tokio::task::spawn_blocking(move || Recovered::open(&options, disk))
+            runtime::blocking(move || Recovered::open(&options, disk))
                 .await
                 .map_err(|error| StartError::Recovery(error.to_string()))??
         };
@@ -344,7 +344,7 @@ impl Consensus {
         drop(tasks);
         let log = self.0.log.clone();
         // The log's threads are joined.
-        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+        let _ = runtime::blocking(move || log.close()).await;
     }
 
     async fn hand_on(&self) {

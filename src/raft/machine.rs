@@ -13,10 +13,11 @@
 use super::checkpoint::Checkpoint;
 use super::envelope::{self, EnvelopeError};
 use super::observer::ApplyObserver;
-use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots};
+use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots, Writing};
 use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::metrics::ENTRY_REQUESTS;
 use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
+use crate::runtime;
 use crate::store::codec::{self, CodecError};
 use crate::store::{EntryContext, SharedState, StorageFault};
 use futures::{Stream, StreamExt};
@@ -158,7 +159,7 @@ impl Machine {
     }
 
     /// Puts a verified snapshot in the place of the state. Blocks.
-    fn install(&self, snapshot: SnapshotHandle) -> Result<(), StorageFault> {
+    fn install(&self, snapshot: SnapshotHandle, writing: Writing) -> Result<(), StorageFault> {
         let position = snapshot.known.position;
         let mut zxid = Zxid::ZERO;
         self.checkpoint.replace(snapshot.into_state()?, |state| {
@@ -170,7 +171,7 @@ impl Machine {
         // One that was received is the current one already; any other has to become it.
         if self.snapshots.position() < position {
             let image = self.state.read().freeze();
-            self.snapshots.write(&image)?;
+            self.snapshots.write(&image, writing)?;
         }
         Ok(())
     }
@@ -249,7 +250,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let machine = Arc::clone(&self.0);
         let log_index = meta.last_log_id.map(|last| last.index);
         tracing::info!(log_index, "installing a snapshot");
-        tokio::task::spawn_blocking(move || machine.install(snapshot))
+        let writing = machine.snapshots.begin_writing().await;
+        runtime::blocking(move || machine.install(snapshot, writing))
             .await
             .map_err(io::Error::other)?
             .map_err(fault)
@@ -273,10 +275,11 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         if let Some(finished) = self.finished.take() {
             return Ok(finished);
         }
+        let writing = self.machine.snapshots.begin_writing().await;
         let machine = Arc::clone(&self.machine);
-        tokio::task::spawn_blocking(move || {
+        runtime::blocking(move || {
             let image = machine.state.read().freeze();
-            machine.snapshots.write(&image)
+            machine.snapshots.write(&image, writing)
         })
         .await
         .map_err(io::Error::other)?

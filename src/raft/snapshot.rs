@@ -40,7 +40,7 @@ pub struct Snapshots {
     /// How many senders need the log from this index on.
     pinned: Mutex<BTreeMap<u64, usize>>,
     /// Held while a file is written or received: unfinished files of others are removed after that.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Snapshots {
@@ -68,7 +68,7 @@ impl Snapshots {
             kept,
             current: Mutex::new(current),
             pinned: Mutex::default(),
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
         })
     }
 
@@ -110,9 +110,17 @@ impl Snapshots {
         }
     }
 
+    /// Waits until no other snapshot is written or received.
+    pub async fn begin_writing(&self) -> Writing {
+        Arc::clone(&self.writing).lock_owned().await
+    }
+
     /// Writes an image and makes it the current snapshot. Blocks.
-    pub fn write(self: &Arc<Self>, image: &StateImage) -> Result<RaftSnapshot, StorageFault> {
-        let _writing = self.writing.blocking_lock();
+    pub fn write(
+        self: &Arc<Self>,
+        image: &StateImage,
+        _writing: Writing,
+    ) -> Result<RaftSnapshot, StorageFault> {
         let file = snapshot::write(self.disk.as_ref(), &self.directory, image)?;
         // Read back whole: the log is purged behind it.
         let state = snapshot::read(self.disk.as_ref(), &file.path)?;
@@ -127,10 +135,10 @@ impl Snapshots {
     }
 
     /// One snapshot is written or received at a time.
-    pub async fn begin_receiving(&self) -> Receiving<'_> {
+    pub async fn begin_receiving(&self) -> Receiving {
         Receiving {
             path: snapshot::incoming_path(&self.directory),
-            _writing: self.writing.lock().await,
+            _writing: self.begin_writing().await,
         }
     }
 
@@ -173,10 +181,13 @@ impl Snapshots {
     }
 }
 
+/// The right to write a snapshot or to receive one: one at a time.
+pub type Writing = tokio::sync::OwnedMutexGuard<()>;
+
 /// The right to receive a snapshot, and where to.
-pub struct Receiving<'a> {
+pub struct Receiving {
     pub path: PathBuf,
-    _writing: tokio::sync::MutexGuard<'a, ()>,
+    _writing: Writing,
 }
 
 fn known(file: SnapshotFile, membership: Membership) -> Known {

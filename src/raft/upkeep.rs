@@ -14,6 +14,7 @@ use super::options::UpkeepOptions;
 use super::types;
 use crate::metrics::{CHECKPOINT_SECONDS, DISK_FREE_BYTES, LOG_BYTES, SNAPSHOT_SECONDS};
 use crate::model::LogPosition;
+use crate::runtime;
 use crate::store::StorageFault;
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
@@ -190,11 +191,12 @@ impl Upkeep {
     async fn snapshot(&mut self) -> Result<(), StorageFault> {
         let bytes = self.machine.applied_bytes.load(Ordering::Relaxed);
         let machine = Arc::clone(&self.machine);
+        let writing = machine.snapshots.begin_writing().await;
         let result = blocking(move || {
             let image = machine.state.read().freeze();
             if image.header.last_applied > machine.snapshots.position() {
                 let began = Instant::now();
-                machine.snapshots.write(&image)?;
+                machine.snapshots.write(&image, writing)?;
                 metrics::histogram!(SNAPSHOT_SECONDS).record(began.elapsed());
             }
             Ok(())
@@ -238,7 +240,7 @@ impl Upkeep {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageFault> + Send + 'static,
 ) -> Result<T, StorageFault> {
-    tokio::task::spawn_blocking(work)
+    runtime::blocking(work)
         .await
         .unwrap_or_else(|error| Err(StorageFault::Refused(error.to_string())))
 }

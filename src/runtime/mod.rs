@@ -3,11 +3,15 @@
 //! Owns: the wall clock, listeners and streams. Disks have their trait in `store::disk`.
 //! At all times: product code asks these traits and never `SystemTime` or `tokio::net` itself.
 //! Timers are tokio's (`tokio::time`), which a simulation pauses and advances; what reads a *date*
-//! asks the `Clock`.
+//! asks the `Clock`. What blocks its thread goes through `blocking`.
 
+mod blocking;
 pub mod clock;
 pub mod network;
 
+#[cfg(any(test, feature = "testing"))]
+pub use blocking::block_inline;
+pub use blocking::blocking;
 pub use clock::{Clock, SystemClock};
 pub use network::{BoxedListener, BoxedStream, Network, TcpNetwork};
 

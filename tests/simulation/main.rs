@@ -10,7 +10,8 @@ mod expiry;
 mod writes;
 mod zxids;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 use vivarium::testing::simulation::{self, Finished};
 
@@ -43,18 +44,39 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
+/// Panics of tasks, which would otherwise only end the task.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+const SIMULATION: &str = "simulation";
+
+fn watch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() == Some(SIMULATION) {
+                PANICS
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(panic.to_string());
+            }
+            usual(panic);
+        }));
+    });
+}
+
 fn simulate(seed: u64) -> Finished {
     let _alone = alone();
+    watch_panics();
     entropy::seed(seed);
-    let finished = std::thread::spawn(move || simulation::run(seed)).join();
+    let thread = Builder::new().name(SIMULATION.to_owned());
+    let finished = thread.spawn(move || simulation::run(seed)).unwrap().join();
     entropy::release();
-    match finished {
-        Ok(finished) => finished,
-        Err(_) => Finished {
-            stuck: Some("the simulation panicked; its message is above".to_owned()),
-            ..Finished::default()
-        },
+    let mut finished = finished.unwrap_or_default();
+    let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner));
+    if !panics.is_empty() {
+        finished.stuck = Some(panics.join("\n  "));
     }
+    finished
 }
 
 fn problems(finished: &Finished) -> Vec<String> {
@@ -140,8 +162,7 @@ fn sound() -> Finished {
             ("/ephemeral".to_owned(), ephemeral),
         ]
         .into(),
-        contacts_ms: vec![0],
-        answered_ms: 0,
+        contacts: Vec::new(),
         zxid: Zxid(2),
     };
     let znode = |owner| FoundZnode {

@@ -9,15 +9,12 @@ use crate::model::LogPosition;
 use crate::raft::proto::{SnapshotData, SnapshotHeader, SnapshotPart, snapshot_part::Part};
 use crate::raft::snapshot::{RaftSnapshot, Snapshots};
 use crate::raft::types::{self, Vote};
+use crate::runtime;
 use crate::store::disk::DiskFile;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
-
-/// Parts that may lie between the network and the disk.
-const PARTS_WAITING_MAX: usize = 4;
 
 /// Receives one snapshot. `idle` bounds the wait for each part.
 pub async fn receive(
@@ -40,27 +37,23 @@ pub async fn receive(
         "receiving a snapshot"
     );
     let receiving = snapshots.begin_receiving().await;
-    let (to_disk, from_network) = mpsc::channel(PARTS_WAITING_MAX);
-    let writer = {
+    let mut incoming = {
         let (snapshots, path) = (Arc::clone(&snapshots), receiving.path.clone());
-        tokio::task::spawn_blocking(move || {
-            Incoming::create(&snapshots, &path, header.file_bytes)?.write(from_network)
-        })
+        joined(
+            runtime::blocking(move || Incoming::create(&snapshots, &path, header.file_bytes)).await,
+        )?
     };
     while let Some(part) = next(&mut parts, idle).await? {
         let Part::Data(data) = part else {
             return Err(Status::invalid_argument("a snapshot has one header"));
         };
-        if to_disk.send(data).await.is_err() {
-            // The writer gave up; it says why below.
-            break;
-        }
+        // Meanwhile the stream's window takes what comes next.
+        incoming = joined(runtime::blocking(move || incoming.take(data)).await)?;
     }
-    drop(to_disk);
-    joined(writer.await)?;
+    incoming.end()?;
     let accepted = {
         let (snapshots, path) = (Arc::clone(&snapshots), receiving.path.clone());
-        tokio::task::spawn_blocking(move || snapshots.accept(&path, position)).await
+        runtime::blocking(move || snapshots.accept(&path, position)).await
     };
     match accepted {
         Ok(Ok(snapshot)) => Ok((vote, snapshot)),
@@ -102,7 +95,7 @@ async fn next(parts: &mut Streaming<SnapshotPart>, idle: Duration) -> Result<Opt
     }
 }
 
-fn joined(result: Result<Result<(), Status>, tokio::task::JoinError>) -> Result<(), Status> {
+fn joined<T>(result: Result<Result<T, Status>, tokio::task::JoinError>) -> Result<T, Status> {
     result.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
 }
 
@@ -110,6 +103,7 @@ fn joined(result: Result<Result<(), Status>, tokio::task::JoinError>) -> Result<
 struct Incoming {
     file: Box<dyn DiskFile>,
     file_bytes: u64,
+    written: u64,
 }
 
 impl Incoming {
@@ -126,36 +120,43 @@ impl Incoming {
             .open(path, true)
             .and_then(|file| file.set_len(0).map(|()| file))
             .map_err(|error| failed("created", &error))?;
-        Ok(Incoming { file, file_bytes })
+        Ok(Incoming {
+            file,
+            file_bytes,
+            written: 0,
+        })
     }
 
-    /// Takes parts in order until they end.
-    fn write(self, mut parts: mpsc::Receiver<SnapshotData>) -> Result<(), Status> {
-        let mut written = 0;
-        while let Some(part) = parts.blocking_recv() {
-            let end = written + part.data.len() as u64;
-            if part.offset != written || end > self.file_bytes {
-                return Err(Status::invalid_argument(format!(
-                    "a part of {} bytes at {} where {written} of {} bytes were received",
-                    part.data.len(),
-                    part.offset,
-                    self.file_bytes
-                )));
-            }
-            if crc32c::crc32c(&part.data) != part.crc32c {
-                return Err(Status::data_loss(format!(
-                    "the checksum of the part at {written} does not match"
-                )));
-            }
-            self.file
-                .write_at(&part.data, written)
-                .map_err(|error| failed("written", &error))?;
-            written = end;
-        }
-        if written != self.file_bytes {
-            return Err(Status::data_loss(format!(
-                "{written} of {} bytes came",
+    /// Writes the next part.
+    fn take(mut self, part: SnapshotData) -> Result<Incoming, Status> {
+        let written = self.written;
+        let end = written + part.data.len() as u64;
+        if part.offset != written || end > self.file_bytes {
+            return Err(Status::invalid_argument(format!(
+                "a part of {} bytes at {} where {written} of {} bytes were received",
+                part.data.len(),
+                part.offset,
                 self.file_bytes
+            )));
+        }
+        if crc32c::crc32c(&part.data) != part.crc32c {
+            return Err(Status::data_loss(format!(
+                "the checksum of the part at {written} does not match"
+            )));
+        }
+        self.file
+            .write_at(&part.data, written)
+            .map_err(|error| failed("written", &error))?;
+        self.written = end;
+        Ok(self)
+    }
+
+    /// No more parts come.
+    fn end(&self) -> Result<(), Status> {
+        if self.written != self.file_bytes {
+            return Err(Status::data_loss(format!(
+                "{} of {} bytes came",
+                self.written, self.file_bytes
             )));
         }
         Ok(())

@@ -9,6 +9,7 @@ use crate::raft::PeerError;
 use crate::raft::proto::{self, snapshot_part::Part};
 use crate::raft::snapshot::RaftSnapshot;
 use crate::raft::types::{TypeConfig, Vote};
+use crate::runtime;
 use crate::store::disk::DiskFile;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, Stream};
@@ -100,7 +101,7 @@ fn parts(
                 return None;
             }
             let bytes = part_bytes.min((file_bytes - offset) as usize);
-            let read = tokio::task::spawn_blocking(move || read(file.as_ref(), offset, bytes));
+            let read = runtime::blocking(move || read(file.as_ref(), offset, bytes));
             // A file that cannot be read to its end sends less than was announced, which the
             // receiver refuses.
             let data = match read.await {

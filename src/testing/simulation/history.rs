@@ -136,6 +136,13 @@ pub enum End {
     Abandoned,
 }
 
+/// A request that was answered, in simulated milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    pub sent_ms: u64,
+    pub answered_ms: u64,
+}
+
 /// One session of one client.
 #[derive(Clone, Debug)]
 pub struct Life {
@@ -144,10 +151,8 @@ pub struct Life {
     pub timeout_ms: u32,
     pub end: End,
     pub keys: BTreeMap<String, Register>,
-    /// When requests were sent that were answered, in simulated milliseconds.
-    pub contacts_ms: Vec<u64>,
-    /// When the last answer came.
-    pub answered_ms: u64,
+    /// The requests that were answered, the handshakes among them.
+    pub contacts: Vec<Contact>,
     /// The highest zxid in its answers.
     pub zxid: Zxid,
 }
@@ -160,13 +165,10 @@ impl Life {
     /// from there a full timeout is granted.
     pub fn earliest_end_ms(&self) -> u64 {
         let unreported_ms = u64::from(self.timeout_ms / 3) + REPORT_MS;
-        let reported = self.answered_ms.saturating_sub(unreported_ms);
-        let heard = self
-            .contacts_ms
-            .iter()
-            .rev()
-            .find(|contact| **contact <= reported);
-        heard.map_or(0, |heard| heard + u64::from(self.timeout_ms))
+        let last_ms = self.contacts.last().map_or(0, |last| last.answered_ms);
+        let reported = |contact: &&Contact| contact.answered_ms + unreported_ms <= last_ms;
+        let heard = self.contacts.iter().rev().find(reported);
+        heard.map_or(0, |heard| heard.sent_ms + u64::from(self.timeout_ms))
     }
 }
 
@@ -246,8 +248,12 @@ mod tests {
             timeout_ms: 3_000,
             end: End::Live,
             keys: BTreeMap::new(),
-            contacts_ms: vec![1_000, 5_000],
-            answered_ms: 5_010,
+            contacts: [1_000, 5_000]
+                .map(|sent_ms| Contact {
+                    sent_ms,
+                    answered_ms: sent_ms + 10,
+                })
+                .into(),
             zxid: Zxid::ZERO,
         };
         assert_eq!(life.earliest_end_ms(), 4_000);

@@ -21,7 +21,7 @@ mod member;
 mod worker;
 
 pub use faults::{Fault, Planned};
-pub use history::{End, History, Life, Register};
+pub use history::{Contact, End, History, Life, Register};
 pub use worker::SHARED;
 
 use crate::model::{SessionId, Zxid};
@@ -100,6 +100,7 @@ pub struct Finished {
 
 /// Runs one simulation. Call it on a thread of its own.
 pub fn run(seed: u64) -> Finished {
+    crate::runtime::block_inline();
     Driver::new(seed).run()
 }
 
@@ -297,9 +298,12 @@ impl Driver {
                 // A member that has not applied what the client saw may not know the session yet.
                 let knows = life.zxid > Zxid::ZERO && state.zxid() >= life.zxid;
                 let earliest_ms = life.earliest_end_ms();
+                let early = self.now_ms < earliest_ms;
+                let told = |end: &EarlyEnd| end.session == life.session;
                 if knows
-                    && self.now_ms < earliest_ms
+                    && early
                     && state.sessions().get(life.session).is_none()
+                    && !self.finished.early_ends.iter().any(told)
                 {
                     self.finished.early_ends.push(EarlyEnd {
                         session: life.session,

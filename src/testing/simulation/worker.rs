@@ -4,7 +4,7 @@
 //! back with its session and the highest zxid it has seen. Beyond that it sometimes says goodbye, goes
 //! away without a word, or keeps silent for longer than its session lasts.
 
-use super::history::{End, History, Life, Register};
+use super::history::{Contact, End, History, Life, Register};
 use super::link::{Attached, Broken, Credentials, Link};
 use super::member::{SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, client_address};
 use crate::model::{Acl, Refusal, Zxid};
@@ -166,15 +166,16 @@ impl Worker {
                             timeout_ms: credentials.timeout_ms,
                             end: End::Live,
                             keys: BTreeMap::new(),
-                            contacts_ms: Vec::new(),
-                            answered_ms: 0,
+                            contacts: Vec::new(),
                             zxid: Zxid::ZERO,
                         });
                         history.lives.len() - 1
                     }
                 };
-                history.lives[life].contacts_ms.push(sent_ms);
-                history.lives[life].answered_ms = now_ms();
+                history.lives[life].contacts.push(Contact {
+                    sent_ms,
+                    answered_ms: now_ms(),
+                });
                 drop(history);
                 self.session = Some((credentials, life));
                 self.link = Some(link);
@@ -267,7 +268,6 @@ impl Worker {
     /// Sends a pipeline and notes every answer. `false` if the connection was lost.
     async fn send(&mut self, requests: Vec<(ClientRequest, Purpose)>) -> bool {
         let (requests, purposes): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
-        let sent_ms = now_ms();
         let mut notes = Vec::new();
         let whole = self
             .ask(&requests, |index, reply| notes.push((index, reply)))
@@ -280,15 +280,16 @@ impl Worker {
         let mut sound = whole;
         for (index, reply) in &notes {
             let row = &mut history.lives[life];
-            row.contacts_ms.push(sent_ms);
-            row.answered_ms = now_ms();
             history.acknowledged += 1;
             let noted = note(row, &requests[*index], &purposes[*index], reply);
             match noted {
                 ControlFlow::Continue(Ok(())) => {}
                 ControlFlow::Continue(Err(problem)) => history.unexplained.push(format!(
                     "client {} session {} at {} ms: {:?}: {problem}",
-                    self.client, row.session, row.answered_ms, requests[*index]
+                    self.client,
+                    row.session,
+                    now_ms(),
+                    requests[*index]
                 )),
                 ControlFlow::Break(()) => sound = false,
             }
@@ -300,7 +301,7 @@ impl Worker {
         sound
     }
 
-    /// As `send`, without the notes; zxids are looked at here.
+    /// As `send`, without the notes: only when there was an answer, and its zxid.
     async fn ask(
         &mut self,
         requests: &[ClientRequest],
@@ -311,17 +312,23 @@ impl Worker {
         };
         let within = Duration::from_millis(u64::from(known.timeout_ms) * 2 / 3);
         let (history, client, seen) = (&self.history, self.client, &mut self.seen);
+        let sent_ms = now_ms();
         let asked = link
             .ask(requests, within, |index, reply| {
                 let zxid = reply.header.zxid;
+                let mut history = history.lock();
+                history.lives[*life].contacts.push(Contact {
+                    sent_ms,
+                    answered_ms: now_ms(),
+                });
                 if zxid > Zxid::ZERO {
-                    let mut history = history.lock();
                     if zxid < *seen {
                         history.zxid_regressions.push((client, *seen, zxid));
                     }
                     *seen = (*seen).max(zxid);
                     history.lives[*life].zxid = *seen;
                 }
+                drop(history);
                 answer(index, reply);
             })
             .await;
