@@ -55,9 +55,9 @@ async fn what_no_member_could_apply_is_never_proposed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn followers_apply_long_before_the_next_heartbeat() {
     let mut cluster = Cluster::new();
-    cluster.timing.heartbeat_ms = 5_000;
-    cluster.timing.election_ms_min = 6_000;
-    cluster.timing.election_ms_max = 9_000;
+    cluster.timing.heartbeat_ms = 2_000;
+    cluster.timing.election_ms_min = 5_000;
+    cluster.timing.election_ms_max = 8_000;
     cluster.found(3).await;
     let writer = Writer::default();
     let began = std::time::Instant::now();
