@@ -30,7 +30,9 @@ mod tests {
 
     #[test]
     fn blocking_work_leaves_the_thread_unless_it_was_told_to_stay() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let id = || runtime.block_on(async { blocking(|| thread::current().id()).await.unwrap() });
         assert_ne!(id(), thread::current().id());
         // This thread is the test's own and ends with it.

@@ -10,7 +10,10 @@ pub fn check(finished: &Finished) -> Vec<String> {
         .divergences
         .iter()
         .map(|found| {
-            format!("member {} differs at log index {}", found.member, found.log_index)
+            format!(
+                "member {} differs at log index {}",
+                found.member, found.log_index
+            )
         })
         .collect();
     for pair in finished.members.windows(2) {
@@ -22,7 +25,10 @@ pub fn check(finished: &Finished) -> Vec<String> {
             ));
         }
         if one.znodes != other.znodes {
-            problems.push(format!("members {} and {} have other znodes", one.member, other.member));
+            problems.push(format!(
+                "members {} and {} have other znodes",
+                one.member, other.member
+            ));
         }
     }
     problems

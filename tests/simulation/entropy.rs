@@ -62,9 +62,7 @@ unsafe extern "C" fn getrandom(buffer: *mut c_void, length: usize, flags: c_uint
 fn what_is_random_follows_from_the_seed() {
     use std::hash::{BuildHasher, RandomState};
     let draw = || {
-        let drawn = std::thread::spawn(|| {
-            (RandomState::new().hash_one(1), rand::random::<u64>())
-        });
+        let drawn = std::thread::spawn(|| (RandomState::new().hash_one(1), rand::random::<u64>()));
         drawn.join().unwrap()
     };
     let _alone = super::alone();

@@ -9,7 +9,10 @@ pub fn check(finished: &Finished) -> Vec<String> {
     for member in &finished.members {
         for (path, znode) in &member.znodes {
             if !znode.owner.is_none() && !member.sessions.contains(&znode.owner) {
-                problems.push(format!("{path} belongs to session {}, which is gone", znode.owner));
+                problems.push(format!(
+                    "{path} belongs to session {}, which is gone",
+                    znode.owner
+                ));
             }
         }
         for life in &finished.history.lives {
@@ -27,7 +30,11 @@ pub fn check(finished: &Finished) -> Vec<String> {
                 let found = member.znodes.get(path);
                 let value = found.map(|znode| znode.value.as_str());
                 let owned = found.is_none_or(|znode| znode.owner == life.session);
-                let right = if live { register.allows(value) && owned } else { found.is_none() };
+                let right = if live {
+                    register.allows(value) && owned
+                } else {
+                    found.is_none()
+                };
                 if !right {
                     problems.push(format!(
                         "member {}: {path} is {found:?}; its session is {:?}",

@@ -38,7 +38,10 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is not a number")),
+    )
 }
 
 /// Panics of tasks, which would otherwise only end the task.
@@ -51,7 +54,10 @@ fn watch_panics() {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if std::thread::current().name() == Some(SIMULATION) {
-                PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
+                PANICS
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(panic.to_string());
             }
             usual(panic);
         }));
@@ -79,9 +85,24 @@ fn problems(finished: &Finished) -> Vec<String> {
         return vec![stuck.clone()];
     }
     let found = CHECKS.iter().flat_map(|(name, check)| {
-        check(finished).into_iter().map(move |problem| format!("{name}: {problem}"))
+        check(finished)
+            .into_iter()
+            .map(move |problem| format!("{name}: {problem}"))
     });
     found.collect()
+}
+
+/// Lines of the log carry the simulated time.
+struct Simulated;
+
+impl tracing_subscriber::fmt::time::FormatTime for Simulated {
+    fn format_time(
+        &self,
+        to: &mut tracing_subscriber::fmt::format::Writer<'_>,
+    ) -> std::fmt::Result {
+        let elapsed = simulation::elapsed();
+        write!(to, "{:>6} ms", elapsed.as_millis())
+    }
 }
 
 fn judge(seed: u64) {
@@ -114,7 +135,11 @@ fn judge(seed: u64) {
 fn a_cluster_under_faults_heals_and_keeps_its_promises() {
     if let Some(seed) = number("VIVARIUM_SEED") {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_timer(Simulated)
+            .init();
         return judge(seed);
     }
     if let Some(count) = number("VIVARIUM_SEEDS") {
@@ -146,11 +171,19 @@ fn sound() -> Finished {
         session: SessionId(1),
         timeout_ms: 2_000,
         end: End::Live,
-        keys: [("/kept".to_owned(), kept), ("/ephemeral".to_owned(), ephemeral)].into(),
+        keys: [
+            ("/kept".to_owned(), kept),
+            ("/ephemeral".to_owned(), ephemeral),
+        ]
+        .into(),
         contacts: Vec::new(),
         zxid: Zxid(2),
     };
-    let znode = |owner| FoundZnode { value: "value".to_owned(), owner, version: 0 };
+    let znode = |owner| FoundZnode {
+        value: "value".to_owned(),
+        owner,
+        version: 0,
+    };
     let members = [1, 2, 3].map(|member| FoundMember {
         member,
         zxid: Zxid(2),
@@ -164,7 +197,10 @@ fn sound() -> Finished {
     });
     Finished {
         members: members.into(),
-        history: History { lives: vec![life], ..History::default() },
+        history: History {
+            lives: vec![life],
+            ..History::default()
+        },
         ..Finished::default()
     }
 }

@@ -30,7 +30,10 @@ pub fn check(finished: &Finished) -> Vec<String> {
             .flat_map(|life| life.keys.keys().map(String::as_str))
             .chain([SHARED])
             .collect();
-        let strange = member.znodes.keys().filter(|path| !known.contains(path.as_str()));
+        let strange = member
+            .znodes
+            .keys()
+            .filter(|path| !known.contains(path.as_str()));
         problems.extend(strange.map(|path| format!("nobody created {path}")));
     }
     problems
@@ -45,7 +48,9 @@ fn shared(finished: &Finished, member: u64) -> Vec<String> {
         problems.push("two conditional writes were given the same version".to_owned());
     }
     let found = finished.members.iter().find(|found| found.member == member);
-    let found = found.and_then(|found| found.znodes.get(SHARED)).map_or(-1, |znode| znode.version);
+    let found = found
+        .and_then(|found| found.znodes.get(SHARED))
+        .map_or(-1, |znode| znode.version);
     let last = versions.last().copied().unwrap_or(0);
     let most = versions.len() + history.shared_unknown;
     if !versions.is_empty() && (found < last || found as usize > most) {

@@ -15,6 +15,9 @@ pub fn check(finished: &Finished) -> Vec<String> {
 fn a_zxid_that_goes_back_is_found() {
     let mut finished = super::sound();
     let zxid = finished.members[0].zxid;
-    finished.history.zxid_regressions.push((0, zxid.next(), zxid));
+    finished
+        .history
+        .zxid_regressions
+        .push((0, zxid.next(), zxid));
     assert_eq!(check(&finished).len(), 1);
 }

@@ -46,11 +46,24 @@ impl Planned {
             0..30 => Fault::Crash { member, loss },
             30..38 => Fault::CrashAll { loss },
             38..46 => Fault::Stop { member },
-            46..58 => Fault::Cut { between: (member, other) },
-            58..66 => Fault::CutOneWay { from: member, to: other },
-            66..76 => Fault::Hold { between: (member, other) },
-            76..90 => Fault::Isolate { member, clients: rng.random() },
-            _ => Fault::CutClient { client: rng.random_range(0..clients), member },
+            46..58 => Fault::Cut {
+                between: (member, other),
+            },
+            58..66 => Fault::CutOneWay {
+                from: member,
+                to: other,
+            },
+            66..76 => Fault::Hold {
+                between: (member, other),
+            },
+            76..90 => Fault::Isolate {
+                member,
+                clients: rng.random(),
+            },
+            _ => Fault::CutClient {
+                client: rng.random_range(0..clients),
+                member,
+            },
         };
         Planned {
             fault,

@@ -22,7 +22,12 @@ pub struct Register {
 
 impl Register {
     pub fn new(ephemeral: bool) -> Register {
-        Register { possible: vec![(0, None)], next_ticket: 1, version: None, ephemeral }
+        Register {
+            possible: vec![(0, None)],
+            next_ticket: 1,
+            version: None,
+            ephemeral,
+        }
     }
 
     /// A write is about to be sent.
@@ -44,7 +49,9 @@ impl Register {
         let before = std::mem::replace(&mut self.version, version);
         match follows {
             true => Ok(()),
-            false => Err(format!("version {before:?} was followed by {version:?}: done twice")),
+            false => Err(format!(
+                "version {before:?} was followed by {version:?}: done twice"
+            )),
         }
     }
 
@@ -53,29 +60,43 @@ impl Register {
         let at = self.position(ticket)?;
         self.possible.remove(at);
         let before = &self.possible[..at];
-        match before.iter().position(|(_, value)| value.is_some() == exists) {
+        match before
+            .iter()
+            .position(|(_, value)| value.is_some() == exists)
+        {
             Some(first) => {
                 self.narrow(first);
                 Ok(())
             }
-            None => Err(format!("refused as if the znode's existence were {exists}, but {before:?}")),
+            None => Err(format!(
+                "refused as if the znode's existence were {exists}, but {before:?}"
+            )),
         }
     }
 
     /// A read was answered that was sent after everything in this register.
     pub fn observed(&mut self, value: Option<&str>) -> Result<(), String> {
-        match self.possible.iter().position(|(_, known)| known.as_deref() == value) {
+        match self
+            .possible
+            .iter()
+            .position(|(_, known)| known.as_deref() == value)
+        {
             Some(at) => {
                 self.narrow(at);
                 Ok(())
             }
-            None => Err(format!("read {value:?}, where only {:?} are possible", self.possible)),
+            None => Err(format!(
+                "read {value:?}, where only {:?} are possible",
+                self.possible
+            )),
         }
     }
 
     /// Whether the key may have this value at the end.
     pub fn allows(&self, value: Option<&str>) -> bool {
-        self.possible.iter().any(|(_, known)| known.as_deref() == value)
+        self.possible
+            .iter()
+            .any(|(_, known)| known.as_deref() == value)
     }
 
     /// Whether the znode exists, as far as the last request is believed.
@@ -228,7 +249,10 @@ mod tests {
             end: End::Live,
             keys: BTreeMap::new(),
             contacts: [1_000, 5_000]
-                .map(|sent_ms| Contact { sent_ms, answered_ms: sent_ms + 10 })
+                .map(|sent_ms| Contact {
+                    sent_ms,
+                    answered_ms: sent_ms + 10,
+                })
                 .into(),
             zxid: Zxid::ZERO,
         };

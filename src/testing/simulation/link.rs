@@ -4,7 +4,8 @@ use crate::model::{Password, SessionId, Zxid};
 use crate::runtime::{BoxedStream, Network};
 use crate::wire::reply::Reply;
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, XID_NOTIFICATION, XID_PING, encode_request, next_frame,
+    ClientRequest, ConnectRequest, ConnectResponse, XID_NOTIFICATION, XID_PING, encode_request,
+    next_frame,
 };
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
@@ -66,7 +67,11 @@ impl Link {
         };
         let handshake = async {
             let stream = network.connect(address).await.ok()?;
-            let mut link = Link { stream, received: BytesMut::new(), xid: 0 };
+            let mut link = Link {
+                stream,
+                received: BytesMut::new(),
+                xid: 0,
+            };
             let mut out = BytesMut::new();
             request.encode(&mut out).ok()?;
             link.stream.write_all(&out).await.ok()?;
@@ -109,13 +114,15 @@ impl Link {
                 .map_err(|error| Broken::Protocol(error.to_string()))?;
         }
         let talk = async {
-            self.stream.write_all(&out).await.map_err(|_| Broken::Lost)?;
+            self.stream
+                .write_all(&out)
+                .await
+                .map_err(|_| Broken::Lost)?;
             for (index, expected) in due.into_iter().enumerate() {
                 let reply = loop {
                     let frame = self.frame().await.ok_or(Broken::Lost)?;
-                    let reply = Reply::decode(frame).map_err(|_| {
-                        Broken::Protocol("a reply cannot be decoded".to_owned())
-                    })?;
+                    let reply = Reply::decode(frame)
+                        .map_err(|_| Broken::Protocol("a reply cannot be decoded".to_owned()))?;
                     if reply.header.xid != XID_NOTIFICATION {
                         break reply;
                     }

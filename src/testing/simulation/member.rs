@@ -90,18 +90,26 @@ impl Seat {
     /// fault that is simulated allows either.
     pub async fn software(self) -> turmoil::Result {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let identity = Identity { cluster: CLUSTER, member: MemberId(self.member) };
+        let identity = Identity {
+            cluster: CLUSTER,
+            member: MemberId(self.member),
+        };
         let directory = DataDirectory::open_unlocked(&*disk, Path::new(ROOT), identity)?;
         let checkpoint = FileCheckpoint::open(Arc::clone(&disk), &directory.checkpoint_dir())?;
         let environment = simulated::environment(self.skew_ms);
-        let listener = environment.network.bind(&format!("0.0.0.0:{CLIENT_PORT}")).await?;
+        let listener = environment
+            .network
+            .bind(&format!("0.0.0.0:{CLIENT_PORT}"))
+            .await?;
         let ground = Ground {
             environment: environment.clone(),
             disk,
             checkpoint: Box::new(checkpoint),
             incarnation: directory.incarnation(),
         };
-        let member = member::start(self.options(&directory), ground).await?;
+        let member = member::start(self.options(&directory), ground)
+            .await
+            .map_err(|error| format!("member {}: {:#}", self.member, anyhow::Error::from(error)))?;
         *self.running.lock() = Some(member.handle());
         let stop = CancellationToken::new();
         let door = tokio::spawn(zookeeper::serve(

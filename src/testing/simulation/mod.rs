@@ -49,6 +49,9 @@ const HEAL_MS_MAX: u64 = 90_000;
 /// How often the members are looked at, in simulated milliseconds.
 const LOOK_EVERY_MS: u64 = 10;
 
+/// Answers that an early end tells of.
+const CONTACTS_TOLD: usize = 12;
+
 /// One znode as a member has it at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundZnode {
@@ -82,6 +85,9 @@ pub struct EarlyEnd {
     pub session: SessionId,
     pub at_ms: u64,
     pub earliest_ms: u64,
+    pub timeout_ms: u32,
+    /// The newest answers, for whoever looks for the reason.
+    pub contacts: Vec<Contact>,
 }
 
 /// A run from boot to the settled cluster.
@@ -102,6 +108,11 @@ pub struct Finished {
 pub fn run(seed: u64) -> Finished {
     crate::runtime::block_inline();
     Driver::new(seed).run()
+}
+
+/// The time inside the simulation that this thread is running now.
+pub fn elapsed() -> Duration {
+    turmoil::sim_elapsed().unwrap_or_default()
 }
 
 struct Driver {
@@ -179,7 +190,9 @@ impl Driver {
     }
 
     fn phases(&mut self) -> Result<(), String> {
-        self.until("a first leader", |driver| driver.served() == MEMBERS as usize)?;
+        self.until("a first leader", |driver| {
+            driver.served() == MEMBERS as usize
+        })?;
         let faults_until_ms = self.now_ms + self.rng.random_range(10_000..30_000);
         while self.now_ms < faults_until_ms {
             let planned = Planned::draw(&mut self.rng, MEMBERS, CLIENTS);
@@ -193,7 +206,10 @@ impl Driver {
         self.until("all clients served after the faults", |driver| {
             driver.signals.settled.load(Ordering::Acquire) == CLIENTS
         })?;
-        self.until("equal members, and sessions that nobody holds expired", Driver::settled)
+        self.until(
+            "equal members, and sessions that nobody holds expired",
+            Driver::settled,
+        )
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Driver) -> bool) -> Result<(), String> {
@@ -205,7 +221,9 @@ impl Driver {
                     .iter()
                     .map(|seat| seat.handle().map(|handle| handle.status()))
                     .collect();
-                return Err(format!("not within {HEAL_MS_MAX} ms: {what}; members: {members:#?}"));
+                return Err(format!(
+                    "not within {HEAL_MS_MAX} ms: {what}; members: {members:#?}"
+                ));
             }
             self.step()?;
         }
@@ -216,9 +234,18 @@ impl Driver {
         self.sim.step().map_err(|error| error.to_string())?;
         self.now_ms = self.sim.elapsed().as_millis() as u64;
         let due = |at: &u64| *at <= self.now_ms;
-        let up: Vec<u64> = self.down.iter().filter(|(_, at)| due(at)).map(|(id, _)| *id).collect();
-        let whole: Vec<_> =
-            self.cut.iter().filter(|(_, at)| due(at)).map(|(pair, _)| pair.clone()).collect();
+        let up: Vec<u64> = self
+            .down
+            .iter()
+            .filter(|(_, at)| due(at))
+            .map(|(id, _)| *id)
+            .collect();
+        let whole: Vec<_> = self
+            .cut
+            .iter()
+            .filter(|(_, at)| due(at))
+            .map(|(pair, _)| pair.clone())
+            .collect();
         for member in up {
             self.start(member);
         }
@@ -234,7 +261,9 @@ impl Driver {
     /// How many members know a leader.
     fn served(&self) -> usize {
         let handles = self.seats.iter().filter_map(Seat::handle);
-        handles.filter(|handle| handle.leadership().borrow().leader.is_some()).count()
+        handles
+            .filter(|handle| handle.leadership().borrow().leader.is_some())
+            .count()
     }
 
     fn settled(&self) -> bool {
@@ -244,10 +273,17 @@ impl Driver {
             live.map(|life| life.session).collect()
         };
         let handles: Vec<_> = self.seats.iter().filter_map(Seat::handle).collect();
-        let applied: BTreeSet<u64> =
-            handles.iter().map(|handle| handle.status().last_applied.index).collect();
+        let applied: BTreeSet<u64> = handles
+            .iter()
+            .map(|handle| handle.status().last_applied.index)
+            .collect();
         let only_live = |handle: &crate::member::Handle| {
-            handle.read().state().sessions().iter().all(|(id, _)| live.contains(&id))
+            handle
+                .read()
+                .state()
+                .sessions()
+                .iter()
+                .all(|(id, _)| live.contains(&id))
         };
         handles.len() == MEMBERS as usize && applied.len() == 1 && handles.iter().all(only_live)
     }
@@ -256,12 +292,17 @@ impl Driver {
     fn look(&mut self) {
         let history = self.history.lock();
         for seat in &self.seats {
-            let Some(handle) = seat.handle() else { continue };
+            let Some(handle) = seat.handle() else {
+                continue;
+            };
             let view = handle.read();
             let state = view.state();
             let index = state.last_applied().unwrap_or_default().index;
             if *self.digests.entry(index).or_insert(state.digest()) != state.digest() {
-                let divergence = Divergence { member: seat.member, log_index: index };
+                let divergence = Divergence {
+                    member: seat.member,
+                    log_index: index,
+                };
                 self.finished.divergences.push(divergence);
             }
             for life in history.lives.iter().filter(|life| life.end == End::Live) {
@@ -279,6 +320,14 @@ impl Driver {
                         session: life.session,
                         at_ms: self.now_ms,
                         earliest_ms,
+                        timeout_ms: life.timeout_ms,
+                        contacts: life
+                            .contacts
+                            .iter()
+                            .rev()
+                            .take(CONTACTS_TOLD)
+                            .copied()
+                            .collect(),
                     });
                 }
             }
@@ -286,7 +335,9 @@ impl Driver {
     }
 
     fn inject(&mut self, planned: &Planned) {
-        self.finished.faults.push((self.now_ms, planned.fault.clone()));
+        self.finished
+            .faults
+            .push((self.now_ms, planned.fault.clone()));
         let until_ms = self.now_ms + planned.lasts_ms;
         match planned.fault.clone() {
             Fault::Crash { member, loss } => self.crash(member, loss, until_ms),
@@ -309,9 +360,14 @@ impl Driver {
                 });
             }
             Fault::CutOneWay { from, to } => {
-                self.cut(member::host(from), member::host(to), until_ms, |sim, from, to| {
-                    sim.partition_oneway(from, to);
-                });
+                self.cut(
+                    member::host(from),
+                    member::host(to),
+                    until_ms,
+                    |sim, from, to| {
+                        sim.partition_oneway(from, to);
+                    },
+                );
             }
             Fault::Hold { between: (a, b) } => {
                 self.cut(member::host(a), member::host(b), until_ms, |sim, a, b| {
@@ -319,7 +375,9 @@ impl Driver {
                 });
             }
             Fault::Isolate { member, clients } => {
-                let others = (1..=MEMBERS).filter(|other| *other != member).map(member::host);
+                let others = (1..=MEMBERS)
+                    .filter(|other| *other != member)
+                    .map(member::host);
                 let clients = (0..if clients { CLIENTS } else { 0 }).map(client_host);
                 for other in others.chain(clients) {
                     self.cut(member::host(member), other, until_ms, |sim, a, b| {
@@ -328,9 +386,14 @@ impl Driver {
                 }
             }
             Fault::CutClient { client, member } => {
-                self.cut(client_host(client), member::host(member), until_ms, |sim, a, b| {
-                    sim.partition(a, b);
-                });
+                self.cut(
+                    client_host(client),
+                    member::host(member),
+                    until_ms,
+                    |sim, a, b| {
+                        sim.partition(a, b);
+                    },
+                );
             }
         }
     }
@@ -394,11 +457,17 @@ fn found(seat: &Seat) -> Option<FoundMember> {
     let view = handle.read();
     let state = view.state();
     let (names, _) = state.tree().children("/", &[]).ok()?;
-    let paths = names.filter(|name| *name != "zookeeper").map(|name| format!("/{name}"));
+    let paths = names
+        .filter(|name| *name != "zookeeper")
+        .map(|name| format!("/{name}"));
     let znode = |path: String| {
         let (data, stat) = state.tree().data(&path, &[]).ok()?;
         let value = String::from_utf8_lossy(data.unwrap_or_default()).into_owned();
-        let znode = FoundZnode { value, owner: stat.ephemeral_owner, version: stat.version };
+        let znode = FoundZnode {
+            value,
+            owner: stat.ephemeral_owner,
+            version: stat.version,
+        };
         Some((path, znode))
     };
     Some(FoundMember {

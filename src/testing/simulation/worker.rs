@@ -124,7 +124,8 @@ impl Worker {
         self.signals.settled.fetch_add(1, Ordering::AcqRel);
         loop {
             if self.attached().await {
-                self.send(vec![(ClientRequest::Ping, Purpose::Nothing)]).await;
+                self.send(vec![(ClientRequest::Ping, Purpose::Nothing)])
+                    .await;
                 self.pause(100, 400).await;
             } else {
                 self.pause(20, 200).await;
@@ -143,8 +144,12 @@ impl Worker {
             return true;
         }
         let address = client_address(self.rng.random_range(1..=self.members));
-        let wish_ms = self.rng.random_range(SESSION_TIMEOUT_MS_MIN..=SESSION_TIMEOUT_MS_MAX);
+        let drawn_ms = self
+            .rng
+            .random_range(SESSION_TIMEOUT_MS_MIN..=SESSION_TIMEOUT_MS_MAX);
         let known = self.session.as_ref().map(|(known, _)| known);
+        // An attachment negotiates anew, so a client that comes back wishes for what it had.
+        let wish_ms = known.map_or(drawn_ms, |known| known.timeout_ms);
         let sent_ms = now_ms();
         match Link::attach(&*self.network, &address, known, wish_ms, self.seen).await {
             Attached::Lost => false,
@@ -169,7 +174,10 @@ impl Worker {
                         history.lives.len() - 1
                     }
                 };
-                history.lives[life].contacts.push(Contact { sent_ms, answered_ms: now_ms() });
+                history.lives[life].contacts.push(Contact {
+                    sent_ms,
+                    answered_ms: now_ms(),
+                });
                 drop(history);
                 self.session = Some((credentials, life));
                 self.link = Some(link);
@@ -202,7 +210,9 @@ impl Worker {
                 self.pause(ms / 2, 4 * ms).await;
             }
             _ => {
-                let sync = ClientRequest::Sync { path: Some("/".to_owned()) };
+                let sync = ClientRequest::Sync {
+                    path: Some("/".to_owned()),
+                };
                 self.send(vec![(sync, Purpose::Nothing)]).await;
             }
         }
@@ -232,14 +242,25 @@ impl Worker {
         let value = format!("{}-{}", self.client, self.writes);
         let mut history = self.history.lock();
         let keys = &mut history.lives[life].keys;
-        let register = keys.entry(path.clone()).or_insert_with(|| Register::new(ephemeral));
+        let register = keys
+            .entry(path.clone())
+            .or_insert_with(|| Register::new(ephemeral));
         let (request, written) = match (kind, register.expected()) {
             (0..2, _) => {
-                let request = ClientRequest::GetData { path: path.clone(), watch: false };
+                let request = ClientRequest::GetData {
+                    path: path.clone(),
+                    watch: false,
+                };
                 return (request, Purpose::Read { path });
             }
             (_, None) => (create(&path, &value, ephemeral), Some(value)),
-            (2, Some(_)) => (ClientRequest::Delete { path: path.clone(), version: -1 }, None),
+            (2, Some(_)) => (
+                ClientRequest::Delete {
+                    path: path.clone(),
+                    version: -1,
+                },
+                None,
+            ),
             (_, Some(_)) => (set(&path, &value, -1), Some(value)),
         };
         let ticket = register.begin(written);
@@ -250,8 +271,12 @@ impl Worker {
     async fn send(&mut self, requests: Vec<(ClientRequest, Purpose)>) -> bool {
         let (requests, purposes): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         let mut notes = Vec::new();
-        let whole = self.ask(&requests, |index, reply| notes.push((index, reply))).await;
-        let Some(life) = self.life() else { return false };
+        let whole = self
+            .ask(&requests, |index, reply| notes.push((index, reply)))
+            .await;
+        let Some(life) = self.life() else {
+            return false;
+        };
         let mut history = self.history.lock();
         let history = &mut *history;
         let mut sound = whole;
@@ -263,7 +288,10 @@ impl Worker {
                 ControlFlow::Continue(Ok(())) => {}
                 ControlFlow::Continue(Err(problem)) => history.unexplained.push(format!(
                     "client {} session {} at {} ms: {:?}: {problem}",
-                    self.client, row.session, now_ms(), requests[*index]
+                    self.client,
+                    row.session,
+                    now_ms(),
+                    requests[*index]
                 )),
                 ControlFlow::Break(()) => sound = false,
             }
@@ -291,7 +319,10 @@ impl Worker {
             .ask(requests, within, |index, reply| {
                 let zxid = reply.header.zxid;
                 let mut history = history.lock();
-                history.lives[*life].contacts.push(Contact { sent_ms, answered_ms: now_ms() });
+                history.lives[*life].contacts.push(Contact {
+                    sent_ms,
+                    answered_ms: now_ms(),
+                });
                 if zxid > Zxid::ZERO {
                     if zxid < *seen {
                         history.zxid_regressions.push((client, *seen, zxid));
@@ -304,7 +335,10 @@ impl Worker {
             })
             .await;
         if let Err(Broken::Protocol(problem)) = &asked {
-            self.history.lock().unexplained.push(format!("client {client}: {problem}"));
+            self.history
+                .lock()
+                .unexplained
+                .push(format!("client {client}: {problem}"));
         }
         if asked.is_err() {
             self.link = None;
@@ -315,14 +349,20 @@ impl Worker {
     /// Reads the shared znode and writes it on condition that nobody else did meanwhile.
     async fn use_shared(&mut self) {
         let mut found = None;
-        let read = ClientRequest::GetData { path: SHARED.to_owned(), watch: false };
+        let read = ClientRequest::GetData {
+            path: SHARED.to_owned(),
+            watch: false,
+        };
         if !self.ask(&[read], |_, reply| found = Some(reply)).await {
             return;
         }
         let version = match found {
-            Some(reply) if reply.header.err == 0 => reply.data().map_or(0, |(_, stat)| stat.version),
+            Some(reply) if reply.header.err == 0 => {
+                reply.data().map_or(0, |(_, stat)| stat.version)
+            }
             _ => {
-                self.send(vec![(create(SHARED, "0", false), Purpose::Nothing)]).await;
+                self.send(vec![(create(SHARED, "0", false), Purpose::Nothing)])
+                    .await;
                 return;
             }
         };
@@ -342,7 +382,9 @@ impl Worker {
                     drop(history);
                     self.link = None;
                 }
-                other => history.unexplained.push(format!("a conditional write: {other}")),
+                other => history
+                    .unexplained
+                    .push(format!("a conditional write: {other}")),
             },
             None => {
                 debug_assert!(!answered);
@@ -355,20 +397,34 @@ impl Worker {
         let Some(life) = self.life() else { return };
         self.history.lock().lives[life].end = End::Closing;
         let mut closed = false;
-        self.ask(&[ClientRequest::CloseSession], |_, reply| closed = reply.header.err == 0).await;
+        self.ask(&[ClientRequest::CloseSession], |_, reply| {
+            closed = reply.header.err == 0
+        })
+        .await;
         self.end(if closed { End::Closed } else { End::Closing });
     }
 
     /// One more write, `sync`, and a read of every key of this session.
     async fn prove(&mut self) -> bool {
-        let Some(life) = self.life() else { return false };
+        let Some(life) = self.life() else {
+            return false;
+        };
         let path = format!("/c{}-{life}-0", self.client);
         let write = self.own_request(life, path, false, 9);
-        let sync = ClientRequest::Sync { path: Some("/".to_owned()) };
+        let sync = ClientRequest::Sync {
+            path: Some("/".to_owned()),
+        };
         let mut requests = vec![write, (sync, Purpose::Nothing)];
-        let keys: Vec<String> = self.history.lock().lives[life].keys.keys().cloned().collect();
+        let keys: Vec<String> = self.history.lock().lives[life]
+            .keys
+            .keys()
+            .cloned()
+            .collect();
         for path in keys {
-            let read = ClientRequest::GetData { path: path.clone(), watch: false };
+            let read = ClientRequest::GetData {
+                path: path.clone(),
+                watch: false,
+            };
             requests.push((read, Purpose::Read { path }));
         }
         self.send(requests).await
@@ -393,7 +449,10 @@ fn note(
             Some(other) => Err(other.to_string()),
         },
         Purpose::Read { path } => {
-            let register = life.keys.get_mut(path).expect("keys are noted before they are read");
+            let register = life
+                .keys
+                .get_mut(path)
+                .expect("keys are noted before they are read");
             match refusal {
                 None => reply
                     .data()
@@ -404,7 +463,10 @@ fn note(
             }
         }
         Purpose::Write { path, ticket } => {
-            let register = life.keys.get_mut(path).expect("keys are noted before they are written");
+            let register = life
+                .keys
+                .get_mut(path)
+                .expect("keys are noted before they are written");
             match (refusal, request) {
                 (None, ClientRequest::SetData { .. }) => reply
                     .stat()
