@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use vivarium::testing::simulation::{self, Finished};
 
 /// Run in every test run, as far as the time allows.
-const SEEDS: &[u64] = &[1, 2, 3, 4, 5, 6];
+const SEEDS: &[u64] = &[1, 2, 3, 4, 5, 6, 14, 32];
 /// No further seed is begun after this much time, unless `VIVARIUM_SEEDS` asks for a number.
 const WALL_TIME_MAX: Duration = Duration::from_secs(60);
 

@@ -157,7 +157,7 @@ impl Worker {
                 self.end(End::Expired);
                 false
             }
-            Attached::Attached(link, credentials) => {
+            Attached::Done(link, credentials) => {
                 let mut history = self.history.lock();
                 let life = match &self.session {
                     Some((_, life)) => *life,
