@@ -11,8 +11,8 @@ pub fn check(finished: &Finished) -> Vec<String> {
     early
         .map(|end| {
             format!(
-                "session {} was gone at {} ms, before {} ms",
-                end.session, end.at_ms, end.earliest_ms
+                "session {} was gone at {} ms, before {} ms; timeout {} ms, newest first {:?}",
+                end.session, end.at_ms, end.earliest_ms, end.timeout_ms, end.contacts
             )
         })
         .collect()
@@ -27,6 +27,8 @@ fn an_early_end_is_found() {
         session,
         at_ms: 1,
         earliest_ms: 2,
+        timeout_ms: 3,
+        contacts: Vec::new(),
     });
     assert_eq!(check(&finished).len(), 1);
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use vivarium::testing::simulation::{self, Finished};
 
 /// Run in every test run, as far as the time allows.
-const SEEDS: &[u64] = &[1, 2, 3, 4, 5, 6];
+const SEEDS: &[u64] = &[1, 2, 3, 4, 5, 6, 14, 32];
 /// No further seed is begun after this much time, unless `VIVARIUM_SEEDS` asks for a number.
 const WALL_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -92,6 +92,19 @@ fn problems(finished: &Finished) -> Vec<String> {
     found.collect()
 }
 
+/// Lines of the log carry the simulated time.
+struct Simulated;
+
+impl tracing_subscriber::fmt::time::FormatTime for Simulated {
+    fn format_time(
+        &self,
+        to: &mut tracing_subscriber::fmt::format::Writer<'_>,
+    ) -> std::fmt::Result {
+        let elapsed = simulation::elapsed();
+        write!(to, "{:>6} ms", elapsed.as_millis())
+    }
+}
+
 fn judge(seed: u64) {
     let begun = Instant::now();
     let finished = simulate(seed);
@@ -125,6 +138,7 @@ fn a_cluster_under_faults_heals_and_keeps_its_promises() {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(false)
+            .with_timer(Simulated)
             .init();
         return judge(seed);
     }

@@ -26,7 +26,7 @@ pub struct Credentials {
 
 /// What came of a handshake.
 pub enum Attached {
-    Attached(Link, Credentials),
+    Done(Link, Credentials),
     /// The session is gone.
     Expired,
     /// No answer: a session may have been made or attached, or not.
@@ -80,7 +80,7 @@ impl Link {
         };
         match timeout(ATTACH_TIMEOUT, handshake).await {
             Ok(Some((_, response))) if response.timeout_ms == 0 => Attached::Expired,
-            Ok(Some((link, response))) => Attached::Attached(
+            Ok(Some((link, response))) => Attached::Done(
                 link,
                 Credentials {
                     session: response.session,

@@ -107,7 +107,9 @@ impl Seat {
             checkpoint: Box::new(checkpoint),
             incarnation: directory.incarnation(),
         };
-        let member = member::start(self.options(&directory), ground).await?;
+        let member = member::start(self.options(&directory), ground)
+            .await
+            .map_err(|error| format!("member {}: {:#}", self.member, anyhow::Error::from(error)))?;
         *self.running.lock() = Some(member.handle());
         let stop = CancellationToken::new();
         let door = tokio::spawn(zookeeper::serve(

@@ -49,6 +49,9 @@ const HEAL_MS_MAX: u64 = 90_000;
 /// How often the members are looked at, in simulated milliseconds.
 const LOOK_EVERY_MS: u64 = 10;
 
+/// Answers that an early end tells of.
+const CONTACTS_TOLD: usize = 12;
+
 /// One znode as a member has it at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundZnode {
@@ -82,6 +85,9 @@ pub struct EarlyEnd {
     pub session: SessionId,
     pub at_ms: u64,
     pub earliest_ms: u64,
+    pub timeout_ms: u32,
+    /// The newest answers, for whoever looks for the reason.
+    pub contacts: Vec<Contact>,
 }
 
 /// A run from boot to the settled cluster.
@@ -102,6 +108,11 @@ pub struct Finished {
 pub fn run(seed: u64) -> Finished {
     crate::runtime::block_inline();
     Driver::new(seed).run()
+}
+
+/// The time inside the simulation that this thread is running now.
+pub fn elapsed() -> Duration {
+    turmoil::sim_elapsed().unwrap_or_default()
 }
 
 struct Driver {
@@ -309,6 +320,14 @@ impl Driver {
                         session: life.session,
                         at_ms: self.now_ms,
                         earliest_ms,
+                        timeout_ms: life.timeout_ms,
+                        contacts: life
+                            .contacts
+                            .iter()
+                            .rev()
+                            .take(CONTACTS_TOLD)
+                            .copied()
+                            .collect(),
                     });
                 }
             }

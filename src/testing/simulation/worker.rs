@@ -144,10 +144,12 @@ impl Worker {
             return true;
         }
         let address = client_address(self.rng.random_range(1..=self.members));
-        let wish_ms = self
+        let drawn_ms = self
             .rng
             .random_range(SESSION_TIMEOUT_MS_MIN..=SESSION_TIMEOUT_MS_MAX);
         let known = self.session.as_ref().map(|(known, _)| known);
+        // An attachment negotiates anew, so a client that comes back wishes for what it had.
+        let wish_ms = known.map_or(drawn_ms, |known| known.timeout_ms);
         let sent_ms = now_ms();
         match Link::attach(&*self.network, &address, known, wish_ms, self.seen).await {
             Attached::Lost => false,
@@ -155,7 +157,7 @@ impl Worker {
                 self.end(End::Expired);
                 false
             }
-            Attached::Attached(link, credentials) => {
+            Attached::Done(link, credentials) => {
                 let mut history = self.history.lock();
                 let life = match &self.session {
                     Some((_, life)) => *life,
