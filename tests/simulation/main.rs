@@ -210,10 +210,19 @@ fn a_sound_end_has_no_problems() {
     assert_eq!(problems(&sound()), Vec::<String>::new());
 }
 
+/// The faults and what clients set out to do follow from the seed; the members' messages may come
+/// some milliseconds apart in two runs (`docs/reliability.md`).
 #[test]
-fn a_seed_gives_the_same_run_again() {
-    let (first, again) = (simulate(11), simulate(11));
-    assert_eq!(first.simulated_ms, again.simulated_ms);
-    assert_eq!(first.history.acknowledged, again.history.acknowledged);
-    assert_eq!(first.members, again.members);
+fn a_seed_gives_the_same_faults_again() {
+    let faults = |seed| -> Vec<String> {
+        let finished = simulate(seed);
+        finished
+            .faults
+            .iter()
+            .map(|(_, fault)| format!("{fault:?}"))
+            .collect()
+    };
+    let first = faults(11);
+    assert!(!first.is_empty());
+    assert_eq!(first, faults(11));
 }

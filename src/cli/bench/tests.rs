@@ -47,7 +47,8 @@ impl Registry {
         let address = listener.local_addr().unwrap().to_string();
         let registry = Arc::new(Registry {
             znodes: Mutex::new(BTreeMap::from([("/".to_owned(), None)])),
-            changed: broadcast::channel(64).0,
+            // More than the changes of one run: a connection that lags behind them ends.
+            changed: broadcast::channel(4096).0,
             cut_after: Mutex::new(cut_after),
             forgets,
         });
