@@ -35,4 +35,12 @@ fi
 for script in cluster-scripts/*.sh; do bash -n "$script"; done
 cargo fmt --all --check
 cargo clippy --locked --all-targets -- -D warnings
-cargo test --locked "$@"
+
+# The sum stands at the end, because each test program closes with a line of its own.
+mkdir -p target
+output=$(mktemp -p target tests.XXXXXX)
+trap 'rm -f "$output"' EXIT
+status=0
+cargo test --locked "$@" 2>&1 | tee "$output" || status=$?
+awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$output"
+exit "$status"
