@@ -16,6 +16,7 @@ use crate::store::StorageFault;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The version of the layout of the whole directory.
 const FORMAT_VERSION: u32 = 1;
@@ -24,6 +25,9 @@ const FORMAT_VERSION: u32 = 1;
 const FILE_BYTES_MAX: u64 = 4096;
 
 const LOCK: &str = "lock";
+/// How often a held lock is tried, and the rest in between: two seconds together.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const IDENTITY: &str = "identity";
 const INCARNATION: &str = "incarnation";
 const LOG: &str = "log";
@@ -277,14 +281,20 @@ fn lock(root: &Path) -> Result<File, StorageFault> {
         .write(true)
         .open(&path)
         .map_err(|error| StorageFault::io("open", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StorageFault::NotOurs {
-            path: root.to_owned(),
-            what: "another process uses this data directory: end it first".into(),
-        }),
-        Err(TryLockError::Error(error)) => Err(StorageFault::io("lock", &path, error)),
+    // A process that was just killed keeps its lock until the kernel has taken it apart.
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => {
+                return Err(StorageFault::io("lock", &path, error));
+            }
+        }
     }
+    Err(StorageFault::NotOurs {
+        path: root.to_owned(),
+        what: "another process uses this data directory: end it first".into(),
+    })
 }
 
 #[cfg(test)]
