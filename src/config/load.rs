@@ -211,6 +211,7 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         log_segment_bytes: values.integer("storage.log_segment_bytes"),
         snapshot_entries: values.integer("storage.snapshot_entries"),
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
+        free_bytes_min: values.integer("storage.free_bytes_min"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
     }
 }

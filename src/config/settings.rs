@@ -104,6 +104,8 @@ pub struct StorageSettings {
     /// A snapshot is taken when this many entries, or bytes of log, were applied since the last.
     pub snapshot_entries: u64,
     pub snapshot_bytes: u64,
+    /// Below this much free space writes that make the state grow are refused; 0 is no reserve.
+    pub free_bytes_min: u64,
     pub checkpoint_interval_ms: u64,
 }
 

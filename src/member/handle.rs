@@ -2,11 +2,12 @@
 
 use super::connection::{CloseReason, Connection};
 use super::delivery::Local;
+use super::disk_room::{DiskRoom, grows};
 use super::liveness::Liveness;
 use super::status::{MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
-use crate::model::{MemberId, Request, Zxid};
+use crate::model::{Command, MemberId, Refusal, Request, Zxid};
 use crate::raft::Leadership;
 use crate::store::{SharedState, State};
 use parking_lot::{Mutex, RwLockReadGuard};
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     pub traffic: TrafficStats,
     pub leadership: watch::Receiver<Leadership>,
     pub liveness: Liveness,
+    pub disk_room: Arc<DiskRoom>,
     pub started: Instant,
     pub stopping: AtomicBool,
 }
@@ -129,6 +131,12 @@ impl Handle {
             }
             shrank.await;
         }
+    }
+
+    /// Why a command is not to be submitted now, if it is not: disks are nearly full, and it would make
+    /// the state grow. Doors ask before they submit, and give the answer in the session's order.
+    pub fn refuses(&self, command: &Command) -> Option<Refusal> {
+        (self.shared.disk_room.growth_refused() && grows(command)).then_some(Refusal::SystemError)
     }
 
     /// Queues requests in order. Each is answered once through the connection's mailbox, in order,
@@ -203,6 +211,7 @@ impl Handle {
             watches: local.watch_count(),
             connections: local.connection_count(),
             outstanding: queue.waiting.len(),
+            growth_refused: self.shared.disk_room.growth_refused(),
             membership: membership.clone(),
         }
     }

@@ -22,6 +22,7 @@ mod chores;
 mod connection;
 mod delivery;
 mod desk;
+mod disk_room;
 mod handle;
 mod liveness;
 mod session_clock;

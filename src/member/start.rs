@@ -9,6 +9,7 @@ use super::chores;
 use super::connection::CloseReason;
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
+use super::disk_room::{self, DiskRoom};
 use super::handle::{Handle, HandleLimits, Shared};
 use super::liveness::Liveness;
 use super::session_clock::SessionClock;
@@ -64,6 +65,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
     let state: SharedState = Arc::new(RwLock::new(state));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
+    let disk_room = Arc::new(DiskRoom::new(options.consensus.member));
     let (leadership, known_leadership) = watch::channel(Leadership {
         term: 0,
         leader: None,
@@ -88,10 +90,11 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
             options.session_timeout_ms_min,
             options.consensus.timing.election_ms_max,
         ),
+        disk_room: disk_room.clone(),
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    let desk = Arc::new(Desk::new(clock.clone()));
+    let desk = Arc::new(Desk::new(clock.clone(), disk_room));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
         clock: clock.clone(),
@@ -128,6 +131,10 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     });
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
     tasks.spawn(chores::remove_containers(shared.clone(), consensus.clone()));
+    tasks.spawn(disk_room::hand_on_when_low(
+        shared.clone(),
+        consensus.clone(),
+    ));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
     Ok(Member {
         handle: Handle { shared },

@@ -37,6 +37,8 @@ metrics! {
         "Connections that were turned away, by `door` and `reason`.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
+    REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,
+        "Requests that were refused because of a limit of the member, by `reason`.";
     BYTES_RECEIVED = Counter "vivarium_received_bytes_total" Bytes,
         "Bytes received on the ZooKeeper port.";
     BYTES_SENT = Counter "vivarium_sent_bytes_total" Bytes,
@@ -73,7 +75,11 @@ metrics! {
     LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
         "Disk taken by the Raft log.";
     DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,
-        "Free space where the data directory is. Writes are refused before it is 0.";
+        "Free space where the log and the data are, of the fuller disk if there are two. Below `storage.free_bytes_min` the member counts as low.";
+    LOG_ROOM_BYTES = Gauge "vivarium_log_room_bytes" Bytes,
+        "What the Raft log can still take without any more space from the disk.";
+    GROWTH_REFUSED = Gauge "vivarium_growth_refused" Count,
+        "1 while this member refuses writes that make the state grow, because disks are nearly full; else 0.";
 
     READ_SECONDS = Histogram "vivarium_read_duration_seconds" Seconds,
         "Answering the reads of one connection that were received together. Those that wait for a write of their session are not in it.";

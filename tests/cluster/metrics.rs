@@ -18,7 +18,8 @@ const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::SNAPSHOT_SECONDS,
 ];
 
-fn scrape(address: SocketAddr) -> String {
+/// The text that Prometheus is given.
+pub fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")

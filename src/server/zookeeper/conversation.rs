@@ -329,6 +329,8 @@ impl Conversation {
                     ReplyKind::Path
                 };
                 self.write(
+                    door,
+                    view,
                     xid,
                     kind,
                     Command::Operation(self.within_limit(create.into_operation())),
@@ -336,7 +338,13 @@ impl Conversation {
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
-                self.write(xid, ReplyKind::Header, Command::Operation(delete));
+                self.write(
+                    door,
+                    view,
+                    xid,
+                    ReplyKind::Header,
+                    Command::Operation(delete),
+                );
             }
             ClientRequest::SetData {
                 path,
@@ -348,11 +356,11 @@ impl Conversation {
                     data,
                     version,
                 });
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::SetAcl { path, acl, version } => {
                 let set = Operation::SetAcl { path, acl, version };
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
@@ -360,11 +368,19 @@ impl Conversation {
                     .into_iter()
                     .map(|op| self.within_limit(op.into()))
                     .collect();
-                self.write(xid, ReplyKind::Multi(kinds), Command::Multi(operations));
+                self.write(
+                    door,
+                    view,
+                    xid,
+                    ReplyKind::Multi(kinds),
+                    Command::Multi(operations),
+                );
             }
-            ClientRequest::Sync { path } => self.write(xid, ReplyKind::Synced(path), Command::Sync),
+            ClientRequest::Sync { path } => {
+                self.write(door, view, xid, ReplyKind::Synced(path), Command::Sync)
+            }
             ClientRequest::CloseSession => {
-                self.write(xid, ReplyKind::Header, Command::CloseSession);
+                self.write(door, view, xid, ReplyKind::Header, Command::CloseSession);
             }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
             ClientRequest::Unknown { opcode } => {
@@ -390,7 +406,18 @@ impl Conversation {
         }
     }
 
-    fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
+    fn write<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        xid: i32,
+        kind: ReplyKind,
+        command: Command,
+    ) {
+        if let Some(refusal) = door.handle.refuses(&command) {
+            door.counted.refused_disk_full.increment(1);
+            return self.read(door, view, xid, Err(refusal));
+        }
         self.connection.expect_answer(self.frame_bytes);
         self.awaited.push_back(Awaited {
             xid,

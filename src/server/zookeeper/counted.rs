@@ -3,7 +3,8 @@
 //! `metrics` has the names. Make it after the process's recorder was installed, or nothing is kept.
 
 use crate::metrics::{
-    BYTES_RECEIVED, BYTES_SENT, NOTIFICATIONS, READ_SECONDS, REQUESTS, WRITE_SECONDS,
+    BYTES_RECEIVED, BYTES_SENT, NOTIFICATIONS, READ_SECONDS, REQUESTS, REQUESTS_REFUSED,
+    WRITE_SECONDS,
 };
 use crate::wire::opcode;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -12,6 +13,7 @@ pub struct Counted {
     pub received_bytes: Counter,
     pub sent_bytes: Counter,
     pub notifications: Counter,
+    pub refused_disk_full: Counter,
     pub read_seconds: Histogram,
     pub write_seconds: Histogram,
     /// By number, ascending.
@@ -28,6 +30,7 @@ impl Counted {
             received_bytes: counter!(BYTES_RECEIVED),
             sent_bytes: counter!(BYTES_SENT),
             notifications: counter!(NOTIFICATIONS),
+            refused_disk_full: counter!(REQUESTS_REFUSED, "reason" => "disk_full"),
             read_seconds: histogram!(READ_SECONDS),
             write_seconds: histogram!(WRITE_SECONDS),
             unknown_requests: counter!(REQUESTS, "op" => "unknown"),
