@@ -1,121 +1,13 @@
-//! A client's connection as the member sees it: who it is, and what waits to be told to it.
-//!
-//! Owns the mailbox. Apply puts answers and events into it, in order; the door takes them out.
+//! A client's connection as the member sees it: who it is, and its mailbox.
 
-use crate::model::{Answer, EventKind, SessionId, Zxid};
+use super::mailbox::{Backlog, CloseReason, Delivery, Mailbox, Parked, Unanswered};
+use crate::model::{Answer, SessionId, Zxid};
 use crate::store::State;
 use crate::watch::{WatchTable, WatcherId};
-use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use tokio::sync::Notify;
-
-/// One thing to tell a client.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Delivery {
-    /// The answer to the connection's oldest unanswered request.
-    Answer { zxid: Zxid, answer: Answer },
-    /// What a parked read came to, ready to be sent.
-    Reply(Bytes),
-    /// A watch fired.
-    Event {
-        kind: EventKind,
-        path: Arc<str>,
-        zxid: Zxid,
-    },
-    /// Nothing follows.
-    Close(CloseReason),
-}
-
-/// Why the member ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// The session is over, by expiry or by its own goodbye.
-    SessionEnded,
-    /// The session was attached again elsewhere.
-    SessionMoved,
-    /// The member can no longer vouch for the session's life.
-    OutOfTouch,
-    /// The state was replaced by a snapshot, so watches may have missed changes.
-    StateReplaced,
-    /// The client does not read what it is sent.
-    SlowReader,
-    /// The member stops.
-    ShuttingDown,
-}
-
-impl CloseReason {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CloseReason::SessionEnded => "session ended",
-            CloseReason::SessionMoved => "session moved",
-            CloseReason::OutOfTouch => "out of touch with the leader",
-            CloseReason::StateReplaced => "state replaced by a snapshot",
-            CloseReason::SlowReader => "slow reader",
-            CloseReason::ShuttingDown => "shutting down",
-        }
-    }
-}
-
-/// How many deliveries may wait for a client that does not read. Reached, the connection is closed:
-/// an event may not be dropped and may not be kept for ever.
-pub const MAILBOX_DELIVERIES_MAX: usize = 100_000;
-
-/// A read that stands behind unanswered writes of its own session. Apply runs it right after the
-/// last of them, before anything later takes effect: so it sees what the session wrote before it and
-/// nothing that the session wrote after it.
-pub trait Parked: Send {
-    fn run(self: Box<Self>, state: &State, watches: &mut WatchTable) -> Delivery;
-}
-
-/// What a client sent and was not answered yet, in its order. The front is always a write.
-enum Unanswered {
-    Write { bytes: usize },
-    Read { read: Box<dyn Parked>, bytes: usize },
-}
-
-/// How much a client waits for: unanswered writes, and reads parked behind them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    pub requests: usize,
-    /// Their frames together.
-    pub bytes: usize,
-}
-
-#[derive(Default)]
-struct Mailbox {
-    deliveries: VecDeque<Delivery>,
-    unanswered: VecDeque<Unanswered>,
-    unanswered_bytes: usize,
-    closed: bool,
-}
-
-impl Mailbox {
-    fn put(&mut self, delivery: Delivery) {
-        if self.closed {
-            return;
-        }
-        if self.deliveries.len() >= MAILBOX_DELIVERIES_MAX {
-            self.end(CloseReason::SlowReader);
-            return;
-        }
-        self.closed = matches!(delivery, Delivery::Close(_));
-        self.deliveries.push_back(delivery);
-    }
-
-    fn expect(&mut self, unanswered: Unanswered, bytes: usize) {
-        self.unanswered_bytes += bytes;
-        self.unanswered.push_back(unanswered);
-    }
-
-    fn end(&mut self, reason: CloseReason) {
-        self.deliveries.clear();
-        self.deliveries.push_back(Delivery::Close(reason));
-        self.closed = true;
-    }
-}
 
 /// See the module's text. Shared by the door that serves it and by apply.
 pub struct Connection {
@@ -271,8 +163,10 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mailbox::MAILBOX_DELIVERIES_MAX;
     use super::*;
     use crate::model::Outcome;
+    use bytes::Bytes;
 
     fn answer(zxid: i64) -> Delivery {
         Delivery::Answer {

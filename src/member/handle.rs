@@ -1,9 +1,10 @@
 //! The member's face to its doors: connect, submit, read, watch.
 
-use super::connection::{CloseReason, Connection};
+use super::connection::Connection;
 use super::delivery::Local;
 use super::disk_room::{DiskRoom, grows};
 use super::liveness::Liveness;
+use super::mailbox::CloseReason;
 use super::status::{MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;

@@ -5,8 +5,9 @@
 //! is answered only while the report is younger than a third of the session's timeout; past that the
 //! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes.
 
-use super::connection::{CloseReason, Connection};
+use super::connection::Connection;
 use super::handle::Shared;
+use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use crate::model::SessionId;
 use crate::raft::Consensus;

@@ -25,6 +25,7 @@ mod desk;
 mod disk_room;
 mod handle;
 mod liveness;
+mod mailbox;
 mod session_clock;
 mod settings;
 mod start;
@@ -32,8 +33,9 @@ mod status;
 mod unapplied;
 mod unavailable;
 
-pub use connection::{Backlog, CloseReason, Connection, Delivery, Parked};
+pub use connection::Connection;
 pub use handle::{Handle, HandleLimits, ReadView};
+pub use mailbox::{Backlog, CloseReason, Delivery, Parked};
 pub use settings::{cluster_id, real};
 pub use start::{Ground, Member, Options, start};
 pub use status::{MemberStatus, Mode, TrafficStats};

@@ -6,12 +6,12 @@
 
 use super::carrier;
 use super::chores;
-use super::connection::CloseReason;
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
 use super::disk_room::{self, DiskRoom};
 use super::handle::{Handle, HandleLimits, Shared};
 use super::liveness::Liveness;
+use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
 use crate::model::{MemberAddresses, MemberId};
