@@ -164,6 +164,8 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
         request_bytes_per_connection_max: values.size("limits.request_bytes_per_connection_max"),
         requests_max: values.size("limits.requests_max"),
         request_bytes_max: values.size("limits.request_bytes_max"),
+        reply_bytes_per_connection_max: values.size("limits.reply_bytes_per_connection_max"),
+        unread_ms_max: values.integer("limits.unread_ms_max"),
         watches_per_connection_max: values.size("limits.watches_per_connection_max"),
         watches_max: values.size("limits.watches_max"),
         sessions_max: values.size("limits.sessions_max"),

@@ -78,6 +78,9 @@ pub struct LimitSettings {
     /// The same over all connections of the member.
     pub requests_max: usize,
     pub request_bytes_max: usize,
+    /// Bytes that may wait to be sent on one connection; one that reaches it is closed.
+    pub reply_bytes_per_connection_max: usize,
+    pub unread_ms_max: u64,
     pub watches_per_connection_max: usize,
     pub watches_max: usize,
     pub sessions_max: usize,

@@ -25,6 +25,7 @@ mod desk;
 mod disk_room;
 mod handle;
 mod liveness;
+mod load;
 mod mailbox;
 mod session_clock;
 mod settings;
@@ -34,7 +35,8 @@ mod unapplied;
 mod unavailable;
 
 pub use connection::Connection;
-pub use handle::{Handle, HandleLimits, ReadView};
+pub use handle::{Handle, ReadView};
+pub use load::{HandleLimits, Share};
 pub use mailbox::{Backlog, CloseReason, Delivery, Parked};
 pub use settings::{cluster_id, real};
 pub use start::{Ground, Member, Options, start};

@@ -1,6 +1,6 @@
 //! From what the operator wrote to what a member is started with.
 
-use super::handle::HandleLimits;
+use super::load::HandleLimits;
 use super::start::{Ground, Options};
 use crate::config::{Settings, Start};
 use crate::model::{ClusterId, MemberAddresses, MemberId, Role};
@@ -93,6 +93,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
         limits: HandleLimits {
             requests_max: limits.requests_max,
             request_bytes_max: limits.request_bytes_max,
+            reply_bytes_per_connection_max: limits.reply_bytes_per_connection_max,
             connections_max: limits.connections_max,
         },
         watches: WatchLimits {

@@ -9,8 +9,9 @@ use super::chores;
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
 use super::disk_room::{self, DiskRoom};
-use super::handle::{Handle, HandleLimits, Shared};
+use super::handle::{Handle, Shared};
 use super::liveness::Liveness;
+use super::load::{HandleLimits, Load};
 use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
@@ -76,13 +77,12 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         incarnation: ground.incarnation,
         state: state.clone(),
         queue: Mutex::default(),
+        load: Arc::new(Load::new(options.limits)),
         queued: Notify::new(),
-        room: Notify::new(),
         unapplied: Mutex::default(),
         progress: Notify::new(),
         resend: Notify::new(),
         local: Mutex::new(Local::new(WatchTable::new(options.watches))),
-        limits: options.limits,
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         leadership: known_leadership,

@@ -35,6 +35,8 @@ metrics! {
         "Connections that a door let in, by `door`.";
     CONNECTIONS_REFUSED = Counter "vivarium_connections_refused_total" Count,
         "Connections that were turned away, by `door` and `reason`.";
+    CONNECTIONS_CLOSED = Counter "vivarium_connections_closed_total" Count,
+        "Client connections that the member ended, by `reason`.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
     REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,
@@ -66,6 +68,8 @@ metrics! {
         "Bytes of all paths and data in the tree.";
     REQUESTS_OUTSTANDING = Gauge "vivarium_requests_outstanding" Count,
         "Requests received and not answered yet. At its limit, clients wait.";
+    HELD_BYTES = Gauge "vivarium_held_bytes" Bytes,
+        "What is held for connections: requests without an answer, replies that wait for their reader. At its limit, clients wait.";
     LEADS = Gauge "vivarium_leads" Count,
         "1 if this member leads, else 0. The sum over all members is 1 in quiet times.";
     TERM = Gauge "vivarium_term" Count,

@@ -29,7 +29,7 @@ pub fn scrape(address: SocketAddr) -> String {
     answer
 }
 
-fn value(text: &str, name: &str) -> f64 {
+pub fn value(text: &str, name: &str) -> f64 {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
