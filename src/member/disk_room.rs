@@ -129,7 +129,10 @@ pub fn grows(command: &Command) -> bool {
     let one = |operation: &Operation| {
         !matches!(
             operation,
-            Operation::Delete { .. } | Operation::Check { .. } | Operation::Refuse { .. }
+            Operation::Delete { .. }
+                | Operation::DeleteContainer { .. }
+                | Operation::Check { .. }
+                | Operation::Refuse { .. }
         )
     };
     match command {

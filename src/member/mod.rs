@@ -34,6 +34,7 @@ mod status;
 mod unapplied;
 mod unavailable;
 
+pub use chores::IdleOptions;
 pub use connection::Connection;
 pub use handle::{Handle, ReadView};
 pub use load::{HandleLimits, Share};

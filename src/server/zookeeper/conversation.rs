@@ -383,7 +383,9 @@ impl Conversation {
                     view,
                     xid,
                     kind,
-                    Command::Operation(self.within_limit(create.into_operation())),
+                    Command::Operation(
+                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                    ),
                 );
             }
             ClientRequest::Delete { path, version } => {
@@ -395,6 +397,11 @@ impl Conversation {
                     ReplyKind::Header,
                     Command::Operation(delete),
                 );
+            }
+            ClientRequest::DeleteContainer { path } => {
+                let delete = Operation::DeleteContainer { path };
+                let kind = ReplyKind::Header;
+                self.write(door, view, xid, kind, Command::Operation(delete));
             }
             ClientRequest::SetData {
                 path,
@@ -416,7 +423,7 @@ impl Conversation {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into()))
+                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 self.write(
                     door,
