@@ -3,8 +3,9 @@
 //! Owns the connections and watches of this member (`Local`). Runs inside apply, under the state's
 //! write lock, so that no read can reveal a change before its events lie in the mailboxes.
 
-use super::connection::{CloseReason, Connection, Delivery};
+use super::connection::Connection;
 use super::handle::Shared;
+use super::mailbox::{CloseReason, Delivery};
 use super::session_clock::SessionClock;
 use crate::metrics::SESSIONS_EXPIRED;
 use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};

@@ -5,8 +5,9 @@
 //! is answered only while the report is younger than a third of the session's timeout; past that the
 //! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes.
 
-use super::connection::{CloseReason, Connection};
+use super::connection::Connection;
 use super::handle::Shared;
+use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use crate::model::SessionId;
 use crate::raft::Consensus;
@@ -81,17 +82,26 @@ impl Liveness {
             heard.sort_unstable();
             heard.dedup();
             let leadership = shared.leadership.borrow().clone();
-            if leadership.leader.is_some() {
+            // A follower whose log has no room is cut off, though it still hears of its leader.
+            let leader = leadership
+                .leader
+                .filter(|leader| *leader == shared.member || !consensus.is_short_of_room());
+            if leader.is_some() {
                 led = gathered;
             }
             let deadline = self
                 .interval
                 .max(Duration::from_millis(REPORT_INTERVAL_MS_MAX));
-            let acknowledged = match leadership.leader {
+            let acknowledged = match leader {
                 Some(leader) if leader == shared.member => {
-                    leadership.leads
+                    let acknowledged = leadership.leads
                         && consensus.has_quorum()
-                        && clock.touch(leadership.term, &heard)
+                        && clock.touch(leadership.term, &heard);
+                    if acknowledged {
+                        let voters = shared.state.read().membership().voters.clone();
+                        shared.disk_room.judge(&voters, consensus.is_low_on_disk());
+                    }
+                    acknowledged
                 }
                 Some(leader) => {
                     let mut all = true;
@@ -101,8 +111,11 @@ impl Liveness {
                         parts.push(&[]);
                     }
                     for part in parts {
-                        let report = consensus.touch(leader, leadership.term, part);
-                        all &= matches!(tokio::time::timeout(deadline, report).await, Ok(Ok(())));
+                        let report = consensus.report(leader, leadership.term, part);
+                        match tokio::time::timeout(deadline, report).await {
+                            Ok(Ok(taken)) => shared.disk_room.told(taken.growth_refused),
+                            _ => all = false,
+                        }
                     }
                     all
                 }

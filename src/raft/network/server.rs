@@ -4,8 +4,9 @@ use super::{introduction, messages, receiving};
 use crate::model::{ClusterId, MemberId, SessionId};
 use crate::raft::consensus::has_quorum;
 use crate::raft::failure::Suspicions;
+use crate::raft::log::RaftLog;
 use crate::raft::machine::StateMachine;
-use crate::raft::observer::LeaderDesk;
+use crate::raft::observer::{LeaderDesk, Report};
 use crate::raft::options::Timing;
 use crate::raft::proto::{self, peer_server::Peer};
 use crate::raft::snapshot::Snapshots;
@@ -28,6 +29,7 @@ pub struct PeerService {
     pub member: MemberId,
     pub raft: Raft,
     pub desk: Arc<dyn LeaderDesk>,
+    pub log: RaftLog,
     pub snapshots: Arc<Snapshots>,
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
@@ -64,6 +66,7 @@ pub fn leads(raft: &Raft, term: u64) -> bool {
 /// A leader's requests as they come in. Tells the failure detector when they break off.
 struct Appends {
     from: MemberId,
+    log: RaftLog,
     requests: Streaming<proto::AppendRequest>,
     suspicions: Suspicions,
     ended: bool,
@@ -86,6 +89,12 @@ impl Appends {
             .map_err(Status::from)
             .and_then(|request| own_vote(self.from, &request.vote).map(|()| request));
         match request {
+            // What is under way when the disk gets full still finds room in the active segment.
+            Ok(_) if self.log.is_short_of_room() => {
+                tracing::debug!(peer = %self.from, "an append found no room");
+                self.ended = true;
+                None
+            }
             Ok(request) => Some(request),
             Err(status) => {
                 tracing::error!(peer = %self.from, %status, "an append was refused");
@@ -119,8 +128,15 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
+        let from = self.caller(request.metadata())?;
+        if self.log.is_short_of_room() {
+            // As if it were away, heartbeats too: its clients are better served elsewhere, and it goes
+            // on as soon as a segment can be prepared.
+            return Err(Status::resource_exhausted("the disk is full"));
+        }
         let appends = Appends {
-            from: self.caller(request.metadata())?,
+            from,
+            log: self.log.clone(),
             requests: request.into_inner(),
             suspicions: self.suspicions.clone(),
             ended: false,
@@ -218,9 +234,15 @@ impl Peer for PeerService {
         let from = self.caller(request.metadata())?;
         let request = request.into_inner();
         let sessions: Vec<SessionId> = request.sessions.into_iter().map(SessionId).collect();
-        let noted = self.desk.touched(from, request.term, &sessions);
+        let taken = self.desk.reported(&Report {
+            from,
+            term: request.term,
+            sessions: &sessions,
+            low_on_disk: request.low_on_disk,
+        });
         Ok(Response::new(proto::TouchResponse {
-            not_leader: noted.is_err() || !has_quorum(&self.raft, &self.timing),
+            not_leader: taken.is_err() || !has_quorum(&self.raft, &self.timing),
+            growth_refused: taken.is_ok_and(|taken| taken.growth_refused),
         }))
     }
 
