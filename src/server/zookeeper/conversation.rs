@@ -115,7 +115,7 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         end = conversation.run(frame, &mut stream, received) => end,
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
-    door.handle.disconnect(&connection);
+    door.handle.disconnect(&connection).await;
     door.figures.closed(connection.id());
     if let End::ByMember(reason) = end {
         door.counted.closed(reason);
