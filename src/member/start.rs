@@ -129,6 +129,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
     tasks.spawn(chores::remove_containers(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    tasks.spawn(chores::end_interrupted_changes(consensus.clone()));
     Ok(Member {
         handle: Handle { shared },
         consensus,

@@ -9,6 +9,7 @@ mod guarantees;
 mod hostile_input;
 mod limits;
 mod load;
+mod membership;
 mod metrics;
 mod refused_starts;
 mod scripts;
