@@ -175,6 +175,7 @@ impl Consensus {
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
             timing: consensus.0.options.timing.clone(),
             suspicions: suspicions.clone(),
+            remembered: AtomicU64::new(0),
             fault: Arc::clone(&fault),
         };
         let detector = FailureDetector {

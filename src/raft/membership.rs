@@ -18,9 +18,10 @@ use super::options::PROMOTION_LAG_ENTRIES;
 use super::types::{self, TypeConfig};
 use super::{proto, record};
 use crate::model::{ClusterId, MemberAddresses, MemberId, Membership, Role, Zxid};
+use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::{ChangeMembers, Instant as _, ServerState};
+use openraft::{ChangeMembers, ServerState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,9 +221,7 @@ impl Consensus {
                 "member {id} is {behind} entries behind; it may be {PROMOTION_LAG_ENTRIES}"
             ));
         }
-        if !self.answers(id) {
-            return refused(format!("member {id} does not answer"));
-        }
+        self.must_answer(id).await?;
         let change = Change::AddVoterIds(BTreeSet::from([id.0]));
         self.change_voters(&turn, change, |voters| voters.insert(id), true)
             .await
@@ -239,7 +238,7 @@ impl Consensus {
             Some(Role::Voter) => {
                 let mut voters = self.voters();
                 voters.remove(&id);
-                self.has_majority(&voters, |_| false)?;
+                self.has_majority(&voters).await?;
                 self.step_aside(&voters).await?;
                 let change = Change::RemoveVoters(one);
                 self.change_voters(&turn, change, |voters| voters.remove(&id), false)
@@ -301,7 +300,7 @@ impl Consensus {
 
     /// Returns once a member has caught up, however long that takes.
     pub(super) async fn caught_up(&self, id: MemberId) -> Result<(), ChangeError> {
-        while self.behind(id)? > PROMOTION_LAG_ENTRIES || !self.answers(id) {
+        while self.behind(id)? > PROMOTION_LAG_ENTRIES {
             tokio::time::sleep(CATCH_UP_LOOK).await;
         }
         Ok(())
@@ -327,9 +326,7 @@ impl Consensus {
             return refused(format!("member {to} has no vote"));
         }
         // The leader is silent until its successor leads: nobody would.
-        if !self.answers(to) {
-            return refused(format!("member {to} does not answer"));
-        }
+        self.must_answer(to).await?;
         let triggered = self.0.raft.trigger().transfer_leader(to.0).await;
         triggered.map_err(|_| ChangeError::Stopped)?;
         let mut leadership = self.leadership();
@@ -400,36 +397,36 @@ impl Consensus {
         voters.into_iter().next_back().unwrap_or_default()
     }
 
-    /// Whether a member, voter or not, has acknowledged this leader within an election time-out.
-    pub(super) fn answers(&self, id: MemberId) -> bool {
-        if id == self.0.options.member {
-            return true;
-        }
-        let within = Duration::from_millis(self.0.options.timing.election_ms_max);
-        let metrics = self.0.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let heard = metrics
-            .heartbeat
-            .as_ref()
-            .and_then(|heard| heard.get(&id.0));
-        heard
-            .and_then(|at| at.as_ref())
-            .is_some_and(|at| at.elapsed() <= within)
+    /// Whether a member is there. It is asked, because what it last acknowledged tells only of the past.
+    async fn answers(&self, id: MemberId, addresses: &MemberAddresses) -> bool {
+        id == self.0.options.member || self.meet(id, addresses).await.is_ok()
     }
 
-    /// That these voters could decide anything, with those who are known to be there otherwise.
-    pub(super) fn has_majority(
+    async fn must_answer(&self, id: MemberId) -> Result<(), ChangeError> {
+        let addresses = self.addresses(id);
+        match addresses {
+            Some(addresses) if self.answers(id, &addresses).await => Ok(()),
+            _ => refused(format!("member {id} does not answer")),
+        }
+    }
+
+    /// That these voters, who are members, could decide anything.
+    pub(super) async fn has_majority(
         &self,
         voters: &BTreeSet<MemberId>,
-        is_there: impl Fn(&MemberId) -> bool,
     ) -> Result<(), ChangeError> {
         if voters.is_empty() {
             return refused("the last voter stays: without one there is no cluster");
         }
-        let voters_now = voters.iter().copied();
-        let silent: Vec<MemberId> = voters_now
-            .filter(|id| !self.answers(*id) && !is_there(id))
-            .collect();
+        let members = self.status().membership.members;
+        let silent = voters.iter().map(|id| async {
+            let there = match members.get(id) {
+                Some(addresses) => self.answers(*id, addresses).await,
+                None => false,
+            };
+            (!there).then_some(*id)
+        });
+        let silent: Vec<MemberId> = join_all(silent).await.into_iter().flatten().collect();
         let (answering, needed) = (voters.len() - silent.len(), voters.len() / 2 + 1);
         if answering < needed {
             return Err(ChangeError::NoMajority {
@@ -472,7 +469,7 @@ impl Consensus {
     ) -> Result<(), ChangeError> {
         let mut voters = self.voters();
         effect(&mut voters);
-        self.has_majority(&voters, |_| false)?;
+        self.has_majority(&voters).await?;
         self.change(turn, change, retain).await
     }
 

@@ -13,6 +13,7 @@ mod membership;
 mod metrics;
 mod refused_starts;
 mod scripts;
+mod znode_kinds;
 
 use std::path::Path;
 use vivarium::testing::processes::{ClusterOptions, Subject};

@@ -16,6 +16,7 @@ use futures::{Stream, StreamExt};
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::AppendEntriesRequest;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tonic::metadata::MetadataMap;
@@ -33,6 +34,8 @@ pub struct PeerService {
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
     pub timing: Timing,
+    /// The newest term of which this member knows what it acknowledged in it.
+    pub remembered: AtomicU64,
     /// Why consensus has to end on this member, if it does so for a reason of this service.
     pub fault: Arc<OnceLock<String>>,
 }
@@ -53,18 +56,24 @@ impl PeerService {
     ///
     /// Before it acknowledged anything in a term it had taken note of that term; and what it
     /// acknowledged to a leader it keeps for as long as the term lasts.
-    fn remembers(&self, metadata: &MetadataMap) -> Result<(), Status> {
+    async fn remembers(&self, metadata: &MetadataMap) -> Result<(), Status> {
         let Some(acknowledged) = introduction::acknowledged(metadata)? else {
             return Ok(());
         };
-        let (term, last) = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            (metrics.vote.leader_id.term, metrics.last_log_index)
-        };
+        // What it remembered once it does not forget while it runs.
+        if self.remembered.load(Ordering::Relaxed) >= acknowledged.term {
+            return Ok(());
+        }
+        let known = self.raft.with_raft_state(|state| {
+            let last = state.log_ids.last().map(|last| last.index);
+            (state.vote_ref().leader_id.term, last)
+        });
+        let (term, last) = known.await.map_err(stopped)?;
         let lost = term < acknowledged.term
             || (term == acknowledged.term && last < Some(acknowledged.index));
         if !lost {
+            self.remembered
+                .fetch_max(acknowledged.term, Ordering::Relaxed);
             return Ok(());
         }
         let reason = StartError::DataLost(self.member).to_string();
@@ -157,7 +166,7 @@ impl Peer for PeerService {
         request: Request<Streaming<proto::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         let from = self.caller(request.metadata())?;
-        self.remembers(request.metadata())?;
+        self.remembers(request.metadata()).await?;
         let appends = Appends {
             from,
             requests: request.into_inner(),
