@@ -180,6 +180,8 @@ pub const SETTINGS: &[Setting] = &[
         "Bytes of log since the last snapshot after which the next is taken."),
     integer("storage.free_bytes_min", (0, 1 << 50), "268435456", "bytes",
         "Free space to keep where the log and the data are; 0 is none. With less, creates and sets are refused with -1; reads, pings, deletes and goodbyes go on, and so do writes once there is room."),
+    integer("storage.log_entries_kept", (0, 1 << 40), "10000", "log entries",
+        "Entries kept behind the last snapshot: a member that lacks no more than these is sent them, one that lacks more a snapshot."),
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
         "How often changed znodes are written behind; bounds what a restart has to replay."),
 

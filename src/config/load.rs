@@ -216,6 +216,7 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         snapshot_entries: values.integer("storage.snapshot_entries"),
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
         free_bytes_min: values.integer("storage.free_bytes_min"),
+        log_entries_kept: values.integer("storage.log_entries_kept"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
     }
 }

@@ -110,6 +110,7 @@ pub struct StorageSettings {
     pub snapshot_bytes: u64,
     /// Below this much free space writes that make the state grow are refused; 0 is no reserve.
     pub free_bytes_min: u64,
+    pub log_entries_kept: u64,
     pub checkpoint_interval_ms: u64,
 }
 

@@ -206,6 +206,7 @@ impl Handle {
             held_bytes: self.shared.load.bytes(),
             growth_refused: self.shared.disk_room.growth_refused(),
             membership: membership.clone(),
+            config_version: state.config_version(),
         }
     }
 }

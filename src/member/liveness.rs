@@ -10,7 +10,7 @@ use super::handle::Shared;
 use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use crate::model::SessionId;
-use crate::raft::Consensus;
+use crate::raft::{Consensus, PeerError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +66,7 @@ impl Liveness {
         // What was heard and not yet acknowledged stays in the next report.
         let mut heard: Vec<SessionId> = Vec::new();
         let mut led = Instant::now();
+        let mut disowned = false;
         loop {
             ticks.tick().await;
             let gathered = Instant::now();
@@ -114,6 +115,12 @@ impl Liveness {
                         let report = consensus.report(leader, leadership.term, part);
                         match tokio::time::timeout(deadline, report).await {
                             Ok(Ok(taken)) => shared.disk_room.told(taken.growth_refused),
+                            Ok(Err(PeerError::NotAMember { by })) => {
+                                all = false;
+                                if !std::mem::replace(&mut disowned, true) {
+                                    tracing::error!(peer = %by, "this member was taken out of the cluster: stop it");
+                                }
+                            }
                             _ => all = false,
                         }
                     }

@@ -87,6 +87,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
                 snapshot_log_bytes: storage.snapshot_bytes,
                 snapshot_log_entries: storage.snapshot_entries,
                 free_bytes_min: storage.free_bytes_min,
+                log_entries_kept: storage.log_entries_kept,
                 ..UpkeepOptions::default()
             },
         },

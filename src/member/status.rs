@@ -78,6 +78,8 @@ pub struct MemberStatus {
     /// Disks are nearly full: writes that make the state grow are refused.
     pub growth_refused: bool,
     pub membership: Membership,
+    /// What `/zookeeper/config` calls the version of that.
+    pub config_version: Zxid,
 }
 
 /// Packets and latencies since the start or the last reset. Latency is from a request's arrival at

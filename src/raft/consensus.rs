@@ -45,8 +45,8 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,8 @@ pub(super) struct Inner {
     pub machine: Arc<Machine>,
     pub log: RaftLog,
     free_space: Arc<FreeSpace>,
+    /// Held by whoever changes the membership.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
     upkeep: UpkeepHandle,
@@ -151,6 +153,7 @@ impl Consensus {
             machine: Arc::clone(&machine),
             log: recovered.log.clone(),
             free_space: Arc::clone(&recovered.free_space),
+            changing: Arc::default(),
             leadership: leadership_seen,
             stopped: stopped_seen,
             upkeep: upkeep_handle,
@@ -161,6 +164,8 @@ impl Consensus {
             listening,
             options,
         }));
+        let fault = Arc::new(OnceLock::new());
+        let lost = Arc::clone(&fault);
         let service = PeerService {
             cluster: consensus.0.options.cluster,
             member: consensus.0.options.member,
@@ -171,6 +176,8 @@ impl Consensus {
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
             timing: consensus.0.options.timing.clone(),
             suspicions: suspicions.clone(),
+            remembered: AtomicU64::new(0),
+            fault: Arc::clone(&fault),
         };
         let detector = FailureDetector {
             raft: raft.clone(),
@@ -179,12 +186,17 @@ impl Consensus {
             suspicions,
         };
         raft.run();
-        consensus.spawn(publish(raft, machine, leadership, stopped));
+        consensus.spawn(publish(raft, machine, leadership, stopped, fault));
         consensus.spawn(consensus.serve(listener, service));
         consensus.spawn(upkeep.run());
         consensus.spawn(recovered.free_space.run());
         consensus.spawn(detector.run());
-        consensus.form().await?;
+        let formed = consensus.form().await;
+        // A leader may have noticed it first.
+        if lost.get().is_some() {
+            return Err(StartError::DataLost(consensus.0.options.member));
+        }
+        formed?;
         Ok(consensus)
     }
 
@@ -241,6 +253,17 @@ impl Consensus {
     /// Who leads. The sender goes when consensus stops on this member.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.0.leadership.clone()
+    }
+
+    /// Returns once some member leads and is ready to, or when an election should long be over.
+    pub(super) async fn leader_is_known(&self) {
+        let own = Some(self.0.options.member);
+        let limit = Duration::from_millis(2 * self.0.options.timing.election_ms_max);
+        let mut leadership = self.leadership();
+        let known =
+            leadership.wait_for(|now| now.leads || (now.leader.is_some() && now.leader != own));
+        // Whoever asks is told that there is none.
+        let _ = tokio::time::timeout(limit, known).await;
     }
 
     /// Whether a quorum has acknowledged this leader within an election time-out. Past that another
@@ -329,11 +352,12 @@ impl Consensus {
             low_on_disk: self.is_low_on_disk(),
         }));
         let answer = link.within(link.options().call, call).await?.into_inner();
-        match answer.not_leader {
-            false => Ok(ReportTaken {
+        match (answer.not_a_member, answer.not_leader) {
+            (true, _) => Err(PeerError::NotAMember { by: leader }),
+            (_, true) => Err(PeerError::NotLeader(leader)),
+            (false, false) => Ok(ReportTaken {
                 growth_refused: answer.growth_refused,
             }),
-            true => Err(PeerError::NotLeader(leader)),
         }
     }
 
@@ -365,7 +389,7 @@ impl Consensus {
     }
 
     async fn hand_on(&self) {
-        if let Some(successor) = self.most_advanced_follower(|_| true) {
+        if let Some(successor) = self.most_advanced_follower(&self.voters()) {
             self.hand_on_to(successor).await;
         }
     }
@@ -373,7 +397,8 @@ impl Consensus {
     /// Hands the leadership, if this member has it, to the voter of `candidates` that has the longest
     /// log.
     pub async fn hand_on_to_one_of(&self, candidates: &BTreeSet<MemberId>) {
-        if let Some(successor) = self.most_advanced_follower(|id| candidates.contains(&id)) {
+        let eligible = self.voters().intersection(candidates).copied().collect();
+        if let Some(successor) = self.most_advanced_follower(&eligible) {
             self.hand_on_to(successor).await;
         }
     }
@@ -386,20 +411,17 @@ impl Consensus {
         }
     }
 
-    /// The voter among the eligible ones with the longest log, if this member leads.
-    fn most_advanced_follower(&self, eligible: impl Fn(MemberId) -> bool) -> Option<MemberId> {
+    /// The one of these voters with the longest log, besides this member, if it leads.
+    pub(super) fn most_advanced_follower(&self, voters: &BTreeSet<MemberId>) -> Option<MemberId> {
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.state != ServerState::Leader {
             return None;
         }
         let own = self.0.options.member.0;
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-        metrics
-            .replication
-            .as_ref()?
-            .iter()
-            .filter(|(id, _)| **id != own && voters.contains(id) && eligible(MemberId(**id)))
+        let others = metrics.replication.as_ref()?.iter();
+        others
+            .filter(|(id, _)| **id != own && voters.contains(&MemberId(**id)))
             .max_by_key(|(_, matched)| matched.as_ref().map(|matched| matched.index))
             .map(|(id, _)| MemberId(*id))
     }
@@ -564,6 +586,7 @@ async fn publish(
     machine: Arc<Machine>,
     leadership: watch::Sender<Leadership>,
     stopped: watch::Sender<Option<String>>,
+    fault: Arc<OnceLock<String>>,
 ) {
     let mut metrics = raft.server_metrics();
     let mut applied = machine.applied.subscribe();
@@ -603,10 +626,11 @@ async fn publish(
             },
         }
     }
-    let reason = match &raft.metrics().borrow_watched().running_state {
+    let running_state = match &raft.metrics().borrow_watched().running_state {
         Ok(()) => "shut down".to_owned(),
         Err(fatal) => fatal.to_string(),
     };
+    let reason = fault.get().cloned().unwrap_or(running_state);
     tracing::warn!(reason, "consensus has stopped on this member");
     stopped.send_replace(Some(reason));
 }

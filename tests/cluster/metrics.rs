@@ -16,6 +16,7 @@ const SHORT_TIMEOUT_MS: i32 = 1000;
 const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::BATCHES_OFFERED_AGAIN,
     vivarium::metrics::SNAPSHOT_SECONDS,
+    vivarium::metrics::SNAPSHOTS_INSTALLED,
 ];
 
 /// The text that Prometheus is given.

@@ -171,6 +171,7 @@ pub(super) mod tests {
             held_bytes: 7_000,
             growth_refused: false,
             membership,
+            config_version: Zxid(0x7_0000_0001),
         };
         Figures {
             status,
