@@ -204,6 +204,7 @@ pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
     }
     match error.downcast_ref::<StartError>()? {
         StartError::Storage(fault) => Some(storage(fault)),
+        StartError::DataLost(_) => Some(Exit::Storage),
         StartError::Listen { .. } => Some(Exit::Door),
         _ => None,
     }

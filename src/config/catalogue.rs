@@ -174,6 +174,8 @@ pub const SETTINGS: &[Setting] = &[
         "Entries applied since the last snapshot after which the next is taken."),
     integer("storage.snapshot_bytes", (MIB, 1 << 50), "268435456", "bytes",
         "Bytes of log since the last snapshot after which the next is taken."),
+    integer("storage.log_entries_kept", (0, 1 << 40), "10000", "log entries",
+        "Entries kept behind the last snapshot: a member that lacks no more than these is sent them, one that lacks more a snapshot."),
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
         "How often changed znodes are written behind; bounds what a restart has to replay."),
 

@@ -213,6 +213,7 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         log_segment_bytes: values.integer("storage.log_segment_bytes"),
         snapshot_entries: values.integer("storage.snapshot_entries"),
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
+        log_entries_kept: values.integer("storage.log_entries_kept"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
     }
 }

@@ -105,6 +105,7 @@ pub struct StorageSettings {
     /// A snapshot is taken when this many entries, or bytes of log, were applied since the last.
     pub snapshot_entries: u64,
     pub snapshot_bytes: u64,
+    pub log_entries_kept: u64,
     pub checkpoint_interval_ms: u64,
 }
 

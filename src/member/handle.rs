@@ -204,6 +204,7 @@ impl Handle {
             connections: local.connection_count(),
             outstanding: queue.waiting.len(),
             membership: membership.clone(),
+            config_version: state.config_version(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::connection::{CloseReason, Connection};
 use super::handle::Shared;
 use super::session_clock::SessionClock;
 use crate::model::SessionId;
-use crate::raft::Consensus;
+use crate::raft::{Consensus, PeerError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +65,7 @@ impl Liveness {
         // What was heard and not yet acknowledged stays in the next report.
         let mut heard: Vec<SessionId> = Vec::new();
         let mut led = Instant::now();
+        let mut disowned = false;
         loop {
             ticks.tick().await;
             let gathered = Instant::now();
@@ -102,7 +103,13 @@ impl Liveness {
                     }
                     for part in parts {
                         let report = consensus.touch(leader, leadership.term, part);
-                        all &= matches!(tokio::time::timeout(deadline, report).await, Ok(Ok(())));
+                        let answer = tokio::time::timeout(deadline, report).await;
+                        if let Ok(Err(PeerError::NotAMember { by })) = answer
+                            && !std::mem::replace(&mut disowned, true)
+                        {
+                            tracing::error!(peer = %by, "this member was taken out of the cluster: stop it");
+                        }
+                        all &= matches!(answer, Ok(Ok(())));
                     }
                     all
                 }

@@ -86,6 +86,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
                 checkpoint_interval: Duration::from_millis(storage.checkpoint_interval_ms),
                 snapshot_log_bytes: storage.snapshot_bytes,
                 snapshot_log_entries: storage.snapshot_entries,
+                log_entries_kept: storage.log_entries_kept,
                 ..UpkeepOptions::default()
             },
         },

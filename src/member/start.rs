@@ -135,6 +135,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         options.idle,
     ));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    tasks.spawn(chores::end_interrupted_changes(consensus.clone()));
     Ok(Member {
         handle: Handle { shared },
         consensus,

@@ -74,6 +74,8 @@ pub struct MemberStatus {
     pub connections: usize,
     pub outstanding: usize,
     pub membership: Membership,
+    /// What `/zookeeper/config` calls the version of that.
+    pub config_version: Zxid,
 }
 
 /// Packets and latencies since the start or the last reset. Latency is from a request's arrival at

@@ -49,6 +49,8 @@ metrics! {
         "Times the leader was another one than before, or none. Should not grow in quiet times.";
     BATCHES_OFFERED_AGAIN = Counter "vivarium_batches_offered_again_total" Count,
         "Batches of writes handed to a leader once more, because the first did not answer.";
+    SNAPSHOTS_INSTALLED = Counter "vivarium_snapshots_installed_total" Count,
+        "Times the state was replaced by a snapshot from the leader, because the log no longer had what this member lacked.";
 
     CONNECTIONS = Gauge "vivarium_connections" Count,
         "Client connections that are open.";
@@ -70,6 +72,8 @@ metrics! {
         "The Raft term. It grows with every election.";
     APPLIED_LOG_INDEX = Gauge "vivarium_applied_log_index" Count,
         "The last log entry applied. The distance between members is how far one lags.";
+    PURGED_LOG_INDEX = Gauge "vivarium_purged_log_index" Count,
+        "The last log entry that is forgotten, because a snapshot has it. A member that needs it gets that snapshot.";
     LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
         "Disk taken by the Raft log.";
     DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,

@@ -41,9 +41,10 @@ use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
 use openraft::impls::OneshotResponder;
 use openraft::{Instant as _, ServerState};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,8 @@ pub(super) struct Inner {
     pub links: Arc<Links>,
     pub machine: Arc<Machine>,
     pub log: RaftLog,
+    /// Held by whoever changes the membership.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
     upkeep: UpkeepHandle,
@@ -150,6 +153,7 @@ impl Consensus {
             links: Arc::clone(&links),
             machine: Arc::clone(&machine),
             log: recovered.log,
+            changing: Arc::default(),
             leadership: leadership_seen,
             stopped: stopped_seen,
             upkeep: upkeep_handle,
@@ -160,6 +164,8 @@ impl Consensus {
             listening,
             options,
         }));
+        let fault = Arc::new(OnceLock::new());
+        let lost = Arc::clone(&fault);
         let service = PeerService {
             cluster: consensus.0.options.cluster,
             member: consensus.0.options.member,
@@ -169,6 +175,8 @@ impl Consensus {
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
             timing: consensus.0.options.timing.clone(),
             suspicions: suspicions.clone(),
+            remembered: AtomicU64::new(0),
+            fault: Arc::clone(&fault),
         };
         let detector = FailureDetector {
             raft: raft.clone(),
@@ -177,11 +185,16 @@ impl Consensus {
             suspicions,
         };
         raft.run();
-        consensus.spawn(publish(raft, machine, leadership, stopped));
+        consensus.spawn(publish(raft, machine, leadership, stopped, fault));
         consensus.spawn(consensus.serve(listener, service));
         consensus.spawn(upkeep.run());
         consensus.spawn(detector.run());
-        consensus.form().await?;
+        let formed = consensus.form().await;
+        // A leader may have noticed it first.
+        if lost.get().is_some() {
+            return Err(StartError::DataLost(consensus.0.options.member));
+        }
+        formed?;
         Ok(consensus)
     }
 
@@ -238,6 +251,17 @@ impl Consensus {
     /// Who leads. The sender goes when consensus stops on this member.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.0.leadership.clone()
+    }
+
+    /// Returns once some member leads and is ready to, or when an election should long be over.
+    pub(super) async fn leader_is_known(&self) {
+        let own = Some(self.0.options.member);
+        let limit = Duration::from_millis(2 * self.0.options.timing.election_ms_max);
+        let mut leadership = self.leadership();
+        let known =
+            leadership.wait_for(|now| now.leads || (now.leader.is_some() && now.leader != own));
+        // Whoever asks is told that there is none.
+        let _ = tokio::time::timeout(limit, known).await;
     }
 
     /// Whether a quorum has acknowledged this leader within an election time-out. Past that another
@@ -313,10 +337,11 @@ impl Consensus {
             term,
             sessions: sessions.iter().map(|session| session.0).collect(),
         }));
-        let answer = link.within(link.options().call, call).await?;
-        match answer.into_inner().not_leader {
-            false => Ok(()),
-            true => Err(PeerError::NotLeader(leader)),
+        let answer = link.within(link.options().call, call).await?.into_inner();
+        match (answer.not_a_member, answer.not_leader) {
+            (true, _) => Err(PeerError::NotAMember { by: leader }),
+            (_, true) => Err(PeerError::NotLeader(leader)),
+            (false, false) => Ok(()),
         }
     }
 
@@ -348,7 +373,7 @@ impl Consensus {
     }
 
     async fn hand_on(&self) {
-        let Some(successor) = self.most_advanced_follower() else {
+        let Some(successor) = self.most_advanced_follower(&self.voters()) else {
             return;
         };
         let limit = Duration::from_millis(self.0.options.timing.transfer_ms);
@@ -358,20 +383,17 @@ impl Consensus {
         }
     }
 
-    /// The voter with the longest log, if this member leads.
-    fn most_advanced_follower(&self) -> Option<MemberId> {
+    /// The one of these voters with the longest log, besides this member, if it leads.
+    pub(super) fn most_advanced_follower(&self, voters: &BTreeSet<MemberId>) -> Option<MemberId> {
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.state != ServerState::Leader {
             return None;
         }
         let own = self.0.options.member.0;
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-        metrics
-            .replication
-            .as_ref()?
-            .iter()
-            .filter(|(id, _)| **id != own && voters.contains(id))
+        let others = metrics.replication.as_ref()?.iter();
+        others
+            .filter(|(id, _)| **id != own && voters.contains(&MemberId(**id)))
             .max_by_key(|(_, matched)| matched.as_ref().map(|matched| matched.index))
             .map(|(id, _)| MemberId(*id))
     }
@@ -525,6 +547,7 @@ async fn publish(
     machine: Arc<Machine>,
     leadership: watch::Sender<Leadership>,
     stopped: watch::Sender<Option<String>>,
+    fault: Arc<OnceLock<String>>,
 ) {
     let mut metrics = raft.server_metrics();
     let mut applied = machine.applied.subscribe();
@@ -564,10 +587,11 @@ async fn publish(
             },
         }
     }
-    let reason = match &raft.metrics().borrow_watched().running_state {
+    let running_state = match &raft.metrics().borrow_watched().running_state {
         Ok(()) => "shut down".to_owned(),
         Err(fatal) => fatal.to_string(),
     };
+    let reason = fault.get().cloned().unwrap_or(running_state);
     tracing::warn!(reason, "consensus has stopped on this member");
     stopped.send_replace(Some(reason));
 }

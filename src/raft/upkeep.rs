@@ -12,7 +12,9 @@ use super::machine::Machine;
 use super::network::server::Raft;
 use super::options::UpkeepOptions;
 use super::types;
-use crate::metrics::{CHECKPOINT_SECONDS, DISK_FREE_BYTES, LOG_BYTES, SNAPSHOT_SECONDS};
+use crate::metrics::{
+    CHECKPOINT_SECONDS, DISK_FREE_BYTES, LOG_BYTES, PURGED_LOG_INDEX, SNAPSHOT_SECONDS,
+};
 use crate::model::LogPosition;
 use crate::runtime;
 use crate::store::StorageFault;
@@ -220,6 +222,8 @@ impl Upkeep {
             let metrics = metrics.borrow_watched();
             (metrics.snapshot, metrics.purged)
         };
+        let purged_index = purged.as_ref().map_or(0, |purged| purged.index);
+        metrics::gauge!(PURGED_LOG_INDEX).set(purged_index as f64);
         let newest = self.machine.snapshots.position();
         if snapshot.as_ref().map(types::position) < newest {
             let _ = self.raft.trigger().snapshot().await;

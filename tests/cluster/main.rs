@@ -9,8 +9,10 @@ mod guarantees;
 mod hostile_input;
 mod limits;
 mod load;
+mod membership;
 mod metrics;
 mod refused_starts;
+mod scripts;
 mod znode_kinds;
 
 use std::path::Path;

@@ -169,6 +169,7 @@ pub(super) mod tests {
             connections: 2,
             outstanding: 6,
             membership,
+            config_version: Zxid(0x7_0000_0001),
         };
         Figures {
             status,
