@@ -9,7 +9,7 @@ use super::unavailable::Unavailable;
 use crate::model::{MemberId, Request, Zxid};
 use crate::raft::Leadership;
 use crate::store::{SharedState, State};
-use parking_lot::{Mutex, RwLockReadGuard};
+use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -109,8 +109,18 @@ impl Handle {
     }
 
     /// Forgets a connection and its watches. Its session lives on until it expires.
-    pub fn disconnect(&self, connection: &Connection) {
-        self.shared.local.lock().disconnect(connection);
+    pub async fn disconnect(&self, connection: &Connection) {
+        while self.disconnect_in_part(connection) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn disconnect_in_part(&self, connection: &Connection) -> bool {
+        let mut local = self.shared.local.lock();
+        let is_more = local.disconnect(connection);
+        // To apply, if it waits: the next turn would else be taken before it wakes up.
+        MutexGuard::unlock_fair(local);
+        is_more
     }
 
     /// Whether more requests may be submitted now. Doors ask before they read from their sockets.

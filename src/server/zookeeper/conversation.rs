@@ -109,7 +109,7 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         end = conversation.run(frame, &mut stream, received) => end,
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
-    door.handle.disconnect(&connection);
+    door.handle.disconnect(&connection).await;
     door.figures.closed(connection.id());
     log(peer, &end);
     // What is written last (an expired session's answer) may still be on its way.
