@@ -42,8 +42,8 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
             line,
         };
         match zoo_keys::classify(&key) {
-            // ZooKeeper's own way to write "the default".
             ZooKey::Security(which) => security.take(which, &key, &value, &origin, problems),
+            // ZooKeeper's own way to write "the default".
             ZooKey::Setting(ours) if ours.starts_with("timing.session") && value == "-1" => {}
             ZooKey::Setting(ours) => {
                 found
@@ -94,7 +94,12 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
         ("clientPortAddress", client_host),
         problems,
     );
-    security.finish(plain, &mut found, problems);
+    // A dynamic configuration always says the client's port, too.
+    let listed = found.dynamic_config.is_some()
+        || members
+            .values()
+            .any(|member| !member.addresses.client.is_empty());
+    security.finish(plain, listed, &mut found, problems);
     if let Some(origin) = members_at {
         if let Err(what) = check_members(&members) {
             problems.push(Problem::new(&origin, "server", what));

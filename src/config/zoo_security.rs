@@ -106,8 +106,15 @@ impl Security {
         Ok(())
     }
 
-    /// The entries that the keys amount to. `plain` is the address of the door without TLS.
-    pub fn finish(mut self, plain: Said, found: &mut ZooCfg, problems: &mut Vec<Problem>) {
+    /// The entries that the keys amount to. `plain` is the address of the door without TLS; a
+    /// `server.N` line may say it as well, and then it is `listed`.
+    pub fn finish(
+        mut self,
+        plain: Said,
+        listed: bool,
+        found: &mut ZooCfg,
+        problems: &mut Vec<Problem>,
+    ) {
         let secure = at_port(
             ("secureClientPort", self.port.take()),
             ("secureClientPortAddress", self.host.take()),
@@ -117,27 +124,25 @@ impl Security {
             self.entries
                 .push(Entry::text(key, value, origin).written_as(written));
         };
-        match (plain, secure) {
-            (Some((plain, origin)), secure) => {
-                add("doors.client.bind", &plain, &origin, "clientPort");
+        let served_plain = plain.is_some() || listed;
+        if let Some((plain, origin)) = plain {
+            add("doors.client.bind", &plain, &origin, "clientPort");
+        }
+        match secure {
+            // Without a port for them nobody is served without TLS.
+            Some((secure, origin)) if !served_plain => {
+                add("doors.client.bind", &secure, &origin, "secureClientPort");
+                add("doors.client.tls", "only", &origin, "secureClientPort");
+            }
+            secure => {
                 if let Some((secure, origin)) = secure {
-                    add(
-                        "doors.client_tls.bind",
-                        &secure,
-                        &origin,
-                        "secureClientPort",
-                    );
+                    let key = "doors.client_tls.bind";
+                    add(key, &secure, &origin, "secureClientPort");
                 }
                 if let Some(origin) = &self.unified {
                     add("doors.client.tls", "also", origin, "client.portUnification");
                 }
             }
-            // Without clientPort nobody is served without TLS.
-            (None, Some((secure, origin))) => {
-                add("doors.client.bind", &secure, &origin, "secureClientPort");
-                add("doors.client.tls", "only", &origin, "secureClientPort");
-            }
-            (None, None) => {}
         }
         if let Some((protocols, origin)) = self.enabled_protocols.take() {
             add("tls.protocols", &protocols, &origin, "ssl.enabledProtocols");

@@ -1,5 +1,4 @@
-//! Handshakes in memory, with stores that are made on the spot. Stores as openssl and keytool make
-//! them are in `tests/tls/`.
+//! Handshakes in memory, with PEM stores that are made on the spot.
 
 use super::*;
 use crate::runtime::Clock;

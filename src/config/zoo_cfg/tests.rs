@@ -189,6 +189,28 @@ fn a_secure_port_alone_opens_no_plain_one() {
 }
 
 #[test]
+fn a_secure_port_takes_nothing_from_a_plain_one_that_a_server_line_names() {
+    for plain in [
+        "server.1=a:2888:3888;2181\n",
+        "dynamicConfigFile=zoo.cfg.dynamic\n",
+    ] {
+        let text = format!("{plain}secureClientPort=2281\nclient.portUnification=true\n");
+        let (found, problems) = read_text(&text);
+        assert!(problems.is_empty(), "{problems:?}");
+        let said = |key: &str| {
+            let entry = found.entries.iter().find(|entry| entry.key == key)?;
+            match &entry.raw {
+                Raw::Text(text) => Some(text.as_str()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(said("doors.client.bind"), None, "{plain}");
+        assert_eq!(said("doors.client.tls"), Some("also"), "{plain}");
+        assert_eq!(said("doors.client_tls.bind"), Some("0.0.0.0:2281"));
+    }
+}
+
+#[test]
 fn what_must_be_proven_is_said_by_any_of_three_keys() {
     let required = |text: &str| settings(text).remove("access.required_schemes");
     let some = |text: &str| Some(text.to_owned());
