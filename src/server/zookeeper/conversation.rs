@@ -72,6 +72,8 @@ pub(super) enum End {
     Tls(#[from] HandshakeFailed),
     #[error("TLS is not spoken here")]
     NoTls,
+    #[error("a plain client on a TLS port")]
+    NotTls,
 }
 
 /// Serves one accepted stream.

@@ -32,9 +32,9 @@ pub async fn open(
         peer,
         subject: None,
     };
-    let mut secure = tls == TlsAtDoor::Only;
-    if tls == TlsAtDoor::Also {
-        secure = speaks_tls(door, &mut stream, &mut received).await?;
+    let secure = tls != TlsAtDoor::No && speaks_tls(door, &mut stream, &mut received).await?;
+    if tls == TlsAtDoor::Only && !secure {
+        return Err(End::NotTls);
     }
     if secure {
         let acceptor = door.options.tls.as_ref().ok_or(End::NoTls)?;
