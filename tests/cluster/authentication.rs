@@ -7,7 +7,8 @@ use std::io::Read;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use tempfile::TempDir;
 use vivarium::testing::certificates::Authority;
-use vivarium::testing::processes::{ClusterOptions, ProcessCluster, free_port};
+use vivarium::testing::eventually;
+use vivarium::testing::processes::{ClusterOptions, PATIENCE, ProcessCluster, free_port};
 use vivarium::testing::raw_client::{Bytes, RawClient, RawError, Reader, create_body, flags, op};
 
 const TIMEOUT_MS: i32 = 30_000;
@@ -249,7 +250,9 @@ fn an_ipv6_address_is_granted_by_its_leading_bits() {
         store.display()
     )));
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
-    let mut six = RawClient::connect_secured(address, TIMEOUT_MS, &authority, None).unwrap();
+    let mut six = eventually("TLS clients are waited for", PATIENCE, || {
+        RawClient::connect_secured(address, TIMEOUT_MS, &authority, None).ok()
+    });
     let mut four = client_of(&cluster);
     for (name, range, codes) in [
         ("/one", "::1", (0, NO_AUTH)),
