@@ -13,6 +13,8 @@ mod kazoo;
 mod once;
 mod program;
 mod proofs;
+mod security;
+mod stores;
 
 use std::path::{Path, PathBuf};
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};
