@@ -30,6 +30,7 @@ fn tls_by(kind: Kind) {
         "secureClientPort={port}\nsecureClientPortAddress=127.0.0.1\n\
          ssl.keyStore.location={}\nssl.keyStore.password={PASSWORD}\n\
          ssl.trustStore.location={}\nssl.trustStore.password={PASSWORD}\n\
+         ssl.enabledProtocols=TLSv1.2,TLSv1.3\n\
          X509AuthenticationProvider.superUser=CN=admin,O=Example",
         stores.store("server").display(),
         stores.store("trust").display()
