@@ -28,6 +28,7 @@ use crate::wire::{
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -282,6 +283,11 @@ impl Conversation {
                     Ok(bytes) => {
                         self.connection.touch();
                         self.door.counted.received_bytes.increment(bytes as u64);
+                    }
+                    // Many clients leave without TLS's own goodbye. What is cut off by it is no whole
+                    // frame.
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                        self.finished = true;
                     }
                     Err(error) => return error.into(),
                 },

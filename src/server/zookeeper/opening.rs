@@ -7,6 +7,7 @@ use crate::config::TlsAtDoor;
 use crate::runtime::BoxedStream;
 use crate::wire::{Opening, Stranger, next_frame, recognise_opening};
 use bytes::{Bytes, BytesMut};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -94,12 +95,15 @@ async fn first_frame(
 }
 
 async fn read(door: &Door, stream: &mut BoxedStream, received: &mut BytesMut) -> Result<(), End> {
-    match stream.read_buf(received).await? {
-        0 => Err(End::ByClient),
-        bytes => {
+    match stream.read_buf(received).await {
+        Ok(0) => Err(End::ByClient),
+        Ok(bytes) => {
             door.counted.received_bytes.increment(bytes as u64);
             Ok(())
         }
+        // Without TLS's own goodbye.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(End::ByClient),
+        Err(error) => Err(error.into()),
     }
 }
 
