@@ -61,6 +61,10 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let storage = storage(&mut values);
     let znodes = znodes(&mut values);
     let access = access(&mut values);
+    if access.skip_acl {
+        let origin = values.origin("access.skip_acl");
+        warnings.push(format!("{origin}: access lists forbid nothing"));
+    }
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     match (member, doors) {
         (Some(member), Some(doors)) if values.problems.is_empty() => Ok(Settings {
@@ -221,6 +225,7 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
     let unused_ms_max = values.integer("znodes.unused_container_ms_max");
     ZnodeSettings {
         ttl_enabled: values.flag("znodes.ttl_enabled").unwrap_or(false),
+        quota_enforced: values.flag("znodes.quota_enforced").unwrap_or(false),
         idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
         idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
         unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),
@@ -232,6 +237,7 @@ fn access(values: &mut Values<'_>) -> AccessSettings {
     AccessSettings {
         four_letter_words: words.unwrap_or(FourLetterWords::All),
         super_digest: values.text("access.super_digest").map(Secret::new),
+        skip_acl: values.flag("access.skip_acl").unwrap_or(false),
     }
 }
 

@@ -112,6 +112,8 @@ pub struct StorageSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZnodeSettings {
     pub ttl_enabled: bool,
+    /// Hard limits of quotas are refused.
+    pub quota_enforced: bool,
     pub idle_check_interval_ms: u64,
     pub idle_removals_per_minute_max: u64,
     /// How long a container may wait for its first child; `None` for ever.
@@ -123,6 +125,8 @@ pub struct AccessSettings {
     pub four_letter_words: FourLetterWords,
     /// `user:base64(sha1(user:password))`; who proves it by scheme `digest` passes every access list.
     pub super_digest: Option<Secret>,
+    /// Access lists forbid nothing.
+    pub skip_acl: bool,
 }
 
 /// Which four-letter words are answered.

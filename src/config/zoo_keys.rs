@@ -40,6 +40,8 @@ const SETTINGS: &[(&str, &str)] = &[
         "access.super_digest",
     ),
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
+    ("enforceQuota", "znodes.quota_enforced"),
+    ("skipACL", "access.skip_acl"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",
@@ -70,7 +72,7 @@ const MEANINGLESS: &[&str] = &[
     "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
     "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
     "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled", "reconfigEnabled",
-    "request_throttler.shutdownTimeout", "serverCnxnFactory", "skipACL", "snapCount",
+    "request_throttler.shutdownTimeout", "serverCnxnFactory", "snapCount",
     "snapSizeLimitInKb", "snapshot.compression.method", "snapshot.trust.empty", "standaloneEnabled",
     "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",
     "watchManagerName", "zookeeper_request_timeout", "DigestAuthenticationProvider.enabled",
@@ -96,7 +98,7 @@ const MEANINGLESS_PREFIXES: &[&str] = &[
 #[rustfmt::skip]
 const NOT_OFFERED: &[&str] = &[
     "DigestAuthenticationProvider.digestAlg", "allowSaslFailedClients", "authProvider", "client.portUnification", "enforce.auth.enabled",
-    "enforce.auth.schemes", "enforceQuota", "jaasLoginRenew", "requireClientAuthScheme",
+    "enforce.auth.schemes", "jaasLoginRenew", "requireClientAuthScheme",
     "secureClientPort", "secureClientPortAddress", "sessionRequireClientSASLAuth", "sslQuorum",
     "sslQuorumReloadCertFiles", "portUnification", "X509AuthenticationProvider.superUser",
 ];

@@ -24,6 +24,7 @@ mod delivery;
 mod desk;
 mod handle;
 mod liveness;
+mod quota_log;
 mod session_clock;
 mod settings;
 mod start;

@@ -41,6 +41,8 @@ pub enum Refusal {
     NoWatcher,
     #[error("data above the limit")]
     DataTooLarge,
+    #[error("the quota is exceeded")]
+    QuotaExceeded,
 }
 
 impl Refusal {
@@ -64,6 +66,7 @@ impl Refusal {
             Refusal::AuthFailed => -115,
             Refusal::SessionMoved => -118,
             Refusal::NoWatcher => -121,
+            Refusal::QuotaExceeded => -125,
         }
     }
 
@@ -86,6 +89,7 @@ impl Refusal {
             -115 => Refusal::AuthFailed,
             -118 => Refusal::SessionMoved,
             -121 => Refusal::NoWatcher,
+            -125 => Refusal::QuotaExceeded,
             _ => Refusal::SystemError,
         }
     }

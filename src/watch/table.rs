@@ -3,7 +3,7 @@
 use super::kind::Kinds;
 use super::watchers::Watchers;
 use super::{LimitReached, WatchKind, WatchLimits, WatcherId};
-use crate::model::{Change, ChangeKind, EventKind, WatcherType, Zxid, parent};
+use crate::model::{Acl, Change, ChangeKind, EventKind, WatcherType, Zxid, parent};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub struct Event<'a> {
     pub path: &'a Arc<str>,
     /// Of the change.
     pub zxid: Zxid,
+    /// Who may be told: the access list of the path's znode at the change; `None` for the open one.
+    pub acl: Option<&'a [Acl]>,
 }
 
 /// All watches of one member.
@@ -173,7 +175,13 @@ impl WatchTable {
         let mut told = std::mem::take(&mut self.told);
         self.gather(&change.path, one_shot, &mut told);
         self.gather_recursive(&change.path, &mut told);
-        self.tell_once(&mut told, change.zxid, kind, &change.path, tell);
+        let event = Event {
+            kind,
+            path: &change.path,
+            zxid: change.zxid,
+            acl: change.acl.as_deref(),
+        };
+        tell_once(&mut told, event, tell);
 
         if shows_in_parent
             && let Some(parent) = parent(&change.path)
@@ -181,8 +189,13 @@ impl WatchTable {
         {
             let parent = parent.clone();
             self.gather(&parent, &[WatchKind::Child], &mut told);
-            let kind = EventKind::ChildrenChanged;
-            self.tell_once(&mut told, change.zxid, kind, &parent, tell);
+            let event = Event {
+                kind: EventKind::ChildrenChanged,
+                path: &parent,
+                zxid: change.zxid,
+                acl: change.parent_acl.as_deref(),
+            };
+            tell_once(&mut told, event, tell);
         }
         self.told = told;
     }
@@ -219,21 +232,6 @@ impl WatchTable {
                 told.extend(watches.of(WatchKind::PersistentRecursive).iter());
             }
             above = parent(path);
-        }
-    }
-
-    fn tell_once(
-        &self,
-        told: &mut Vec<WatcherId>,
-        zxid: Zxid,
-        kind: EventKind,
-        path: &Arc<str>,
-        tell: &mut impl FnMut(WatcherId, Event<'_>),
-    ) {
-        told.sort_unstable();
-        told.dedup();
-        for watcher in told.drain(..) {
-            tell(watcher, Event { kind, path, zxid });
         }
     }
 
@@ -312,5 +310,18 @@ impl WatchTable {
             }
         }
         all
+    }
+}
+
+/// Tells each of them once, in the order of their numbers.
+fn tell_once(
+    told: &mut Vec<WatcherId>,
+    event: Event<'_>,
+    tell: &mut impl FnMut(WatcherId, Event<'_>),
+) {
+    told.sort_unstable();
+    told.dedup();
+    for watcher in told.drain(..) {
+        tell(watcher, event);
     }
 }

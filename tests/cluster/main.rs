@@ -3,6 +3,7 @@
 //!
 //! With `ZOOKEEPER_CLASS_PATH` set, whatever is not particular to us runs against ZooKeeper itself.
 
+mod access;
 mod catch_up;
 mod five_members;
 mod guarantees;
@@ -10,6 +11,7 @@ mod hostile_input;
 mod limits;
 mod load;
 mod metrics;
+mod quotas;
 mod refused_starts;
 mod znode_kinds;
 

@@ -371,3 +371,14 @@ fn the_door_that_asks_nobody_who_they_are_is_on_loopback() {
     }
     assert!(standalone_with("doors.admin.bind", "[::1]:2193").is_ok());
 }
+
+#[test]
+fn access_lists_that_forbid_nothing_are_warned_of() {
+    let settings = standalone_with("access.skip_acl", "true").unwrap();
+    assert!(settings.access.skip_acl);
+    assert!(settings.warnings[0].contains("access lists forbid nothing"));
+    let settings = standalone_with("znodes.unused_container_ms_max", "0").unwrap();
+    assert!(!settings.access.skip_acl && settings.warnings.is_empty());
+    assert!(!settings.znodes.quota_enforced && !settings.znodes.ttl_enabled);
+    assert_eq!(settings.znodes.unused_container_ms_max, None);
+}

@@ -3,6 +3,7 @@
 //! Names are resolved at every dial, because `Network::connect` is given `host:port`.
 
 use super::connection::Connection;
+use super::formats::PeerFormats;
 use super::introduction::{self, Introduction};
 use crate::model::{ClusterId, MemberAddresses, MemberId};
 use crate::raft::PeerError;
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// What a connection is for.
@@ -37,6 +39,7 @@ pub struct Links {
     options: PeerOptions,
     closing: CancellationToken,
     channels: Mutex<HashMap<(MemberId, Lane), (String, Channel)>>,
+    pub formats: PeerFormats,
 }
 
 impl Links {
@@ -54,6 +57,7 @@ impl Links {
             options,
             closing,
             channels: Mutex::default(),
+            formats: PeerFormats::default(),
         }
     }
 
@@ -138,6 +142,11 @@ impl Link {
         PeerClient::new(self.links.channel(self.to, &self.address, self.lane))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Takes note of what the peer said of itself in the head of an answer.
+    pub fn heard(&self, metadata: &MetadataMap) {
+        self.links.formats.heard(self.to, metadata);
     }
 
     /// The same connection, for the operators' service of the peer.

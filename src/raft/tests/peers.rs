@@ -5,7 +5,9 @@ use crate::model::{ClusterId, MemberId, SessionId};
 use crate::raft::network::links::{Lane, Links};
 use crate::raft::proto;
 use crate::raft::{PeerError, PeerOptions};
+use crate::store::codec::{FORMAT, FORMAT_FIRST};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 fn stranger(cluster: &Cluster, id: ClusterId, from: u64) -> Arc<Links> {
@@ -125,4 +127,21 @@ async fn touches_reach_the_leader_of_the_term_and_nobody_else() {
     let nobody = MemberId(77);
     let unknown = from.touch(nobody, term, &[]).await;
     assert_eq!(unknown, Err(PeerError::UnknownMember(nobody)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_hears_which_formats_its_peers_know_and_takes_the_silent_for_old() {
+    let cluster = Cluster::founded(3).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let known = async |format: u32| {
+        while leader.format_known_to_all() != format {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within_deadline("news of all formats", known(FORMAT)).await;
+    // An observer whose address leads nowhere.
+    let nobody = MemberId(9);
+    let added = leader.add_observer(nobody, address(9));
+    within_deadline("an observer", added).await.unwrap();
+    within_deadline("a member that says nothing", known(FORMAT_FIRST)).await;
 }

@@ -93,7 +93,11 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
     let figures = Arc::new(ConnectionFigures::new(peer, door.clock.wall_ms()));
     door.figures.opened(connection.id(), figures.clone());
     let mut conversation = Conversation {
-        identities: Arc::from([auth::address_id(peer)]),
+        identities: {
+            let identities: Arc<[Id]> = Arc::from([auth::address_id(peer)]);
+            connection.identify(identities.clone());
+            identities
+        },
         door: door.clone(),
         peer,
         connection: connection.clone(),
@@ -332,7 +336,7 @@ impl Conversation {
                     xid,
                     kind,
                     Command::Operation(
-                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                        self.offered(create.into_operation(self.door.options.ttl_enabled)),
                     ),
                 );
             }
@@ -341,7 +345,7 @@ impl Conversation {
                 self.write(xid, ReplyKind::Header, Command::Operation(delete));
             }
             ClientRequest::DeleteContainer { path } => {
-                let delete = Operation::DeleteContainer { path };
+                let delete = self.offered(Operation::DeleteContainer { path });
                 self.write(xid, ReplyKind::Header, Command::Operation(delete));
             }
             ClientRequest::SetData {
@@ -349,7 +353,7 @@ impl Conversation {
                 data,
                 version,
             } => {
-                let set = self.within_limit(Operation::SetData {
+                let set = self.offered(Operation::SetData {
                     path,
                     data,
                     version,
@@ -364,7 +368,7 @@ impl Conversation {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
+                    .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 self.write(xid, ReplyKind::Multi(kinds), Command::Multi(operations));
             }
@@ -381,9 +385,13 @@ impl Conversation {
         }
     }
 
-    /// Data above the member's limit are refused at the write's own place in the order.
-    fn within_limit(&self, operation: Operation) -> Operation {
+    /// Data above the member's limit, and what not all members know yet, are refused at the write's own
+    /// place in the order.
+    fn offered(&self, operation: Operation) -> Operation {
         match &operation {
+            unknown if !self.door.handle.is_known_to_all(unknown) => Operation::Refuse {
+                code: Refusal::Unimplemented.code(),
+            },
             Operation::Create {
                 data: Some(data), ..
             }
@@ -428,6 +436,7 @@ impl Conversation {
         let asked = Asked {
             xid,
             request,
+            skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
             connection: self.connection.clone(),
         };
@@ -460,6 +469,7 @@ impl Conversation {
                     }
                 }
                 self.identities = all.into();
+                self.connection.identify(self.identities.clone());
                 reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
             }
             None => {

@@ -7,7 +7,8 @@
 
 use super::arena::PackedStat;
 use super::digest::Place;
-use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid, change};
+use super::quota::Usage;
+use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid};
 
 impl Tree {
     /// Writes the configuration. The first one keeps version −1, as in ZooKeeper.
@@ -16,6 +17,7 @@ impl Tree {
             .find(CONFIG_PATH)
             .expect("the configuration's znode always exists");
         let (old, old_data) = self.slab.blob(slot).stat_and_data();
+        let bytes = data.len() as i64 - old_data.map_or(0, <[u8]>::len) as i64;
         let is_first = old.version == -1 && old_data == Some(b"");
         let stat = PackedStat {
             version: if is_first {
@@ -28,7 +30,8 @@ impl Tree {
             ..old
         };
         self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
-        changes.push(change(ChangeKind::DataChanged, CONFIG_PATH, zxid));
+        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat));
+        self.charge(CONFIG_PATH, Usage { znodes: 0, bytes });
     }
 }
 
@@ -51,10 +54,10 @@ mod tests {
             assert_eq!(stat.mzxid, Zxid(version.into()));
         }
         assert_eq!(changes.len(), 3);
-        assert_eq!(
-            changes[2],
-            change(ChangeKind::DataChanged, CONFIG_PATH, Zxid(1))
-        );
+        let last = &changes[2];
+        assert_eq!(last.kind, ChangeKind::DataChanged);
+        assert_eq!((&*last.path, last.zxid), (CONFIG_PATH, Zxid(1)));
+        assert_eq!(last.acl.as_deref(), Some(&anyone(1)[..]));
     }
 
     #[test]
