@@ -5,14 +5,17 @@
 
 mod access;
 mod catch_up;
+mod disk_full;
 mod five_members;
 mod guarantees;
 mod hostile_input;
 mod limits;
 mod load;
+mod membership;
 mod metrics;
 mod quotas;
 mod refused_starts;
+mod scripts;
 mod znode_kinds;
 
 use std::path::Path;

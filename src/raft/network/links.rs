@@ -5,7 +5,7 @@
 use super::connection::Connection;
 use super::formats::PeerFormats;
 use super::introduction::{self, Introduction};
-use crate::model::{ClusterId, MemberAddresses, MemberId};
+use crate::model::{ClusterId, LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
 use crate::raft::options::{MESSAGE_BYTES_MAX, PeerOptions};
 use crate::raft::proto::cluster_client::ClusterClient;
@@ -17,9 +17,13 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Uri};
+
+/// How often a member that goes on refusing an introduction is told of in the log.
+const REFUSAL_REPEAT: Duration = Duration::from_secs(60);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +44,10 @@ pub struct Links {
     closing: CancellationToken,
     channels: Mutex<HashMap<(MemberId, Lane), (String, Channel)>>,
     pub formats: PeerFormats,
+    /// What members are known to have on their disks, by what they said to this member as leader.
+    acknowledged: Mutex<HashMap<MemberId, LogPosition>>,
+    /// Why members refused an introduction last, and when that was logged.
+    refusals: Mutex<HashMap<MemberId, (String, Instant)>>,
 }
 
 impl Links {
@@ -58,6 +66,8 @@ impl Links {
             closing,
             channels: Mutex::default(),
             formats: PeerFormats::default(),
+            acknowledged: Mutex::default(),
+            refusals: Mutex::default(),
         }
     }
 
@@ -78,6 +88,30 @@ impl Links {
             address: addresses.peer.clone(),
             lane,
         }
+    }
+
+    /// Takes note of what a member acknowledged to this one in a term that it led.
+    pub fn note_acknowledged(&self, by: MemberId, position: LogPosition) {
+        let mut acknowledged = self.acknowledged.lock();
+        let known = acknowledged.entry(by).or_insert(position);
+        *known = position.max(*known);
+    }
+
+    pub fn acknowledged(&self, by: MemberId) -> Option<LogPosition> {
+        self.acknowledged.lock().get(&by).copied()
+    }
+
+    /// Whether a refusal is news: heartbeats go on, and each of them is refused.
+    fn is_news(&self, by: MemberId, reason: &str) -> bool {
+        let mut refusals = self.refusals.lock();
+        let now = Instant::now();
+        let old = refusals.get(&by);
+        let is_news = old
+            .is_none_or(|(known, at)| known != reason || now.duration_since(*at) >= REFUSAL_REPEAT);
+        if is_news {
+            refusals.insert(by, (reason.to_owned(), now));
+        }
+        is_news
     }
 
     fn channel(&self, to: MemberId, address: &str, lane: Lane) -> Channel {
@@ -154,6 +188,15 @@ impl Link {
         ClusterClient::new(self.links.channel(self.to, &self.address, self.lane))
     }
 
+    /// What the peer has acknowledged to this member, and where to take note of more.
+    pub fn acknowledged(&self) -> Option<LogPosition> {
+        self.links.acknowledged(self.to)
+    }
+
+    pub fn note_acknowledged(&self, position: LogPosition) {
+        self.links.note_acknowledged(self.to, position);
+    }
+
     /// Forgets the connection, so that the next call opens another: a connection on which nothing
     /// comes back may be a dead one whose end was never seen.
     pub fn reset(&self) {
@@ -179,7 +222,9 @@ impl Link {
     pub fn error(&self, status: &tonic::Status) -> PeerError {
         let (member, reason) = (self.to, reason(status));
         if introduction::was_refused(status) {
-            tracing::error!(peer = %member, address = self.address, reason, "wrong peer");
+            if self.links.is_news(member, &reason) {
+                tracing::error!(peer = %member, address = self.address, reason, "wrong peer");
+            }
             return PeerError::WrongPeer { member, reason };
         }
         PeerError::Unreachable { member, reason }

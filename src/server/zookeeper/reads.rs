@@ -22,6 +22,36 @@ pub struct Asked {
     /// Access lists forbid nothing.
     pub skip_acl: bool,
     pub connection: Arc<Connection>,
+    /// Of a reply that holds several reads.
+    pub reply_bytes_max: usize,
+}
+
+/// What a reply will take, as far as the state tells now: it may change before the read is run.
+pub fn reply_bytes_guess(request: &ClientRequest, tree: &Tree) -> usize {
+    /// A child's name with its length, about.
+    const NAME_BYTES: usize = 32;
+    let data = |path: &str| {
+        tree.exists(path)
+            .map_or(0, |stat| stat.data_length.max(0) as usize)
+    };
+    let children = |path: &str| {
+        tree.exists(path)
+            .map_or(0, |stat| NAME_BYTES * stat.num_children.max(0) as usize)
+    };
+    match request {
+        ClientRequest::GetData { path, .. } => data(path),
+        ClientRequest::GetChildren { path, .. } | ClientRequest::GetChildren2 { path, .. } => {
+            children(path)
+        }
+        ClientRequest::MultiRead(reads) => reads
+            .iter()
+            .map(|read| match read.kind {
+                ReadKind::Data => data(&read.path),
+                ReadKind::Children => children(&read.path),
+            })
+            .sum(),
+        _ => 0,
+    }
 }
 
 impl Parked for Asked {
@@ -43,6 +73,7 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
         identities,
         skip_acl,
         connection,
+        reply_bytes_max,
     } = asked;
     let judged_as: &[Id] = match skip_acl {
         true => &EVERYBODY[..],
@@ -98,14 +129,20 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             .descendants(&path, judged_as)
             .map(|number| reply::number(out, ok, number as i32)),
         ClientRequest::MultiRead(reads) => {
+            // Each of them may be as large as a znode can be, and a frame holds many thousands.
+            let mut bytes = 0;
             reply::multi_read(out, ok, |results| {
                 for read in reads {
                     let path = &read.path;
                     match read.kind {
+                        _ if bytes >= reply_bytes_max => results.refused(Refusal::SystemError),
                         ReadKind::Data => match tree.data(path, judged_as).and_then(|found| {
                             set(watches, watcher, read.watch, WatchKind::Data, path).map(|()| found)
                         }) {
-                            Ok((data, stat)) => results.data(data, &stat),
+                            Ok((data, stat)) => {
+                                bytes += data.map_or(0, <[u8]>::len);
+                                results.data(data, &stat);
+                            }
                             Err(refusal) => results.refused(refusal),
                         },
                         ReadKind::Children => {
@@ -113,7 +150,11 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                                 set(watches, watcher, read.watch, WatchKind::Child, path)
                                     .map(|()| found)
                             }) {
-                                Ok((names, _)) => results.children(names),
+                                Ok((names, _)) => {
+                                    let names: Vec<_> = names.into_iter().collect();
+                                    bytes += names.iter().map(|name| name.len()).sum::<usize>();
+                                    results.children(names);
+                                }
                                 Err(refusal) => results.refused(refusal),
                             }
                         }

@@ -171,7 +171,7 @@ fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
             _ => {
                 scout.sequence += 1;
                 MemberBatch {
-                    rules: Rules::NONE.with(Rules::ENFORCE_QUOTA, scout.sequence % 3 == 0),
+                    rules: Rules::NONE.with(Rules::ENFORCE_QUOTA, scout.sequence.is_multiple_of(3)),
                     ..batch(1, scout.sequence, vec![request])
                 }
             }

@@ -180,7 +180,7 @@ fn hard_limits_refuse_when_enforced_and_only_then() {
         limit: 2,
         used: 3,
     };
-    assert_eq!(f.tree.take_exceeded(), [count.clone()]);
+    assert_eq!(f.tree.take_exceeded(), std::slice::from_ref(&count));
     assert_eq!(f.apply(set("/q/a", 5)), Err(Refusal::QuotaExceeded));
     let bytes = QuotaExceeded {
         measure: Measure::Bytes,
@@ -188,7 +188,7 @@ fn hard_limits_refuse_when_enforced_and_only_then() {
         used: 9,
         ..count.clone()
     };
-    assert_eq!(f.tree.take_exceeded(), [bytes.clone()]);
+    assert_eq!(f.tree.take_exceeded(), std::slice::from_ref(&bytes));
     // As much as before is no more, and the right to write comes first.
     assert!(f.apply(set("/q/a", 4)).is_ok());
     f.apply(set_acl("/q/a", anyone(1), -1)).unwrap();

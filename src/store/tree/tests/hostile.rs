@@ -193,7 +193,7 @@ fn a_record_in_the_last_slot_costs_no_memory_for_those_before_it() {
 /// changes that are handed out.
 #[test]
 fn a_hundred_thousand_znodes_with_one_access_list_keep_it_once() {
-    let list: Vec<Acl> = (0..100)
+    let list: Vec<Acl> = (0..20)
         .map(|n| Acl {
             perms: Permissions::ALL,
             id: Id::new("digest", format!("user-{n}:{}", "hash".repeat(10))),
