@@ -51,7 +51,7 @@ impl Tree {
             true => c.session,
             false => SessionId::NONE,
         };
-        if self.znodes >= self.znodes_max {
+        if self.znodes >= self.znodes_max || self.has_counted_enough(&path) {
             return Err(Refusal::SystemError);
         }
 

@@ -108,6 +108,8 @@ pub struct Tree {
     quota_root: Slot,
     /// Limits of quotas that were reached past and not told of yet.
     exceeded: Vec<QuotaExceeded>,
+    /// Znodes that the multi under way has counted for quotas.
+    counted: usize,
     /// How to take back what the multi under way has done so far.
     journal: Option<Vec<Undo>>,
 }
@@ -161,6 +163,7 @@ impl Tree {
             znodes_max: ZNODES_MAX,
             quota_root: ROOT,
             exceeded: Vec::new(),
+            counted: 0,
             journal: None,
         }
     }

@@ -33,6 +33,10 @@ const STATS: &str = "zookeeper_stats";
 /// A longer text says nothing: it is read with every write below, so it may not be long.
 pub const QUOTA_TEXT_BYTES_MAX: usize = 1024;
 
+/// Znodes that one multi may count, before the one stats znode that reaches past it. Counting holds up all
+/// other writes.
+const COUNTED_PER_MULTI_MAX: usize = 1 << 20;
+
 /// A limit that a write has reached past. Told for the log and the figures; a refusal is told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaExceeded {
@@ -222,15 +226,18 @@ impl Tree {
 
     /// The znode at this path was just created: if it is to say what a subtree uses, it does from now on.
     pub(super) fn begin_stats(&mut self, path: &str, slot: Slot) {
-        let Some(governed) = path
-            .strip_prefix(QUOTA_PATH)
-            .and_then(|below| below.strip_suffix(STATS)?.strip_suffix('/'))
-            .filter(|governed| governed.starts_with('/'))
-        else {
-            return;
-        };
-        let used = self.usage_below(governed);
-        self.write_stats(governed, slot, &Track::of(used));
+        if let Some(governed) = governed_by(path) {
+            let used = self.usage_below(governed);
+            self.counted += used.znodes as usize;
+            self.write_stats(governed, slot, &Track::of(used));
+        }
+    }
+
+    /// Whether a multi is under way that has counted enough, and this would be one more to count.
+    pub(super) fn has_counted_enough(&self, path: &str) -> bool {
+        self.journal.is_some()
+            && self.counted > COUNTED_PER_MULTI_MAX
+            && governed_by(path).is_some()
     }
 
     /// The limits that writes have reached past since the last call.
@@ -289,6 +296,13 @@ impl Tree {
         }
         used
     }
+}
+
+/// The path whose use is said by the znode at this path, if it is such a znode.
+fn governed_by(path: &str) -> Option<&str> {
+    path.strip_prefix(QUOTA_PATH)
+        .and_then(|below| below.strip_suffix(STATS)?.strip_suffix('/'))
+        .filter(|governed| governed.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ use tokio::time::sleep;
 
 /// The znode that all clients write, conditionally.
 pub const SHARED: &str = "/shared";
+
+/// How the paths of znodes begin that come and go by themselves, so that nobody can say which are there.
+pub const ODD: &str = "/odd-";
 /// Keys of one session, beside its ephemeral ones.
 const KEYS: usize = 4;
 const EPHEMERALS: usize = 2;
@@ -233,14 +236,14 @@ impl Worker {
             kind: CreateKind::Ttl {
                 ttl_ms: self.rng.random_range(1..=2_000),
             },
-            path: "/outlived-".to_owned(),
+            path: format!("{ODD}outlived-"),
             data: None,
             acl: Acl::open(),
             flags: 6,
         };
         let container = CreateRequest {
             kind: CreateKind::Container,
-            path: "/container".to_owned(),
+            path: format!("{ODD}container"),
             flags: 4,
             ..ttl.clone()
         };
@@ -248,7 +251,7 @@ impl Worker {
         let requests = vec![
             ClientRequest::Create(ttl),
             ClientRequest::Create(container),
-            create("/container/x", "1", true),
+            create(&format!("{ODD}container/x"), "1", true),
             create(&quota, "", false),
             create(
                 &format!("{quota}/zookeeper_limits"),

@@ -343,6 +343,34 @@ fn limits_that_say_nothing_refuse_what_they_should_judge_and_such_stats_are_let_
     f.apply(create("/q/c")).unwrap();
 }
 
+/// Each creation of stats counts a subtree, and a multi holds thousands of them.
+#[test]
+fn a_multi_counts_so_many_znodes_and_no_more() {
+    let mut f = Fixture::with(&["/q"]);
+    for n in 0..4_095 {
+        f.apply(create(&format!("/q/{n}"))).unwrap();
+    }
+    f.apply(create("/zookeeper/quota/q")).unwrap();
+    let path = format!("{QUOTA_PATH}/q/{STATS}");
+    let again = |times: usize| -> Vec<Operation> {
+        let once = [create(&path), delete(&path, -1)];
+        std::iter::repeat_n(once, times).flatten().collect()
+    };
+    let counts = 1 + COUNTED_PER_MULTI_MAX / 4_096;
+    f.multi(&again(counts)).unwrap();
+    let failure = MultiFailure {
+        index: 2 * counts,
+        refusal: Refusal::SystemError,
+    };
+    assert_eq!(f.multi(&again(counts + 1)), Err(failure));
+    // What counts nothing goes on, and each by itself may count.
+    let mut others = again(counts);
+    others.push(create("/q/more"));
+    f.multi(&others).unwrap();
+    f.apply(create(&path)).unwrap();
+    assert_eq!(stats(&f, "/q"), "count=4097,bytes=16388");
+}
+
 /// A client may set what it likes; sums wrap as in Java and nothing panics.
 #[test]
 fn counts_at_the_end_of_all_numbers_wrap() {
