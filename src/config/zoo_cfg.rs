@@ -46,6 +46,11 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
             // ZooKeeper's own way to write "the default".
             ZooKey::Setting(ours) if ours.starts_with("timing.session") && value == "-1" => {}
             ZooKey::Setting(ours) => {
+                let value = match (ours, value.as_str()) {
+                    ("access.skip_acl", "yes") => "true".to_owned(),
+                    ("access.skip_acl", "no") => "false".to_owned(),
+                    _ => value,
+                };
                 found
                     .entries
                     .push(Entry::text(ours, value, &origin).written_as(&key));

@@ -110,6 +110,8 @@ const SETTINGS: &[(&str, &str)] = &[
         "tls.verify_client_address",
     ),
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
+    ("enforceQuota", "znodes.quota_enforced"),
+    ("skipACL", "access.skip_acl"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",
@@ -140,7 +142,7 @@ const MEANINGLESS: &[&str] = &[
     "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
     "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
     "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled", "reconfigEnabled",
-    "request_throttler.shutdownTimeout", "serverCnxnFactory", "skipACL", "snapCount",
+    "request_throttler.shutdownTimeout", "serverCnxnFactory", "snapCount",
     "snapSizeLimitInKb", "snapshot.compression.method", "snapshot.trust.empty", "standaloneEnabled",
     "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",
     "watchManagerName", "zookeeper_request_timeout", "jaasLoginRenew", "ssl.allowReverseDnsLookup",
@@ -166,7 +168,7 @@ const MEANINGLESS_PREFIXES: &[&str] = &[
 
 #[rustfmt::skip]
 const NOT_OFFERED: &[&str] = &[
-    "enforceQuota", "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
+    "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
 ];
 
 const NOT_OFFERED_PREFIXES: &[&str] = &[

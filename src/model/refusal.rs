@@ -43,6 +43,8 @@ pub enum Refusal {
     NoWatcher,
     #[error("data above the limit")]
     DataTooLarge,
+    #[error("the quota is exceeded")]
+    QuotaExceeded,
 }
 
 impl Refusal {
@@ -67,6 +69,7 @@ impl Refusal {
             Refusal::SessionMoved => -118,
             Refusal::NoWatcher => -121,
             Refusal::AuthenticationRequired => -124,
+            Refusal::QuotaExceeded => -125,
         }
     }
 
@@ -90,6 +93,7 @@ impl Refusal {
             -118 => Refusal::SessionMoved,
             -121 => Refusal::NoWatcher,
             -124 => Refusal::AuthenticationRequired,
+            -125 => Refusal::QuotaExceeded,
             _ => Refusal::SystemError,
         }
     }

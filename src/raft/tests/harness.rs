@@ -2,7 +2,7 @@
 
 use crate::model::{
     Acl, Change, ClusterId, Command, CreateMode, MemberAddresses, MemberBatch, MemberId, Operation,
-    Password, Request, SessionId, Zxid,
+    Password, Request, Rules, SessionId, Zxid,
 };
 use crate::raft::log::LogOptions;
 use crate::raft::{
@@ -395,6 +395,7 @@ impl Writer {
             origin: WRITER,
             incarnation: 1,
             sequence,
+            rules: Rules::NONE,
             requests,
         })
     }

@@ -114,10 +114,11 @@ pub async fn hold(
         frame,
         origin,
     } = opened;
-    let identities = origin.identities(&door.options.auth);
+    let identities: Arc<[Id]> = origin.identities(&door.options.auth).into();
+    connection.identify(identities.clone());
     let mut conversation = Conversation {
         admitted: door.options.auth.admit(&identities),
-        identities: identities.into(),
+        identities,
         origin,
         sasl: DigestMd5::default(),
         buffers,
@@ -411,7 +412,7 @@ impl Conversation {
                     xid,
                     kind,
                     Command::Operation(
-                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                        self.offered(create.into_operation(self.door.options.ttl_enabled)),
                     ),
                 );
             }
@@ -426,7 +427,7 @@ impl Conversation {
                 );
             }
             ClientRequest::DeleteContainer { path } => {
-                let delete = Operation::DeleteContainer { path };
+                let delete = self.offered(Operation::DeleteContainer { path });
                 let kind = ReplyKind::Header;
                 self.write(door, view, xid, kind, Command::Operation(delete));
             }
@@ -435,7 +436,7 @@ impl Conversation {
                 data,
                 version,
             } => {
-                let set = self.within_limit(Operation::SetData {
+                let set = self.offered(Operation::SetData {
                     path,
                     data,
                     version,
@@ -450,7 +451,7 @@ impl Conversation {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
+                    .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 self.write(
                     door,
@@ -476,9 +477,13 @@ impl Conversation {
         }
     }
 
-    /// Data above the member's limit are refused at the write's own place in the order.
-    fn within_limit(&self, operation: Operation) -> Operation {
+    /// Data above the member's limit, and what not all members know yet, are refused at the write's own
+    /// place in the order.
+    fn offered(&self, operation: Operation) -> Operation {
         match &operation {
+            unknown if !self.door.handle.is_known_to_all(unknown) => Operation::Refuse {
+                code: Refusal::Unimplemented.code(),
+            },
             Operation::Create {
                 data: Some(data), ..
             }
@@ -541,6 +546,7 @@ impl Conversation {
         let asked = Asked {
             xid,
             request,
+            skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
             connection: self.connection.clone(),
             reply_bytes_max: door.options.reply_bytes_max,
@@ -597,6 +603,7 @@ impl Conversation {
         }
         self.admitted = self.door.options.auth.admit(&all);
         self.identities = all.into();
+        self.connection.identify(self.identities.clone());
     }
 
     /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
