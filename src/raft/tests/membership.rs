@@ -65,6 +65,47 @@ async fn a_member_is_replaced_by_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_voters_that_was_left_half_done_is_ended() {
+    let cluster = Cluster::founded(3).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let out = cluster.followers().await[0];
+    // The first of its two steps, as a leader leaves it that dies before the second.
+    let mut half = leader.status().membership;
+    let mut voters = half.voters[0].clone();
+    voters.remove(&MemberId(out));
+    half.voters.push(voters.clone());
+    let half = crate::raft::types::raft_membership(&half).unwrap();
+    let appended = leader.0.raft.append_membership(half);
+    within_deadline("the first step", appended).await.unwrap();
+    assert!(!leader.is_settled());
+    within_deadline("the end", leader.end_interrupted_change()).await;
+    assert!(leader.is_settled());
+    let membership = leader.status().membership;
+    assert_eq!(membership.voters, [voters]);
+    assert_eq!(membership.role(MemberId(out)), Some(Role::Observer));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_were_passed_on_are_taken_from_members_alone() {
+    let cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    let links = &cluster.member(leader).consensus.0.links;
+    let to = cluster.followers().await[0];
+    let link = links.link(MemberId(to), &address(to), Lane::Control);
+    // To a member that has the address of one of another cluster.
+    let mut request = tonic::Request::new(proto::RemoveRequest { id: 9 });
+    let passed_on = tonic::metadata::MetadataValue::from_static("1");
+    request
+        .metadata_mut()
+        .insert("vivarium-passed-on", passed_on);
+    let refused = link.cluster_client().remove(request).await.unwrap_err();
+    assert!(
+        refused.message().contains("no vivarium member"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_that_make_no_sense_are_refused() {
     let cluster = Cluster::founded(3).await;
     let leader = &cluster.member(cluster.leader().await).consensus;
