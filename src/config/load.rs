@@ -232,6 +232,7 @@ fn access(values: &mut Values<'_>) -> AccessSettings {
     let words = values.parsed("access.four_letter_words", value::words);
     AccessSettings {
         four_letter_words: words.unwrap_or(FourLetterWords::All),
+        reconfig: values.flag("access.reconfig").unwrap_or_default(),
         super_digest: values.text("access.super_digest").map(Secret::new),
     }
 }

@@ -39,9 +39,10 @@ mod zoo_keys;
 
 pub use catalogue::{Default as SettingDefault, Kind, SETTINGS, Setting};
 pub use load::{Sources, load};
-pub use member_list::{InitialMember, MemberList, parse_member};
+pub use member_list::{InitialMember, MemberList, check_members, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
     AccessSettings, Door, DoorSettings, FourLetterWords, LimitSettings, MemberSettings, Secret,
     Settings, Start, StorageSettings, TimingSettings, ZnodeSettings,
 };
+pub use zoo_cfg::{Property, parse_server, properties};

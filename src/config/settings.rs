@@ -122,6 +122,8 @@ pub struct ZnodeSettings {
 #[derive(Clone, Debug)]
 pub struct AccessSettings {
     pub four_letter_words: FourLetterWords,
+    /// Whether clients may reconfigure.
+    pub reconfig: bool,
     /// `user:base64(sha1(user:password))`; who proves it by scheme `digest` passes every access list.
     pub super_digest: Option<Secret>,
 }

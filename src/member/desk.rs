@@ -3,9 +3,12 @@
 //! At all times: batches of one member are proposed in the order in which it offered them. A lone
 //! batch is proposed at once; what comes while entries are under way gathers into the next one.
 
+use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
-use crate::model::{MemberId, SessionId};
-use crate::raft::{Consensus, LeaderDesk, NotLeader, NotProposed, envelope};
+use crate::model::{Configuration, MemberId, SessionId};
+use crate::raft::{
+    Consensus, LeaderDesk, NotLeader, NotProposed, NotReconfigured, Reconfigure, envelope,
+};
 use crate::runtime::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,16 +37,18 @@ pub struct Desk {
     outbox: Mutex<mpsc::Receiver<Bytes>>,
     leading: LeadingTerm,
     sessions: Arc<SessionClock>,
+    reconfigurer: Reconfigurer,
 }
 
 impl Desk {
-    pub fn new(sessions: Arc<SessionClock>) -> Desk {
+    pub fn new(sessions: Arc<SessionClock>, reconfigurer: Reconfigurer) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
             inbox,
             outbox: Mutex::new(outbox),
             leading: Arc::default(),
             sessions,
+            reconfigurer,
         }
     }
 
@@ -129,6 +134,10 @@ impl LeaderDesk for Desk {
             return Err(NotLeader);
         }
         Ok(())
+    }
+
+    async fn reconfigure(&self, request: Reconfigure) -> Result<Configuration, NotReconfigured> {
+        self.reconfigurer.here(request).await
     }
 }
 

@@ -24,6 +24,7 @@ mod delivery;
 mod desk;
 mod handle;
 mod liveness;
+mod reconfig;
 mod session_clock;
 mod settings;
 mod start;
@@ -39,6 +40,8 @@ pub use start::{Ground, Member, Options, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;
 
+/// Why the ensemble is not what a client wanted it to be.
+pub use crate::raft::NotReconfigured;
 // What a door that reads must name. Doors use the member alone.
 pub use crate::session::TimeoutBounds;
 pub use crate::store::State;

@@ -11,6 +11,7 @@ use super::delivery::{Local, Observer};
 use super::desk::Desk;
 use super::handle::{Handle, HandleLimits, Shared};
 use super::liveness::Liveness;
+use super::reconfig;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
 use crate::model::{MemberAddresses, MemberId};
@@ -70,6 +71,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         leader: None,
         leads: false,
     });
+    let (reconfigurer, reconfigurations) = reconfig::channel();
     let shared = Arc::new(Shared {
         member: options.consensus.member,
         incarnation: ground.incarnation,
@@ -85,6 +87,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         leadership: known_leadership,
+        reconfigurer: reconfigurer.clone(),
         liveness: Liveness::new(
             options.session_timeout_ms_min,
             options.consensus.timing.election_ms_max,
@@ -92,7 +95,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    let desk = Arc::new(Desk::new(clock.clone()));
+    let desk = Arc::new(Desk::new(clock.clone(), reconfigurer));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
         clock: clock.clone(),
@@ -135,6 +138,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         options.idle,
     ));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    tasks.spawn(reconfigurations.run(shared.clone(), consensus.clone()));
     tasks.spawn(chores::end_interrupted_changes(consensus.clone()));
     Ok(Member {
         handle: Handle { shared },

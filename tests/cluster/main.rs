@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod membership;
 mod metrics;
+mod reconfig;
 mod refused_starts;
 mod scripts;
 mod znode_kinds;

@@ -1,13 +1,13 @@
 //! Members with names instead of ports, and a witness of what each applied.
 
 use crate::model::{
-    Acl, Change, ClusterId, Command, CreateMode, MemberAddresses, MemberBatch, MemberId, Operation,
-    Password, Request, SessionId, Zxid,
+    Acl, Change, ClusterId, Command, Configuration, CreateMode, MemberAddresses, MemberBatch,
+    MemberId, Operation, Password, Request, SessionId, Zxid,
 };
 use crate::raft::log::LogOptions;
 use crate::raft::{
-    ApplyObserver, Consensus, ConsensusOptions, Formation, LeaderDesk, NotLeader, PeerOptions,
-    StartError, Timing, UpkeepOptions, envelope,
+    ApplyObserver, Consensus, ConsensusOptions, Formation, LeaderDesk, NotLeader, NotReconfigured,
+    PeerOptions, Reconfigure, StartError, Timing, UpkeepOptions, envelope,
 };
 use crate::runtime::{BoxedListener, BoxedStream, Environment, Network, SystemClock, TcpNetwork};
 use crate::store::disk::{CheckpointStore, FileCheckpoint, RealDisk};
@@ -174,6 +174,10 @@ impl LeaderDesk for Desk {
             .lock()
             .extend(sessions.iter().map(|session| (from, *session)));
         Ok(())
+    }
+
+    async fn reconfigure(&self, _: Reconfigure) -> Result<Configuration, NotReconfigured> {
+        Err(NotReconfigured::NotLeader)
     }
 }
 

@@ -9,12 +9,15 @@ use super::auth;
 use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
 use super::reads::{self, Asked};
+use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
 use super::words;
 use super::{DOOR, Door};
-use crate::member::{CloseReason, Connection, Delivery, ReadView};
+use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView};
 use crate::metrics::CONNECTIONS_REFUSED;
-use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
+use crate::model::{
+    Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
+};
 use crate::runtime::BoxedStream;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
@@ -103,6 +106,7 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
+        reconfiguring: None,
         ending: None,
     };
     let end = tokio::select! {
@@ -174,6 +178,8 @@ struct Conversation {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
+    /// Until it is answered nothing more is read.
+    reconfiguring: Option<Reconfiguring>,
     /// Set once nothing more is to be read: what is in `out` is still written.
     ending: Option<End>,
 }
@@ -188,6 +194,9 @@ impl Conversation {
         loop {
             self.take_frames(&mut received);
             self.deliver();
+            if let Some(reconfiguring) = &mut self.reconfiguring {
+                reconfiguring.begin(&self.door.handle, &self.connection, &self.identities);
+            }
             self.figures
                 .queued
                 .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
@@ -199,6 +208,7 @@ impl Conversation {
             let reading = self.ending.is_none() && self.may_take_more();
             // A whole frame may already lie in `received`, left there for lack of room.
             let stalled = self.ending.is_none() && !self.door.handle.has_room();
+            let may_answer = self.out.len() < OUT_BYTES_MAX;
             received.reserve(1);
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
@@ -219,6 +229,9 @@ impl Conversation {
                     }
                 }
                 () = self.connection.woken() => {}
+                outcome = reconfig::outcome(&mut self.reconfiguring), if may_answer => {
+                    self.reconfigured(outcome);
+                }
                 () = self.door.handle.room(), if stalled => {}
                 read = reader.read_buf(&mut received), if reading && !stalled => match read {
                     Ok(0) => return End::ByClient,
@@ -262,7 +275,8 @@ impl Conversation {
 
     fn may_take_more(&self) -> bool {
         let (backlog, options) = (self.connection.backlog(), &self.door.options);
-        self.out.len() < OUT_BYTES_MAX
+        self.reconfiguring.is_none()
+            && self.out.len() < OUT_BYTES_MAX
             && backlog.requests < options.requests_per_connection_max
             && backlog.bytes < options.request_bytes_per_connection_max
     }
@@ -372,6 +386,23 @@ impl Conversation {
             ClientRequest::CloseSession => {
                 self.write(xid, ReplyKind::Header, Command::CloseSession);
             }
+            ClientRequest::Reconfig { .. } if !door.options.reconfig => {
+                self.refuse(xid, Refusal::ReconfigDisabled);
+            }
+            ClientRequest::Reconfig {
+                joining,
+                leaving,
+                new_members,
+                config_id,
+            } => {
+                let wanted = Reconfiguration {
+                    joining,
+                    leaving,
+                    new_members,
+                    config_version: config_id,
+                };
+                self.reconfiguring = Some(Reconfiguring::new(xid, wanted));
+            }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
             ClientRequest::Unknown { opcode } => {
                 reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
@@ -409,6 +440,42 @@ impl Conversation {
             identities: self.identities.clone(),
             command,
         });
+    }
+
+    /// Refuses a write at its place in the order; it takes its zxid.
+    fn refuse(&mut self, xid: i32, refusal: Refusal) {
+        let code = refusal.code();
+        let command = Command::Operation(Operation::Refuse { code });
+        self.write(xid, ReplyKind::Header, command);
+    }
+
+    /// Answers a reconfiguration that has come to its end.
+    fn reconfigured(&mut self, outcome: reconfig::Outcome) {
+        let Some(Reconfiguring { xid, arrived, .. }) = self.reconfiguring.take() else {
+            return;
+        };
+        match outcome {
+            Ok(Configuration { data, stat }) => {
+                let door = self.door.clone();
+                let view = door.handle.read();
+                // The event that tells of it comes first.
+                self.deliver();
+                let ok = ReplyHeader::ok(xid, view.zxid());
+                reply::data(&mut self.out, ok, Some(&data), &stat);
+                let elapsed_us = arrived.elapsed().as_micros() as u64;
+                door.handle.traffic().answered(elapsed_us);
+                self.sent(1);
+            }
+            Err(NotReconfigured::Refused(refusal)) => {
+                self.refuse(xid, refusal);
+                self.door
+                    .handle
+                    .submit(&self.connection, &mut self.submissions);
+            }
+            Err(unknown) => {
+                self.ending = Some(End::Protocol(format!("reconfig: {unknown}")));
+            }
+        }
     }
 
     /// Answers a read, or refuses what could not be decoded, in the session's order.

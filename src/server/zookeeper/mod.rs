@@ -12,6 +12,7 @@ mod counted;
 mod figures;
 mod handshake;
 mod reads;
+mod reconfig;
 mod replies;
 mod words;
 
@@ -46,6 +47,8 @@ pub struct Options {
     pub super_digest: Option<String>,
     /// Whether clients may make znodes with a time to live (`extendedTypesEnabled`).
     pub ttl_enabled: bool,
+    /// Whether clients may reconfigure the ensemble (`reconfigEnabled`).
+    pub reconfig: bool,
     /// `key=value` lines for the word `conf`.
     pub conf: Vec<String>,
 }

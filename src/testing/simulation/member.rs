@@ -186,6 +186,7 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         words: FourLetterWords::All,
         super_digest: None,
         ttl_enabled: false,
+        reconfig: false,
         conf: Vec::new(),
     })
 }
