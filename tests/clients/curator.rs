@@ -27,25 +27,27 @@ fn build(directory: &std::path::Path, options: &[&str]) -> Result<(), String> {
     once::run(&mut maven)
 }
 
-fn program(name: &str, step: u64, fault: Fault) {
+/// One of the programs below `curator/`.
+pub fn command(name: &str, hosts: &str) -> Command {
     let built = programs();
-    let command = |hosts: &str| {
-        let mut command = Command::new("java");
-        command
-            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-            .arg("-cp")
-            .arg(format!("{0}/classes:{0}/lib/*", built.display()))
-            .arg(format!("clients.{name}"))
-            .args([hosts, &format!("/curator/{name}")]);
-        command
-    };
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .arg("-cp")
+        .arg(format!("{0}/classes:{0}/lib/*", built.display()))
+        .arg(format!("clients.{name}"))
+        .args([hosts, &format!("/curator/{name}")]);
+    command
+}
+
+fn program(name: &str, step: u64, fault: Fault) {
     survive(
         fault,
         &Load {
             name: &format!("curator-{name}"),
             step,
-            command: &command,
+            command: &|hosts| command(name, hosts),
         },
     );
 }

@@ -20,22 +20,23 @@ fn python() -> PathBuf {
     environment.join("bin/python")
 }
 
+/// One of the programs beside this file.
+pub fn command(name: &str, hosts: &str) -> Command {
+    let mut command = Command::new(python());
+    command
+        .arg(sources("python").join(format!("{name}.py")))
+        .args(["--hosts", hosts, "--root", &format!("/kazoo/{name}")])
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
 fn program(name: &str, step: u64, fault: Fault) {
-    let python = python();
-    let command = |hosts: &str| {
-        let mut command = Command::new(&python);
-        command
-            .arg(sources("python").join(format!("{name}.py")))
-            .args(["--hosts", hosts, "--root", &format!("/kazoo/{name}")])
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        command
-    };
     survive(
         fault,
         &Load {
             name: &format!("kazoo-{name}"),
             step,
-            command: &command,
+            command: &|hosts| command(name, hosts),
         },
     );
 }

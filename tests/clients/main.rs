@@ -11,6 +11,7 @@ mod faults;
 mod kazoo;
 mod once;
 mod program;
+mod reconfig;
 
 use std::path::{Path, PathBuf};
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};
