@@ -3,8 +3,9 @@
 //! Owns the connections and watches of this member (`Local`). Runs inside apply, under the state's
 //! write lock, so that no read can reveal a change before its events lie in the mailboxes.
 
-use super::connection::{CloseReason, Connection, Delivery};
+use super::connection::Connection;
 use super::handle::Shared;
+use super::mailbox::{CloseReason, Delivery};
 use super::session_clock::SessionClock;
 use crate::metrics::SESSIONS_EXPIRED;
 use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
@@ -13,6 +14,9 @@ use crate::store::{Applied, BatchResult, State};
 use crate::watch::{Event, WatchTable};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Watches of a connection that ended which are forgotten in one go: apply waits meanwhile.
+const FORGOTTEN_AT_ONCE: usize = 2_000;
 
 /// The connections of this member, and what they watch.
 pub struct Local {
@@ -53,9 +57,9 @@ impl Local {
         self.connections.insert(connection.id(), connection);
     }
 
-    pub fn disconnect(&mut self, connection: &Connection) {
+    /// False once nothing is left to do: watches are forgotten a stretch at a time.
+    pub fn disconnect(&mut self, connection: &Connection) -> bool {
         self.connections.remove(&connection.id());
-        self.watches.forget(connection.watcher());
         let session = connection.session();
         if self
             .sessions
@@ -64,6 +68,7 @@ impl Local {
         {
             self.sessions.remove(&session);
         }
+        self.watches.forget(connection.watcher(), FORGOTTEN_AT_ONCE)
     }
 
     pub fn close_all(&mut self, reason: CloseReason) {
@@ -74,16 +79,20 @@ impl Local {
 
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
-        self.watches.fire(change, &mut |watcher, event: Event<'_>| {
-            if let Some(connection) = connections.get(&watcher.0) {
-                connection.put(Delivery::Event {
-                    kind: event.kind,
-                    path: event.path.clone(),
-                    zxid: event.zxid,
-                });
-                filled.push(connection.clone());
-            }
-        });
+        self.watches
+            .fire(change, &mut |event: Event<'_>, watchers| {
+                let path: Arc<str> = event.path.into();
+                for watcher in watchers {
+                    if let Some(connection) = connections.get(&watcher.0) {
+                        connection.put(Delivery::Event {
+                            kind: event.kind,
+                            path: path.clone(),
+                            zxid: event.zxid,
+                        });
+                        filled.push(connection.clone());
+                    }
+                }
+            });
     }
 
     fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {

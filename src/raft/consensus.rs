@@ -13,6 +13,7 @@ use super::envelope::{self, EnvelopeError};
 use super::error::{NotProposed, PeerError, StartError};
 use super::failure::{FailureDetector, NOBODY, Suspicions};
 use super::formation;
+use super::free_space::FreeSpace;
 use super::log::RaftLog;
 use super::log_store::LogStore;
 use super::machine::{Machine, StateMachine};
@@ -23,7 +24,7 @@ use super::network::links::{Lane, Link, Links};
 use super::network::listening;
 use super::network::messages;
 use super::network::server::{PeerService, Raft};
-use super::observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure};
+use super::observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure, ReportTaken};
 use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX, Timing};
 use super::proto;
 use super::proto::cluster_server::ClusterServer;
@@ -44,6 +45,7 @@ use openraft::{Instant as _, ServerState};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -73,6 +75,7 @@ pub(super) struct Inner {
     pub links: Arc<Links>,
     pub machine: Arc<Machine>,
     pub log: RaftLog,
+    free_space: Arc<FreeSpace>,
     /// Held by whoever changes the membership.
     pub changing: Arc<tokio::sync::Mutex<()>>,
     leadership: watch::Receiver<Leadership>,
@@ -143,12 +146,8 @@ impl Consensus {
         )
         .await
         .map_err(|error| StartError::Recovery(error.to_string()))?;
-        let (upkeep, upkeep_handle) = Upkeep::new(
-            raft.clone(),
-            Arc::clone(&machine),
-            options.upkeep.clone(),
-            recovered.log.clone(),
-        );
+        let (upkeep, upkeep_handle) =
+            Upkeep::new(raft.clone(), Arc::clone(&machine), options.upkeep.clone());
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
         let suspicions = Suspicions::new();
@@ -156,7 +155,8 @@ impl Consensus {
             raft: raft.clone(),
             links: Arc::clone(&links),
             machine: Arc::clone(&machine),
-            log: recovered.log,
+            log: recovered.log.clone(),
+            free_space: Arc::clone(&recovered.free_space),
             changing: Arc::default(),
             leadership: leadership_seen,
             stopped: stopped_seen,
@@ -175,6 +175,7 @@ impl Consensus {
             member: consensus.0.options.member,
             raft: raft.clone(),
             desk,
+            log: recovered.log,
             snapshots: Arc::clone(&machine.snapshots),
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
             timing: consensus.0.options.timing.clone(),
@@ -192,6 +193,7 @@ impl Consensus {
         consensus.spawn(publish(raft, machine, leadership, stopped, fault));
         consensus.spawn(consensus.serve(listener, service));
         consensus.spawn(upkeep.run());
+        consensus.spawn(recovered.free_space.run());
         consensus.spawn(detector.run());
         let formed = consensus.form().await;
         // A leader may have noticed it first.
@@ -328,24 +330,38 @@ impl Consensus {
         ForwardStream::open(self.link(leader, Lane::Forward)?).await
     }
 
-    /// Tells the leader of `term` which sessions this member heard from.
-    pub async fn touch(
+    /// Whether this member's disks have less room than `UpkeepOptions::free_bytes_min`.
+    pub fn is_low_on_disk(&self) -> bool {
+        self.0.free_space.is_low()
+    }
+
+    /// Whether this member takes no entries for now, because its log has no room for them: it falls
+    /// behind and must not vouch for anything.
+    pub fn is_short_of_room(&self) -> bool {
+        self.0.log.is_short_of_room()
+    }
+
+    /// Tells the leader of a term which sessions this member heard from, and how it is.
+    pub async fn report(
         &self,
         leader: MemberId,
         term: u64,
         sessions: &[SessionId],
-    ) -> Result<(), PeerError> {
+    ) -> Result<ReportTaken, PeerError> {
         let link = self.link(leader, Lane::Control)?;
         let mut client = link.client();
         let call = client.touch(link.introduction.introduce(proto::TouchRequest {
             term,
             sessions: sessions.iter().map(|session| session.0).collect(),
+            low_on_disk: self.is_low_on_disk(),
         }));
         let answer = link.within(link.options().call, call).await?.into_inner();
         match (answer.not_a_member, answer.not_leader) {
             (true, _) => Err(PeerError::NotAMember { by: leader }),
             (_, true) => Err(PeerError::NotLeader(leader)),
-            (false, false) => Ok(()),
+            (false, false) => Ok(ReportTaken {
+                growth_refused: answer.growth_refused,
+            }),
         }
     }
 
@@ -395,9 +411,21 @@ impl Consensus {
     }
 
     async fn hand_on(&self) {
-        let Some(successor) = self.most_advanced_follower(&self.voters()) else {
-            return;
-        };
+        if let Some(successor) = self.most_advanced_follower(&self.voters()) {
+            self.hand_on_to(successor).await;
+        }
+    }
+
+    /// Hands the leadership, if this member has it, to the voter of `candidates` that has the longest
+    /// log.
+    pub async fn hand_on_to_one_of(&self, candidates: &BTreeSet<MemberId>) {
+        let eligible = self.voters().intersection(candidates).copied().collect();
+        if let Some(successor) = self.most_advanced_follower(&eligible) {
+            self.hand_on_to(successor).await;
+        }
+    }
+
+    async fn hand_on_to(&self, successor: MemberId) {
         let limit = Duration::from_millis(self.0.options.timing.transfer_ms);
         match self.transfer_within(successor, limit).await {
             Ok(()) => tracing::info!(peer = %successor, "leadership handed on"),
@@ -511,17 +539,28 @@ async fn listen(environment: &Environment, address: &str) -> Result<BoxedListene
 struct Recovered {
     log: RaftLog,
     snapshots: Snapshots,
+    free_space: Arc<FreeSpace>,
 }
 
 impl Recovered {
     fn open(options: &ConsensusOptions, disk: Arc<dyn Disk>) -> Result<Recovered, StorageFault> {
+        let log = RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?;
+        let snapshots = Snapshots::open(
+            disk.clone(),
+            options.snapshot_directory.clone(),
+            options.upkeep.snapshots_kept,
+        )?;
+        let directories = [&options.log_directory, &options.snapshot_directory].map(PathBuf::from);
+        let free_space = FreeSpace::new(
+            disk,
+            log.clone(),
+            directories,
+            options.upkeep.free_bytes_min,
+        );
         Ok(Recovered {
-            log: RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?,
-            snapshots: Snapshots::open(
-                disk,
-                options.snapshot_directory.clone(),
-                options.upkeep.snapshots_kept,
-            )?,
+            log,
+            snapshots,
+            free_space: Arc::new(free_space),
         })
     }
 }

@@ -9,7 +9,7 @@
 
 use super::consensus::Consensus;
 use super::error::ChangeError;
-use super::membership::{Change, Turn};
+use super::membership::{Change, MEMBERS_MAX, Turn};
 use crate::model::{MemberAddresses, MemberId, Membership, Role};
 use futures::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,11 +111,27 @@ impl Consensus {
             return Err(ChangeError::InProgress);
         }
         let plan = Plan::new(&now, wanted);
+        if now.members.len() + plan.join.len() > MEMBERS_MAX {
+            return Err(ChangeError::Refused(format!(
+                "with those who join and before others leave there would be more than {MEMBERS_MAX} members"
+            )));
+        }
         self.may_join(&plan).await?;
         let at = |id: &MemberId| wanted.get(id).map(|(addresses, _)| addresses.clone());
         self.has_majority_at(&plan.voters, at).await?;
         let stay: BTreeSet<MemberId> = &plan.voters & &self.voters();
         self.step_aside(&stay).await?;
+        let made = self.make(turn, &plan, patience).await;
+        made.map_err(|error| match error {
+            // Some of it may have been made.
+            ChangeError::NotLeader { .. } => {
+                ChangeError::Unknown("another leader took over meanwhile".to_owned())
+            }
+            error => error,
+        })
+    }
+
+    async fn make(&self, turn: &Turn, plan: &Plan, patience: Duration) -> Result<(), ChangeError> {
         if !plan.join.is_empty() {
             let join = plan.join.iter();
             let join = join.map(|(id, addresses)| (id.0, addresses.clone()));

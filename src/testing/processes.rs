@@ -240,6 +240,13 @@ impl ProcessCluster {
             .map(|member| member.number)
     }
 
+    /// Changes a setting of ours for all members that are started from now on.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        self.options
+            .settings
+            .push((key.to_owned(), value.to_string()));
+    }
+
     /// Starts a member that does not run; returns at once.
     pub fn start_member(&mut self, number: usize) {
         let settings = self.options.settings.clone();

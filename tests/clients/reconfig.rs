@@ -2,8 +2,9 @@
 //!
 //! What joins is started in a way of ours, so these do not run against ZooKeeper itself.
 
+use crate::java::Module;
 use crate::program::Program;
-use crate::{curator, kazoo, scratch};
+use crate::{kazoo, scratch};
 use std::process::Command;
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject, free_port};
 
@@ -32,9 +33,7 @@ fn run(name: &str, command: impl FnOnce(&str, &str, &str) -> Command) {
     let nowhere = || format!("127.0.0.1:{}", free_port());
     let absent = line(9, nowhere(), nowhere());
     let program = Program::start(name, command(&hosts, &joining, &absent), &scratch("logs"));
-    program.await_ready();
-    program.await_progress(1);
-    println!("{name}: {}", program.finish());
+    println!("{name}: {}", program.verdict());
 }
 
 #[test]
@@ -46,11 +45,24 @@ fn kazoo_takes_a_member_in_and_out() {
     });
 }
 
+/// By `ZooKeeperAdmin` of the client's version and by Curator.
+fn java(module: Module) {
+    run(
+        &format!("{}-reconfig", module.name()),
+        |hosts, joining, _| {
+            let mut command = module.program("Reconfig", hosts, "/reconfig");
+            command.arg(joining);
+            command
+        },
+    );
+}
+
 #[test]
-fn the_java_client_takes_a_member_in_and_curator_follows_and_takes_it_out() {
-    run("java-reconfig", |hosts, joining, _| {
-        let mut command = curator::command("Reconfig", hosts);
-        command.arg(joining);
-        command
-    });
+fn the_java_client_takes_a_member_in_and_curator_5_follows_and_takes_it_out() {
+    java(Module::Curator5);
+}
+
+#[test]
+fn the_java_client_takes_a_member_in_and_curator_4_follows_and_takes_it_out() {
+    java(Module::Curator4);
 }

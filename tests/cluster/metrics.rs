@@ -19,6 +19,7 @@ const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::SNAPSHOTS_INSTALLED,
 ];
 
+/// The text that Prometheus is given.
 pub fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream

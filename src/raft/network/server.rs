@@ -5,8 +5,9 @@ use crate::model::{ClusterId, MemberId, SessionId};
 use crate::raft::consensus::has_quorum;
 use crate::raft::error::{NotLeader, StartError};
 use crate::raft::failure::Suspicions;
+use crate::raft::log::RaftLog;
 use crate::raft::machine::StateMachine;
-use crate::raft::observer::LeaderDesk;
+use crate::raft::observer::{LeaderDesk, Report};
 use crate::raft::options::Timing;
 use crate::raft::proto::{self, peer_server::Peer};
 use crate::raft::snapshot::Snapshots;
@@ -30,6 +31,7 @@ pub struct PeerService {
     pub member: MemberId,
     pub raft: Raft,
     pub desk: Arc<dyn LeaderDesk>,
+    pub log: RaftLog,
     pub snapshots: Arc<Snapshots>,
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
@@ -110,6 +112,7 @@ pub fn leads(raft: &Raft, term: u64) -> bool {
 /// A leader's requests as they come in. Tells the failure detector when they break off.
 struct Appends {
     from: MemberId,
+    log: RaftLog,
     requests: Streaming<proto::AppendRequest>,
     suspicions: Suspicions,
     ended: bool,
@@ -132,6 +135,12 @@ impl Appends {
             .map_err(Status::from)
             .and_then(|request| own_vote(self.from, &request.vote).map(|()| request));
         match request {
+            // What is under way when the disk gets full still finds room in the active segment.
+            Ok(_) if self.log.is_short_of_room() => {
+                tracing::debug!(peer = %self.from, "an append found no room");
+                self.ended = true;
+                None
+            }
             Ok(request) => Some(request),
             Err(status) => {
                 tracing::error!(peer = %self.from, %status, "an append was refused");
@@ -167,8 +176,14 @@ impl Peer for PeerService {
     ) -> Result<Response<Self::AppendStream>, Status> {
         let from = self.caller(request.metadata())?;
         self.remembers(request.metadata()).await?;
+        if self.log.is_short_of_room() {
+            // As if it were away, heartbeats too: its clients are better served elsewhere, and it goes
+            // on as soon as a segment can be prepared.
+            return Err(Status::resource_exhausted("the disk is full"));
+        }
         let appends = Appends {
             from,
+            log: self.log.clone(),
             requests: request.into_inner(),
             suspicions: self.suspicions.clone(),
             ended: false,
@@ -267,14 +282,19 @@ impl Peer for PeerService {
         let request = request.into_inner();
         let sessions: Vec<SessionId> = request.sessions.into_iter().map(SessionId).collect();
         let not_a_member = !self.is_member(from);
-        let noted = if not_a_member {
+        let taken = if not_a_member {
             Err(NotLeader)
         } else {
-            self.desk.touched(from, request.term, &sessions)
+            self.desk.reported(&Report {
+                from,
+                term: request.term,
+                sessions: &sessions,
+                low_on_disk: request.low_on_disk,
+            })
         };
-        let not_leader = noted.is_err() || !has_quorum(&self.raft, &self.timing);
         Ok(Response::new(proto::TouchResponse {
-            not_leader,
+            not_leader: taken.is_err() || !has_quorum(&self.raft, &self.timing),
+            growth_refused: taken.is_ok_and(|taken| taken.growth_refused),
             // Only who leads knows who belongs to it.
             not_a_member: not_a_member && leads(&self.raft, request.term),
         }))

@@ -75,7 +75,8 @@ async fn a_change_of_voters_that_was_left_half_done_is_ended() {
     voters.remove(&MemberId(out));
     half.voters.push(voters.clone());
     let half = crate::raft::types::raft_membership(&half).unwrap();
-    let appended = leader.0.raft.append_membership(half);
+    let blank = openraft::EntryPayload::Blank;
+    let appended = leader.0.raft.append_membership(half, blank, []);
     within_deadline("the first step", appended).await.unwrap();
     assert!(!leader.is_settled());
     within_deadline("the end", leader.end_interrupted_change()).await;
@@ -92,7 +93,7 @@ async fn requests_that_were_passed_on_are_taken_from_members_alone() {
     let links = &cluster.member(leader).consensus.0.links;
     let to = cluster.followers().await[0];
     let link = links.link(MemberId(to), &address(to), Lane::Control);
-    // To a member that has the address of one of another cluster.
+    // Without the introduction that a member's requests have.
     let mut request = tonic::Request::new(proto::RemoveRequest { id: 9 });
     let passed_on = tonic::metadata::MetadataValue::from_static("1");
     request

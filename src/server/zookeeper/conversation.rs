@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last.
 //!
-//! Frames are taken while there is room for more unanswered requests. A write is submitted at once; a
+//! Frames are taken while there is room for more unanswered requests (`intake`). A write is submitted at once; a
 //! read is answered at once if nothing of its session is unanswered, and parks behind the last write
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
@@ -8,12 +8,13 @@
 use super::auth;
 use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
+use super::intake;
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
 use super::words;
 use super::{DOOR, Door};
-use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView};
+use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
 use crate::model::{
     Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
@@ -41,6 +42,8 @@ use tokio_util::sync::CancellationToken;
 const FRAME_SLACK_BYTES: usize = 64 * 1024;
 /// Replies that may wait to be written before the connection's requests are left unread.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
+/// Replies that wait count against the member's room once they are this many bytes.
+const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
 /// How much is read from a socket in one go.
@@ -107,14 +110,20 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
         reconfiguring: None,
+        held: door.handle.share(),
+        read_at: Instant::now(),
+        finished: false,
         ending: None,
     };
     let end = tokio::select! {
         end = conversation.run(frame, &mut stream, received) => end,
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
-    door.handle.disconnect(&connection);
+    door.handle.disconnect(&connection).await;
     door.figures.closed(connection.id());
+    if let End::ByMember(reason) = end {
+        door.counted.closed(reason);
+    }
     log(peer, &end);
     // What is written last (an expired session's answer) may still be on its way.
     let _ = stream.shutdown().await;
@@ -178,8 +187,14 @@ struct Conversation {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
-    /// Until it is answered nothing more is read.
+    /// Until it is answered nothing more is acted upon.
     reconfiguring: Option<Reconfiguring>,
+    /// What `out` takes of the member's room, once that is much.
+    held: Share,
+    /// When the client last read something, or had nothing to read.
+    read_at: Instant,
+    /// The client has said that it sends no more.
+    finished: bool,
     /// Set once nothing more is to be read: what is in `out` is still written.
     ending: Option<End>,
 }
@@ -205,14 +220,27 @@ impl Conversation {
             {
                 return end;
             }
-            let reading = self.ending.is_none() && self.may_take_more();
-            // A whole frame may already lie in `received`, left there for lack of room.
-            let stalled = self.ending.is_none() && !self.door.handle.has_room();
             let may_answer = self.out.len() < OUT_BYTES_MAX;
+            let is_whole = intake::is_whole(&received);
+            if self.finished && self.ending.is_none() && !is_whole {
+                return End::ByClient;
+            }
+            self.note_unread();
+            let listening = self.ending.is_none() && !self.finished;
+            let reading = listening
+                && (received.len() < intake::READ_AHEAD_BYTES || self.may_take(&received));
+            // A frame that waits for room of the member's; what waits for the connection's own room is
+            // looked at when it is woken.
+            let stalled =
+                self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
+            let kept_waiting = stalled || self.reconfiguring.is_some();
             received.reserve(1);
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
             }
+            let unread_until = self.read_at + self.door.options.unread_max;
+            let sign_of_life =
+                Duration::from_millis(u64::from(self.connection.timeout_ms() / 3).max(1));
             tokio::select! {
                 biased;
                 // First, and once for all: neither events that go on coming nor a client that reads
@@ -224,22 +252,43 @@ impl Conversation {
                 }
                 written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
                     match written {
-                        Ok(bytes) => self.door.counted.sent_bytes.increment(bytes as u64),
+                        Ok(bytes) => {
+                            self.read_at = Instant::now();
+                            self.door.counted.sent_bytes.increment(bytes as u64);
+                        }
                         Err(error) => return error.into(),
                     }
+                }
+                () = tokio::time::sleep_until(unread_until), if !self.out.is_empty() => {
+                    return End::ByMember(CloseReason::SlowReader);
                 }
                 () = self.connection.woken() => {}
                 outcome = reconfig::outcome(&mut self.reconfiguring), if may_answer => {
                     self.reconfigured(outcome);
                 }
                 () = self.door.handle.room(), if stalled => {}
-                read = reader.read_buf(&mut received), if reading && !stalled => match read {
-                    Ok(0) => return End::ByClient,
-                    Ok(bytes) => self.door.counted.received_bytes.increment(bytes as u64),
+                // It is not the client that is silent.
+                () = tokio::time::sleep(sign_of_life), if kept_waiting => self.connection.touch(),
+                read = reader.read_buf(&mut received), if reading => match read {
+                    Ok(0) => self.finished = true,
+                    Ok(bytes) => {
+                        self.connection.touch();
+                        self.door.counted.received_bytes.increment(bytes as u64);
+                    }
                     Err(error) => return error.into(),
                 },
             }
         }
+    }
+
+    /// Keeps the account of what the client has not read.
+    fn note_unread(&mut self) {
+        if self.out.is_empty() {
+            self.read_at = Instant::now();
+        }
+        let bytes = self.out.len();
+        self.held
+            .set(if bytes >= OUT_BYTES_COUNTED { bytes } else { 0 });
     }
 
     async fn connect(&mut self, frame: Bytes, stream: &mut BoxedStream) -> Result<(), End> {
@@ -273,12 +322,15 @@ impl Conversation {
         Ok(())
     }
 
-    fn may_take_more(&self) -> bool {
+    /// Whether the next frame may be acted upon.
+    fn may_take(&self, received: &[u8]) -> bool {
         let (backlog, options) = (self.connection.backlog(), &self.door.options);
         self.reconfiguring.is_none()
             && self.out.len() < OUT_BYTES_MAX
             && backlog.requests < options.requests_per_connection_max
             && backlog.bytes < options.request_bytes_per_connection_max
+            && (self.door.handle.has_room()
+                || (backlog.requests == 0 && intake::is_small(received)))
     }
 
     /// Acts on the whole frames received, as far as the limits allow.
@@ -287,7 +339,7 @@ impl Conversation {
         let mut view: Option<ReadView<'_>> = None;
         let mut count = 0;
         let began = Instant::now();
-        while self.ending.is_none() && self.may_take_more() && door.handle.has_room() {
+        while self.ending.is_none() && self.may_take(received) {
             let frame = match next_frame(received, door.frame_bytes_max()) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -313,7 +365,6 @@ impl Conversation {
             door.counted.read_seconds.record(began.elapsed());
         }
         if count > 0 {
-            self.connection.touch();
             self.figures.received.fetch_add(count, Ordering::Relaxed);
             door.handle.traffic().received(count);
         }
@@ -343,6 +394,8 @@ impl Conversation {
                     ReplyKind::Path
                 };
                 self.write(
+                    door,
+                    view,
                     xid,
                     kind,
                     Command::Operation(
@@ -352,11 +405,18 @@ impl Conversation {
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
-                self.write(xid, ReplyKind::Header, Command::Operation(delete));
+                self.write(
+                    door,
+                    view,
+                    xid,
+                    ReplyKind::Header,
+                    Command::Operation(delete),
+                );
             }
             ClientRequest::DeleteContainer { path } => {
                 let delete = Operation::DeleteContainer { path };
-                self.write(xid, ReplyKind::Header, Command::Operation(delete));
+                let kind = ReplyKind::Header;
+                self.write(door, view, xid, kind, Command::Operation(delete));
             }
             ClientRequest::SetData {
                 path,
@@ -368,11 +428,11 @@ impl Conversation {
                     data,
                     version,
                 });
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::SetAcl { path, acl, version } => {
                 let set = Operation::SetAcl { path, acl, version };
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
@@ -380,14 +440,22 @@ impl Conversation {
                     .into_iter()
                     .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
-                self.write(xid, ReplyKind::Multi(kinds), Command::Multi(operations));
+                self.write(
+                    door,
+                    view,
+                    xid,
+                    ReplyKind::Multi(kinds),
+                    Command::Multi(operations),
+                );
             }
-            ClientRequest::Sync { path } => self.write(xid, ReplyKind::Synced(path), Command::Sync),
+            ClientRequest::Sync { path } => {
+                self.write(door, view, xid, ReplyKind::Synced(path), Command::Sync)
+            }
             ClientRequest::CloseSession => {
-                self.write(xid, ReplyKind::Header, Command::CloseSession);
+                self.write(door, view, xid, ReplyKind::Header, Command::CloseSession);
             }
             ClientRequest::Reconfig { .. } if !door.options.reconfig => {
-                self.refuse(xid, Refusal::ReconfigDisabled);
+                self.refuse(door, view, xid, Refusal::ReconfigDisabled);
             }
             ClientRequest::Reconfig {
                 joining,
@@ -401,7 +469,9 @@ impl Conversation {
                     new_members,
                     config_version: config_id,
                 };
-                self.reconfiguring = Some(Reconfiguring::new(xid, wanted));
+                let mut held = door.handle.share();
+                held.set(self.frame_bytes);
+                self.reconfiguring = Some(Reconfiguring::new(xid, wanted, held));
             }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
             ClientRequest::Unknown { opcode } => {
@@ -427,7 +497,18 @@ impl Conversation {
         }
     }
 
-    fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
+    fn write<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        xid: i32,
+        kind: ReplyKind,
+        command: Command,
+    ) {
+        if let Some(refusal) = door.handle.refuses(&command) {
+            door.counted.refused_disk_full.increment(1);
+            return self.read(door, view, xid, Err(refusal));
+        }
         self.connection.expect_answer(self.frame_bytes);
         self.awaited.push_back(Awaited {
             xid,
@@ -443,10 +524,16 @@ impl Conversation {
     }
 
     /// Refuses a write at its place in the order; it takes its zxid.
-    fn refuse(&mut self, xid: i32, refusal: Refusal) {
+    fn refuse<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        xid: i32,
+        refusal: Refusal,
+    ) {
         let code = refusal.code();
         let command = Command::Operation(Operation::Refuse { code });
-        self.write(xid, ReplyKind::Header, command);
+        self.write(door, view, xid, ReplyKind::Header, command);
     }
 
     /// Answers a reconfiguration that has come to its end.
@@ -454,23 +541,22 @@ impl Conversation {
         let Some(Reconfiguring { xid, arrived, .. }) = self.reconfiguring.take() else {
             return;
         };
+        let door = self.door.clone();
+        let mut view = None;
         match outcome {
             Ok(Configuration { data, stat }) => {
-                let door = self.door.clone();
-                let view = door.handle.read();
                 // The event that tells of it comes first.
-                self.deliver();
-                let ok = ReplyHeader::ok(xid, view.zxid());
+                let zxid = self.look(&door, &mut view).zxid();
+                let ok = ReplyHeader::ok(xid, zxid);
                 reply::data(&mut self.out, ok, Some(&data), &stat);
+                self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
                 let elapsed_us = arrived.elapsed().as_micros() as u64;
                 door.handle.traffic().answered(elapsed_us);
                 self.sent(1);
             }
             Err(NotReconfigured::Refused(refusal)) => {
-                self.refuse(xid, refusal);
-                self.door
-                    .handle
-                    .submit(&self.connection, &mut self.submissions);
+                self.refuse(&door, &mut view, xid, refusal);
+                door.handle.submit(&self.connection, &mut self.submissions);
             }
             Err(unknown) => {
                 self.ending = Some(End::Protocol(format!("reconfig: {unknown}")));
@@ -492,28 +578,43 @@ impl Conversation {
             self.ending = Some(End::ByMember(CloseReason::OutOfTouch));
             return;
         }
+        let mut bytes = self.frame_bytes;
+        if let Ok(request) = &request
+            && self.connection.backlog().requests > 0
+        {
+            let tree = self.look(door, view).state().tree();
+            bytes += reads::reply_bytes_guess(request, tree);
+        }
         let asked = Asked {
             xid,
             request,
             identities: self.identities.clone(),
             connection: self.connection.clone(),
+            reply_bytes_max: door.options.reply_bytes_max,
         };
-        let Err(asked) = self.connection.park(asked, self.frame_bytes) else {
+        let Err(asked) = self.connection.park(asked, bytes) else {
             return;
         };
-        let view = match view {
-            Some(view) => view,
-            None => {
-                let fresh = view.insert(door.handle.read());
-                self.deliver();
-                fresh
-            }
-        };
+        let view = self.look(door, view);
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
         self.figures
             .last_zxid
             .store(view.zxid().0, Ordering::Relaxed);
         self.sent(1);
+    }
+
+    /// The state as it is for all frames that are taken together. What was delivered before it was
+    /// looked at is in front of what is read from it.
+    fn look<'v, 'a>(
+        &mut self,
+        door: &'a Door,
+        view: &'v mut Option<ReadView<'a>>,
+    ) -> &'v ReadView<'a> {
+        if view.is_none() {
+            *view = Some(door.handle.read());
+            self.deliver();
+        }
+        view.as_ref().expect("it was just looked at")
     }
 
     fn authenticate(&mut self, scheme: &str, proof: &[u8]) {

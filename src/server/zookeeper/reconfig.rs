@@ -6,7 +6,7 @@
 //!
 //! Rules from: ZooKeeper 3.9 `PrepRequestProcessor`, `FinalRequestProcessor` (reconfig).
 
-use crate::member::{Connection, Handle, NotReconfigured};
+use crate::member::{Connection, Handle, NotReconfigured, Share};
 use crate::model::{Configuration, Id, Reconfiguration};
 use futures::future::BoxFuture;
 use tokio::time::Instant;
@@ -18,15 +18,18 @@ pub struct Reconfiguring {
     pub arrived: Instant,
     wanted: Option<Reconfiguration>,
     running: Option<BoxFuture<'static, Outcome>>,
+    /// What it takes of the member's room.
+    _held: Share,
 }
 
 impl Reconfiguring {
-    pub fn new(xid: i32, wanted: Reconfiguration) -> Reconfiguring {
+    pub fn new(xid: i32, wanted: Reconfiguration, held: Share) -> Reconfiguring {
         Reconfiguring {
             xid,
             arrived: Instant::now(),
             wanted: Some(wanted),
             running: None,
+            _held: held,
         }
     }
 
