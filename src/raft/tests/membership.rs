@@ -1,9 +1,11 @@
 //! Members are added, promoted, replaced and removed while the cluster works.
 
-use super::harness::{Cluster, Writer, address, within_deadline};
+use super::harness::{Cluster, DEADLINE, Writer, address, within_deadline};
 use crate::model::{MemberId, Role};
 use crate::raft::network::links::Lane;
-use crate::raft::{ChangeError, Formation, proto};
+use crate::raft::options::PROMOTION_LAG_ENTRIES;
+use crate::raft::{ChangeError, Formation, MEMBERS_MAX, WantedMembers, proto};
+use std::time::Duration;
 
 const FOUR: MemberId = MemberId(4);
 
@@ -56,12 +58,67 @@ async fn a_member_is_replaced_by_a_new_one() {
     let followers = cluster.followers().await;
     let old = MemberId(followers[0]);
     let leader = &cluster.member(cluster.leader().await).consensus;
-    let replaced = leader.replace(old, FOUR, address(4), super::harness::DEADLINE);
+    let replaced = leader.replace(old, FOUR, address(4), DEADLINE);
     within_deadline("replacement", replaced).await.unwrap();
     let membership = leader.status().membership;
     assert_eq!(membership.role(old), None);
     assert_eq!(membership.role(FOUR), Some(Role::Voter));
     assert_eq!(membership.voters.len(), 1);
+}
+
+/// The members 1 to `count` with votes, and member 4 as it is said.
+fn wanted(count: u64, four: Option<Role>) -> WantedMembers {
+    let voters = (1..=count).map(|id| (MemberId(id), (address(id), Role::Voter)));
+    let four = four.map(|role| (FOUR, (address(4), role)));
+    voters.chain(four).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_catch_up_in_time_goes_on_as_an_observer_and_the_same_wish_is_fulfilled_later()
+{
+    let mut cluster = with_a_joining_member().await;
+    let leader = cluster.member(cluster.leader().await).consensus.clone();
+    let reconfigured = async |four: Option<Role>, patience| {
+        let turn = leader.turn().unwrap();
+        let wanted = wanted(3, four);
+        within_deadline("it", leader.reconfigure(&turn, &wanted, patience)).await
+    };
+    let observes = reconfigured(Some(Role::Observer), Duration::ZERO).await;
+    observes.unwrap();
+    cluster.kill(4).await;
+    let writer = Writer::default();
+    cluster.write(&writer, PROMOTION_LAG_ENTRIES + 1).await;
+    let late = reconfigured(Some(Role::Voter), Duration::ZERO).await;
+    assert!(matches!(late, Err(ChangeError::Lagging { .. })), "{late:?}");
+    let membership = leader.status().membership;
+    assert_eq!(membership.role(FOUR), Some(Role::Observer));
+    assert!(membership.is_settled());
+    cluster.restart(4).await;
+    reconfigured(Some(Role::Voter), DEADLINE).await.unwrap();
+    assert_eq!(leader.status().membership.role(FOUR), Some(Role::Voter));
+    reconfigured(None, DEADLINE).await.unwrap();
+    assert_eq!(leader.status().membership.role(FOUR), None);
+    assert!(leader.had_member(FOUR));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_for_more_members_than_there_may_be_dials_nobody() {
+    let cluster = Cluster::founded(3).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let turn = leader.turn().unwrap();
+    // Nobody is there from the fourth on, and that would be another refusal.
+    let too_many = wanted(MEMBERS_MAX as u64 + 1, None);
+    let refused = leader.reconfigure(&turn, &too_many, DEADLINE).await;
+    assert!(
+        matches!(&refused, Err(ChangeError::Refused(why)) if why.contains("more than 64")),
+        "{refused:?}"
+    );
+    let absent = wanted(MEMBERS_MAX as u64, None);
+    let refused = leader.reconfigure(&turn, &absent, DEADLINE).await;
+    assert!(
+        matches!(refused, Err(ChangeError::Absent(_))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,7 +175,7 @@ async fn changes_that_make_no_sense_are_refused() {
         leader.promote(FOUR).await,
         leader.remove(FOUR).await,
         leader
-            .replace(FOUR, MemberId(5), address(5), super::harness::DEADLINE)
+            .replace(FOUR, MemberId(5), address(5), DEADLINE)
             .await,
     ] {
         assert!(
