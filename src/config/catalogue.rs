@@ -255,6 +255,8 @@ pub const SETTINGS: &[Setting] = &[
 
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),
+    setting("access.reconfig", Kind::Flag, Default::Is("false"), "",
+        "Whether clients that may write /zookeeper/config may change who belongs to the ensemble (reconfigEnabled). `vivarium cluster` always may."),
     setting("access.super_digest", Kind::Digest, Default::Empty, "",
         "Who passes every access list (superDigest): user:base64(hash(user:password)), with the hash of access.digest_algorithm."),
     setting("access.skip_acl", Kind::Flag, Default::Is("false"), "",

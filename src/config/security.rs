@@ -48,6 +48,7 @@ pub(super) fn access(values: &mut Values<'_>) -> AccessSettings {
         sasl,
         required_schemes,
         skip_acl: values.flag("access.skip_acl").unwrap_or(false),
+        reconfig: values.flag("access.reconfig").unwrap_or(false),
     }
 }
 

@@ -68,6 +68,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("globalOutstandingLimit", "limits.requests_max"),
     ("jute.maxbuffer", "limits.frame_bytes_max"),
     ("4lw.commands.whitelist", "access.four_letter_words"),
+    ("reconfigEnabled", "access.reconfig"),
     ("superDigest", "access.super_digest"),
     (
         "DigestAuthenticationProvider.superDigest",
@@ -141,7 +142,7 @@ const MEANINGLESS: &[&str] = &[
     "localSessionsUpgradingEnabled", "maxBatchSize", "maxGetChildrenResponseCacheSize",
     "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
     "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
-    "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled", "reconfigEnabled",
+    "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled",
     "request_throttler.shutdownTimeout", "serverCnxnFactory", "snapCount",
     "snapSizeLimitInKb", "snapshot.compression.method", "snapshot.trust.empty", "standaloneEnabled",
     "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",

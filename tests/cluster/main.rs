@@ -15,6 +15,7 @@ mod load;
 mod membership;
 mod metrics;
 mod quotas;
+mod reconfig;
 mod refused_starts;
 mod scripts;
 mod tls;

@@ -195,6 +195,7 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         auth: zookeeper::AuthOptions::default(),
         tls: None,
         ttl_enabled: true,
+        reconfig: false,
         conf: Vec::new(),
     })
 }
