@@ -176,6 +176,7 @@ fn zookeeper_options(
         auth: auth_options(&settings.access),
         tls,
         ttl_enabled: settings.znodes.ttl_enabled,
+        reconfig: settings.access.reconfig,
         conf: conf(settings),
     })
 }

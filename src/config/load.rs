@@ -58,6 +58,10 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let storage = storage(&mut values);
     let znodes = znodes(&mut values);
     let access = security::access(&mut values);
+    if access.skip_acl {
+        let origin = values.origin("access.skip_acl");
+        warnings.push(format!("{origin}: access lists forbid nothing"));
+    }
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     let tls = security::tls(&mut values, doors.as_ref(), &mut warnings);
     match (member, doors) {
@@ -228,6 +232,7 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
     let unused_ms_max = values.integer("znodes.unused_container_ms_max");
     ZnodeSettings {
         ttl_enabled: values.flag("znodes.ttl_enabled").unwrap_or(false),
+        quota_enforced: values.flag("znodes.quota_enforced").unwrap_or(false),
         idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
         idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
         unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),

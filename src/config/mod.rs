@@ -46,10 +46,11 @@ pub use catalogue::{
     STORE_KINDS, Setting, TLS_PROTOCOLS,
 };
 pub use load::{Sources, load};
-pub use member_list::{InitialMember, MemberList, parse_member};
+pub use member_list::{InitialMember, MemberList, check_members, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
     AccessSettings, Door, DoorSettings, FourLetterWords, LimitSettings, MemberSettings,
     SaslSettings, Secret, Settings, Start, StorageSettings, StoreSettings, TimingSettings,
     TlsAtDoor, TlsSettings, ZnodeSettings,
 };
+pub use zoo_cfg::{Property, parse_server, properties};

@@ -46,6 +46,11 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
             // ZooKeeper's own way to write "the default".
             ZooKey::Setting(ours) if ours.starts_with("timing.session") && value == "-1" => {}
             ZooKey::Setting(ours) => {
+                let value = match (ours, value.as_str()) {
+                    ("access.skip_acl", "yes") => "true".to_owned(),
+                    ("access.skip_acl", "no") => "false".to_owned(),
+                    _ => value,
+                };
                 found
                     .entries
                     .push(Entry::text(ours, value, &origin).written_as(&key));
@@ -139,7 +144,7 @@ pub(super) fn at_port(
 /// The first port is our peer port; the election port has no use here and is only checked. Doors
 /// that ZooKeeper has not (gRPC, admin) are not advertised. A client host that stands for all
 /// addresses is replaced by the server's, since nobody can dial it.
-fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
+pub fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
     let allowed = "expected host:peerPort:electionPort[:participant|:observer][;[host:]clientPort]";
     let wrong = |what: String| format!("{what}; {allowed}");
     let number = key.strip_prefix("zookeeper.").unwrap_or(key);
@@ -213,17 +218,18 @@ pub(super) fn bracketed(host: &str) -> Result<String, String> {
     }
 }
 
+/// One line of a properties file.
 #[derive(Debug, PartialEq, Eq)]
-struct Property {
-    key: String,
-    value: String,
-    line: usize,
+pub struct Property {
+    pub key: String,
+    pub value: String,
+    pub line: usize,
 }
 
 /// Splits a properties file: comments, continued lines, `=`, `:` or blanks between key and value.
 /// Values are trimmed, as ZooKeeper does. A backslash before any other character only leaves
 /// itself out.
-fn properties(text: &str) -> Vec<Property> {
+pub fn properties(text: &str) -> Vec<Property> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {

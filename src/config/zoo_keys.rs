@@ -68,6 +68,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("globalOutstandingLimit", "limits.requests_max"),
     ("jute.maxbuffer", "limits.frame_bytes_max"),
     ("4lw.commands.whitelist", "access.four_letter_words"),
+    ("reconfigEnabled", "access.reconfig"),
     ("superDigest", "access.super_digest"),
     (
         "DigestAuthenticationProvider.superDigest",
@@ -110,6 +111,8 @@ const SETTINGS: &[(&str, &str)] = &[
         "tls.verify_client_address",
     ),
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
+    ("enforceQuota", "znodes.quota_enforced"),
+    ("skipACL", "access.skip_acl"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",
@@ -139,8 +142,8 @@ const MEANINGLESS: &[&str] = &[
     "localSessionsUpgradingEnabled", "maxBatchSize", "maxGetChildrenResponseCacheSize",
     "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
     "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
-    "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled", "reconfigEnabled",
-    "request_throttler.shutdownTimeout", "serverCnxnFactory", "skipACL", "snapCount",
+    "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled",
+    "request_throttler.shutdownTimeout", "serverCnxnFactory", "snapCount",
     "snapSizeLimitInKb", "snapshot.compression.method", "snapshot.trust.empty", "standaloneEnabled",
     "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",
     "watchManagerName", "zookeeper_request_timeout", "jaasLoginRenew", "ssl.allowReverseDnsLookup",
@@ -166,7 +169,7 @@ const MEANINGLESS_PREFIXES: &[&str] = &[
 
 #[rustfmt::skip]
 const NOT_OFFERED: &[&str] = &[
-    "enforceQuota", "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
+    "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
 ];
 
 const NOT_OFFERED_PREFIXES: &[&str] = &[

@@ -13,6 +13,7 @@ mod kazoo;
 mod once;
 mod program;
 mod proofs;
+mod reconfig;
 mod security;
 mod stores;
 

@@ -3,6 +3,7 @@
 //!
 //! With `ZOOKEEPER_CLASS_PATH` set, whatever is not particular to us runs against ZooKeeper itself.
 
+mod access;
 mod authentication;
 mod catch_up;
 mod disk_full;
@@ -13,6 +14,8 @@ mod limits;
 mod load;
 mod membership;
 mod metrics;
+mod quotas;
+mod reconfig;
 mod refused_starts;
 mod scripts;
 mod tls;

@@ -280,3 +280,32 @@ fn properties_are_split_as_java_splits_them() {
         ]
     );
 }
+
+#[test]
+fn what_zookeeper_says_by_yes_and_no_and_by_property_is_set() {
+    let (found, problems) = read_text(
+        "skipACL=yes\nenforceQuota=true\nzookeeper.extendedTypesEnabled=true\n\
+         znode.container.checkIntervalMs=1000\nznode.container.maxPerMinute=5\n\
+         znode.container.maxNeverUsedIntervalMs=7\n",
+    );
+    assert!(problems.is_empty() && found.warnings.is_empty());
+    let set: Vec<(&str, &Raw)> = found
+        .entries
+        .iter()
+        .map(|entry| (&*entry.key, &entry.raw))
+        .collect();
+    let text = |text: &str| Raw::Text(text.to_owned());
+    assert_eq!(
+        set,
+        [
+            ("access.skip_acl", &text("true")),
+            ("znodes.quota_enforced", &text("true")),
+            ("znodes.ttl_enabled", &text("true")),
+            ("znodes.idle_check_interval_ms", &text("1000")),
+            ("znodes.idle_removals_per_minute_max", &text("5")),
+            ("znodes.unused_container_ms_max", &text("7")),
+        ]
+    );
+    let (found, _) = read_text("skipACL=no\n");
+    assert_eq!(found.entries[0].raw, text("false"));
+}

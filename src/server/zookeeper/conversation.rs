@@ -12,12 +12,15 @@ use super::handshake::{self, Failed};
 use super::intake;
 use super::opening::{self, Opened};
 use super::reads::{self, Asked};
+use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
 use super::{DOOR, Door};
 use crate::config::TlsAtDoor;
-use crate::member::{CloseReason, Connection, Delivery, ReadView, Share};
+use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
-use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
+use crate::model::{
+    Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
+};
 use crate::runtime::BoxedStream;
 use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
@@ -115,10 +118,11 @@ pub async fn hold(
         frame,
         origin,
     } = opened;
-    let identities = origin.identities(&door.options.auth);
+    let identities: Arc<[Id]> = origin.identities(&door.options.auth).into();
+    connection.identify(identities.clone());
     let mut conversation = Conversation {
         admitted: door.options.auth.admit(&identities),
-        identities: identities.into(),
+        identities,
         origin,
         sasl: DigestMd5::default(),
         buffers,
@@ -131,6 +135,7 @@ pub async fn hold(
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
+        reconfiguring: None,
         held: door.handle.share(),
         read_at: Instant::now(),
         finished: false,
@@ -202,6 +207,8 @@ struct Conversation {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
+    /// Until it is answered nothing more is acted upon.
+    reconfiguring: Option<Reconfiguring>,
     /// What `out` takes of the member's room, once that is much.
     held: Share,
     /// When the client last read something, or had nothing to read.
@@ -223,6 +230,9 @@ impl Conversation {
         loop {
             self.take_frames(&mut received);
             self.deliver();
+            if let Some(reconfiguring) = &mut self.reconfiguring {
+                reconfiguring.begin(&self.door.handle, &self.connection, &self.identities);
+            }
             self.figures
                 .queued
                 .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
@@ -232,6 +242,7 @@ impl Conversation {
             {
                 return end;
             }
+            let may_answer = self.out.len() < OUT_BYTES_MAX;
             let is_whole = intake::is_whole(&received);
             if self.finished && self.ending.is_none() && !is_whole {
                 return End::ByClient;
@@ -244,6 +255,7 @@ impl Conversation {
             // looked at when it is woken.
             let stalled =
                 self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
+            let kept_waiting = stalled || self.reconfiguring.is_some();
             received.reserve(1);
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
@@ -275,9 +287,12 @@ impl Conversation {
                     return End::ByMember(CloseReason::SlowReader);
                 }
                 () = self.connection.woken() => {}
+                outcome = reconfig::outcome(&mut self.reconfiguring), if may_answer => {
+                    self.reconfigured(outcome);
+                }
                 () = self.door.handle.room(), if stalled => {}
                 // It is not the client that is silent.
-                () = tokio::time::sleep(sign_of_life), if stalled => self.connection.touch(),
+                () = tokio::time::sleep(sign_of_life), if kept_waiting => self.connection.touch(),
                 read = reader.read_buf(&mut received), if reading => match read {
                     Ok(0) => self.finished = true,
                     Ok(bytes) => {
@@ -340,7 +355,8 @@ impl Conversation {
     /// Whether the next frame may be acted upon.
     fn may_take(&self, received: &[u8]) -> bool {
         let (backlog, options) = (self.connection.backlog(), &self.door.options);
-        self.out.len() < OUT_BYTES_MAX
+        self.reconfiguring.is_none()
+            && self.out.len() < OUT_BYTES_MAX
             && backlog.requests < options.requests_per_connection_max
             && backlog.bytes < options.request_bytes_per_connection_max
             && (self.door.handle.has_room()
@@ -417,7 +433,7 @@ impl Conversation {
                     xid,
                     kind,
                     Command::Operation(
-                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                        self.offered(create.into_operation(self.door.options.ttl_enabled)),
                     ),
                 );
             }
@@ -432,7 +448,7 @@ impl Conversation {
                 );
             }
             ClientRequest::DeleteContainer { path } => {
-                let delete = Operation::DeleteContainer { path };
+                let delete = self.offered(Operation::DeleteContainer { path });
                 let kind = ReplyKind::Header;
                 self.write(door, view, xid, kind, Command::Operation(delete));
             }
@@ -441,7 +457,7 @@ impl Conversation {
                 data,
                 version,
             } => {
-                let set = self.within_limit(Operation::SetData {
+                let set = self.offered(Operation::SetData {
                     path,
                     data,
                     version,
@@ -456,7 +472,7 @@ impl Conversation {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
+                    .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 self.write(
                     door,
@@ -472,6 +488,25 @@ impl Conversation {
             ClientRequest::CloseSession => {
                 self.write(door, view, xid, ReplyKind::Header, Command::CloseSession);
             }
+            ClientRequest::Reconfig { .. } if !door.options.reconfig => {
+                self.refuse(door, view, xid, Refusal::ReconfigDisabled);
+            }
+            ClientRequest::Reconfig {
+                joining,
+                leaving,
+                new_members,
+                config_id,
+            } => {
+                let wanted = Reconfiguration {
+                    joining,
+                    leaving,
+                    new_members,
+                    config_version: config_id,
+                };
+                let mut held = door.handle.share();
+                held.set(self.frame_bytes);
+                self.reconfiguring = Some(Reconfiguring::new(xid, wanted, held));
+            }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
             ClientRequest::Sasl { token } => self.sasl(xid, &token.unwrap_or_default()),
             ClientRequest::Unknown { opcode } => {
@@ -482,9 +517,13 @@ impl Conversation {
         }
     }
 
-    /// Data above the member's limit are refused at the write's own place in the order.
-    fn within_limit(&self, operation: Operation) -> Operation {
+    /// Data above the member's limit, and what not all members know yet, are refused at the write's own
+    /// place in the order.
+    fn offered(&self, operation: Operation) -> Operation {
         match &operation {
+            unknown if !self.door.handle.is_known_to_all(unknown) => Operation::Refuse {
+                code: Refusal::Unimplemented.code(),
+            },
             Operation::Create {
                 data: Some(data), ..
             }
@@ -523,6 +562,47 @@ impl Conversation {
         });
     }
 
+    /// Refuses a write at its place in the order; it takes its zxid.
+    fn refuse<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        xid: i32,
+        refusal: Refusal,
+    ) {
+        let code = refusal.code();
+        let command = Command::Operation(Operation::Refuse { code });
+        self.write(door, view, xid, ReplyKind::Header, command);
+    }
+
+    /// Answers a reconfiguration that has come to its end.
+    fn reconfigured(&mut self, outcome: reconfig::Outcome) {
+        let Some(Reconfiguring { xid, arrived, .. }) = self.reconfiguring.take() else {
+            return;
+        };
+        let door = self.door.clone();
+        let mut view = None;
+        match outcome {
+            Ok(Configuration { data, stat }) => {
+                // The event that tells of it comes first.
+                let zxid = self.look(&door, &mut view).zxid();
+                let ok = ReplyHeader::ok(xid, zxid);
+                reply::data(&mut self.out, ok, Some(&data), &stat);
+                self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
+                let elapsed_us = arrived.elapsed().as_micros() as u64;
+                door.handle.traffic().answered(elapsed_us);
+                self.sent(1);
+            }
+            Err(NotReconfigured::Refused(refusal)) => {
+                self.refuse(&door, &mut view, xid, refusal);
+                door.handle.submit(&self.connection, &mut self.submissions);
+            }
+            Err(unknown) => {
+                self.ending = Some(End::Protocol(format!("reconfig: {unknown}")));
+            }
+        }
+    }
+
     /// Answers a read, or refuses what could not be decoded, in the session's order.
     fn read<'a>(
         &mut self,
@@ -547,6 +627,7 @@ impl Conversation {
         let asked = Asked {
             xid,
             request,
+            skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
             connection: self.connection.clone(),
             reply_bytes_max: door.options.reply_bytes_max,
@@ -603,6 +684,7 @@ impl Conversation {
         }
         self.admitted = self.door.options.auth.admit(&all);
         self.identities = all.into();
+        self.connection.identify(self.identities.clone());
     }
 
     /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.

@@ -14,6 +14,7 @@ mod handshake;
 mod intake;
 mod opening;
 mod reads;
+mod reconfig;
 mod replies;
 mod words;
 
@@ -58,6 +59,8 @@ pub struct Options {
     pub tls: Option<Arc<Acceptor>>,
     /// Whether clients may make znodes with a time to live (`extendedTypesEnabled`).
     pub ttl_enabled: bool,
+    /// Whether clients may reconfigure the ensemble (`reconfigEnabled`).
+    pub reconfig: bool,
     /// `key=value` lines for the word `conf`.
     pub conf: Vec<String>,
 }
