@@ -113,7 +113,6 @@ fn a_protection_that_is_not_offered_stops_the_start_unless_it_is_off() {
         "authProvider.1=com.example.Provider",
         "kerberos.removeRealmFromPrincipal=true",
         "fips-mode=true",
-        "enforceQuota=true",
     ] {
         assert_eq!(read_text(line).1.len(), 1, "{line}");
     }
