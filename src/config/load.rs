@@ -56,11 +56,13 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     layers.lay(flags.collect(), &mut problems);
 
     let mut values = Values::new(&layers, problems);
-    let timing = timing(&mut values);
-    let limits = limits(&mut values);
-    let storage = storage(&mut values);
-    let znodes = znodes(&mut values);
-    let access = access(&mut values);
+    let Resolved {
+        timing,
+        limits,
+        storage,
+        znodes,
+        access,
+    } = resolve(&mut values);
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     match (member, doors) {
         (Some(member), Some(doors)) if values.problems.is_empty() => Ok(Settings {
@@ -77,6 +79,25 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         _ => Err(ConfigError {
             problems: values.problems,
         }),
+    }
+}
+
+/// What is settled without looking at any file.
+pub(super) struct Resolved {
+    timing: TimingSettings,
+    limits: LimitSettings,
+    storage: StorageSettings,
+    znodes: ZnodeSettings,
+    access: AccessSettings,
+}
+
+pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
+    Resolved {
+        timing: timing(values),
+        limits: limits(values),
+        storage: storage(values),
+        znodes: znodes(values),
+        access: access(values),
     }
 }
 

@@ -24,6 +24,8 @@
 
 mod catalogue;
 mod environment;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod identity;
 mod layers;
 mod load;

@@ -5,6 +5,7 @@
 
 mod disk;
 mod eventually;
+pub mod fuzz;
 pub mod processes;
 pub mod raw_client;
 pub mod simulated;

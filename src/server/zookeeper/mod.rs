@@ -17,6 +17,9 @@ mod reconfig;
 mod replies;
 mod words;
 
+#[cfg(feature = "testing")]
+pub use auth::authenticate;
+
 use super::admission::{AdmissionLimits, Admissions};
 use crate::config::FourLetterWords;
 use crate::member::{Handle, TimeoutBounds};
