@@ -53,10 +53,12 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     layers.lay(flags.collect(), &mut problems);
 
     let mut values = Values::new(&layers, problems);
-    let timing = timing(&mut values);
-    let limits = limits(&mut values);
-    let storage = storage(&mut values);
-    let znodes = znodes(&mut values);
+    let Resolved {
+        timing,
+        limits,
+        storage,
+        znodes,
+    } = resolve(&mut values);
     let access = security::access(&mut values);
     if access.skip_acl {
         let origin = values.origin("access.skip_acl");
@@ -80,6 +82,23 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         _ => Err(ConfigError {
             problems: values.problems,
         }),
+    }
+}
+
+/// What is settled without looking at any file.
+pub(super) struct Resolved {
+    timing: TimingSettings,
+    limits: LimitSettings,
+    storage: StorageSettings,
+    znodes: ZnodeSettings,
+}
+
+pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
+    Resolved {
+        timing: timing(values),
+        limits: limits(values),
+        storage: storage(values),
+        znodes: znodes(values),
     }
 }
 

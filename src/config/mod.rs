@@ -25,6 +25,8 @@
 
 mod catalogue;
 mod environment;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod identity;
 mod jaas;
 mod layers;

@@ -17,7 +17,8 @@ use super::zoo_security::Security;
 use crate::model::{MemberAddresses, MemberId, Role};
 use std::path::{Path, PathBuf};
 
-/// With these, a key of what we do not offer asks for nothing: it is off, or as it is here anyway.
+/// With these, a key of what we do not offer, or offer otherwise, asks for nothing: it is off, or as it is
+/// here anyway.
 const HARMLESS_VALUES: &[&str] = &["false", "no", "x509"];
 
 /// What a zoo.cfg said.
@@ -81,6 +82,8 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
                     .warnings
                     .push(format!("{origin}: {key} has no meaning here"));
             }
+            ZooKey::Otherwise(_) if HARMLESS_VALUES.contains(&value.as_str()) => {}
+            ZooKey::Otherwise(what) => found.warnings.push(format!("{origin}: {key}: {what}")),
             ZooKey::NotOffered if HARMLESS_VALUES.contains(&value.as_str()) => {}
             ZooKey::NotOffered => {
                 let what = "is not offered, and what it protects would stand open; \

@@ -22,6 +22,8 @@ pub enum ZooKey {
     Security(SecurityKey),
     /// Nothing here depends on it.
     Meaningless,
+    /// Whoever switches it on gets something else, which the text says.
+    Otherwise(&'static str),
     /// It protects something, and we do not offer it: starting without it would open a door.
     NotOffered,
     Unknown,
@@ -138,8 +140,8 @@ const MEANINGLESS: &[&str] = &[
     "electionPortBindRetry", "enableEagerACLCheck", "fastleader.maxNotificationInterval",
     "fastleader.minNotificationInterval", "flushDelay", "forceSync", "fsync.warningthresholdms",
     "initLimit", "intBufferStartingSizeBytes", "largeRequestMaxBytes", "largeRequestThreshold",
-    "leaderConnectDelayDuringRetryMs", "leaderServes", "learner.asyncSending", "localSessionsEnabled",
-    "localSessionsUpgradingEnabled", "maxBatchSize", "maxGetChildrenResponseCacheSize",
+    "leaderConnectDelayDuringRetryMs", "leaderServes", "learner.asyncSending",
+    "maxBatchSize", "maxGetChildrenResponseCacheSize",
     "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
     "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
     "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled",
@@ -148,6 +150,14 @@ const MEANINGLESS: &[&str] = &[
     "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",
     "watchManagerName", "zookeeper_request_timeout", "jaasLoginRenew", "ssl.allowReverseDnsLookup",
     "ssl.handshakeDetectionTimeoutMillis", "ssl.hostnameVerification", "ssl.sslProvider",
+];
+
+const GLOBAL: &str =
+    "every session is a global one: it costs a write, may hold ephemerals and may move";
+
+const OTHERWISE: &[(&str, &str)] = &[
+    ("localSessionsEnabled", GLOBAL),
+    ("localSessionsUpgradingEnabled", GLOBAL),
 ];
 
 const MEANINGLESS_PREFIXES: &[&str] = &[
@@ -204,6 +214,9 @@ pub fn classify(key: &str) -> ZooKey {
     if let Some((_, ours)) = SETTINGS.iter().find(|(theirs, _)| *theirs == key) {
         return ZooKey::Setting(ours);
     }
+    if let Some((_, what)) = OTHERWISE.iter().find(|(theirs, _)| *theirs == key) {
+        return ZooKey::Otherwise(what);
+    }
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
     if key.starts_with("server.") {
         ZooKey::Server
@@ -228,6 +241,7 @@ pub fn suggestion(key: &str) -> String {
     ];
     let known = SETTINGS
         .iter()
+        .chain(OTHERWISE)
         .map(|(theirs, _)| *theirs)
         .chain(SECURITY.iter().map(|(theirs, _)| *theirs))
         .chain(MEANINGLESS.iter().copied())

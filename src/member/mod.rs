@@ -48,6 +48,8 @@ pub use unavailable::Unavailable;
 
 /// Why the ensemble is not what a client wanted it to be.
 pub use crate::raft::NotReconfigured;
+#[cfg(feature = "testing")]
+pub use reconfig::wanted_members;
 // What a door that reads must name. Doors use the member alone.
 pub use crate::session::TimeoutBounds;
 pub use crate::store::State;

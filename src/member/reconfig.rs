@@ -18,6 +18,10 @@
 
 mod target;
 
+/// What fuzzing tries texts of clients on.
+#[cfg(feature = "testing")]
+pub use target::wanted as wanted_members;
+
 use super::handle::Shared;
 use crate::model::{Configuration, Refusal, Zxid};
 use crate::raft::{ChangeError, Consensus, NotReconfigured, PeerError, Reconfigure};

@@ -20,6 +20,8 @@ mod error;
 mod failure;
 mod formation;
 mod free_space;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod log;
 mod log_store;
 mod machine;

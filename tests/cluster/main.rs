@@ -12,6 +12,7 @@ mod guarantees;
 mod hostile_input;
 mod limits;
 mod load;
+mod local_sessions;
 mod membership;
 mod metrics;
 mod quotas;

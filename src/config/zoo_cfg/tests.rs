@@ -308,3 +308,23 @@ fn what_zookeeper_says_by_yes_and_no_and_by_property_is_set() {
     let (found, _) = read_text("skipACL=no\n");
     assert_eq!(found.entries[0].raw, text("false"));
 }
+
+#[test]
+fn local_sessions_are_named_in_a_warning_when_they_are_on() {
+    let (found, problems) =
+        read_text("localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=1\n");
+    assert!(problems.is_empty() && found.entries.is_empty());
+    let keys = [
+        "zoo.cfg:1: localSessionsEnabled: ",
+        "zoo.cfg:2: localSessionsUpgradingEnabled: ",
+    ];
+    for (warning, key) in found.warnings.iter().zip(keys) {
+        assert!(
+            warning.starts_with(key) && warning.contains("global"),
+            "{warning}"
+        );
+    }
+    assert_eq!(found.warnings.len(), 2);
+    let (found, problems) = read_text("zookeeper.localSessionsEnabled=false\n");
+    assert!(problems.is_empty() && found.warnings.is_empty());
+}

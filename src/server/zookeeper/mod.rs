@@ -18,13 +18,14 @@ mod reconfig;
 mod replies;
 mod words;
 
+#[cfg(feature = "testing")]
 use super::admission::{AdmissionLimits, Admissions};
 use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
 use crate::tls::Acceptor;
-pub use auth::AuthOptions;
 pub use auth::digest::DigestAlgorithm;
+pub use auth::{AuthOptions, Origin, authenticate};
 use counted::Counted;
 use figures::Figures;
 use std::sync::Arc;
