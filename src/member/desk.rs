@@ -4,9 +4,13 @@
 //! batch is proposed at once; what comes while entries are under way gathers into the next one.
 
 use super::disk_room::DiskRoom;
+use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
-use crate::model::MemberId;
-use crate::raft::{Consensus, LeaderDesk, NotLeader, NotProposed, Report, ReportTaken, envelope};
+use crate::model::{Configuration, MemberId};
+use crate::raft::{
+    Consensus, LeaderDesk, NotLeader, NotProposed, NotReconfigured, Reconfigure, Report,
+    ReportTaken, envelope,
+};
 use crate::runtime::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,10 +40,15 @@ pub struct Desk {
     leading: LeadingTerm,
     sessions: Arc<SessionClock>,
     disk_room: Arc<DiskRoom>,
+    reconfigurer: Reconfigurer,
 }
 
 impl Desk {
-    pub fn new(sessions: Arc<SessionClock>, disk_room: Arc<DiskRoom>) -> Desk {
+    pub fn new(
+        sessions: Arc<SessionClock>,
+        disk_room: Arc<DiskRoom>,
+        reconfigurer: Reconfigurer,
+    ) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
             inbox,
@@ -47,6 +56,7 @@ impl Desk {
             leading: Arc::default(),
             sessions,
             disk_room,
+            reconfigurer,
         }
     }
 
@@ -138,6 +148,10 @@ impl LeaderDesk for Desk {
         Ok(ReportTaken {
             growth_refused: self.disk_room.growth_refused(),
         })
+    }
+
+    async fn reconfigure(&self, request: Reconfigure) -> Result<Configuration, NotReconfigured> {
+        self.reconfigurer.here(request).await
     }
 }
 

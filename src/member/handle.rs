@@ -7,11 +7,14 @@ use super::liveness::Liveness;
 use super::load::{Load, Share};
 use super::mailbox::CloseReason;
 use super::quota_log::QuotaLog;
+use super::reconfig::{self, Reconfigurer};
 use super::status::{MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
-use crate::model::{Command, MemberId, Operation, Refusal, Request, Rules, Zxid};
-use crate::raft::Leadership;
+use crate::model::{
+    Command, Configuration, Id, MemberId, Operation, Reconfiguration, Refusal, Request, Rules, Zxid,
+};
+use crate::raft::{Leadership, NotReconfigured, Reconfigure};
 use crate::store::codec;
 use crate::store::{SharedState, State};
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
@@ -52,6 +55,7 @@ pub(super) struct Shared {
     pub next_connection: AtomicU64,
     pub traffic: TrafficStats,
     pub leadership: watch::Receiver<Leadership>,
+    pub reconfigurer: Reconfigurer,
     pub liveness: Liveness,
     pub disk_room: Arc<DiskRoom>,
     pub started: Instant,
@@ -164,6 +168,29 @@ impl Handle {
                 .drain(..)
                 .map(|request| (request, Some(connection.clone()))),
         );
+    }
+
+    /// Has the leader make the ensemble what a client wants it to be. Returns when this member has
+    /// applied that, with the configuration as it was then.
+    ///
+    /// Nothing of the session may be unanswered, nor be submitted before this returns: that keeps its
+    /// order. What was begun goes on when the future is dropped.
+    pub fn reconfigure(
+        &self,
+        connection: &Connection,
+        identities: &[Id],
+        wanted: Reconfiguration,
+    ) -> impl Future<Output = Result<Configuration, NotReconfigured>> + Send + use<> {
+        let request = Reconfigure {
+            session: connection.session(),
+            generation: connection.generation(),
+            identities: identities.to_vec(),
+            seen: self.shared.state.read().zxid(),
+            patience: reconfig::patience(connection.timeout_ms()),
+            wanted,
+        };
+        let reconfigurer = self.shared.reconfigurer.clone();
+        async move { reconfigurer.anywhere(request).await }
     }
 
     /// The state as this member has applied it, for as long as the view lives: apply waits

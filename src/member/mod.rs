@@ -28,6 +28,7 @@ mod liveness;
 mod load;
 mod mailbox;
 mod quota_log;
+mod reconfig;
 mod session_clock;
 mod settings;
 mod start;
@@ -45,6 +46,8 @@ pub use start::{Ground, Member, Options, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;
 
+/// Why the ensemble is not what a client wanted it to be.
+pub use crate::raft::NotReconfigured;
 // What a door that reads must name. Doors use the member alone.
 pub use crate::session::TimeoutBounds;
 pub use crate::store::State;

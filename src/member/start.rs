@@ -13,6 +13,7 @@ use super::handle::{Handle, Shared};
 use super::liveness::Liveness;
 use super::load::{HandleLimits, Load};
 use super::mailbox::CloseReason;
+use super::reconfig;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
 use crate::model::{MemberAddresses, MemberId, Rules};
@@ -76,6 +77,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         leader: None,
         leads: false,
     });
+    let (reconfigurer, reconfigurations) = reconfig::channel();
     let shared = Arc::new(Shared {
         member: options.consensus.member,
         incarnation: ground.incarnation,
@@ -93,6 +95,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         leadership: known_leadership,
+        reconfigurer: reconfigurer.clone(),
         liveness: Liveness::new(
             options.session_timeout_ms_min,
             options.consensus.timing.election_ms_max,
@@ -101,7 +104,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    let desk = Arc::new(Desk::new(clock.clone(), disk_room));
+    let desk = Arc::new(Desk::new(clock.clone(), disk_room, reconfigurer));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
         clock: clock.clone(),
@@ -153,6 +156,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     ));
     tasks.spawn(chores::agree_on_format(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    tasks.spawn(reconfigurations.run(shared.clone(), consensus.clone()));
     tasks.spawn(chores::end_interrupted_changes(consensus.clone()));
     Ok(Member {
         handle: Handle { shared },

@@ -20,7 +20,7 @@ pub use acl::{Acl, Id, Permissions};
 pub use change::{Change, ChangeKind};
 pub use command::{Command, CreateMode, MemberBatch, Operation, Request, TTL_MS_MAX};
 pub use ids::{ClusterId, LogPosition, MemberId, Password, SessionId, Zxid};
-pub use membership::{MemberAddresses, Membership, Role};
+pub use membership::{Configuration, MemberAddresses, Membership, Reconfiguration, Role};
 pub use outcome::{Answer, MultiFailure, Outcome};
 pub use path::{PathError, basename, is_root, parent, validate as validate_path};
 pub use refusal::Refusal;

@@ -22,8 +22,9 @@ use super::network::client::PeerNetwork;
 use super::network::forward::ForwardStream;
 use super::network::links::{Lane, Link, Links};
 use super::network::listening;
+use super::network::messages;
 use super::network::server::{PeerService, Raft};
-use super::observer::{ApplyObserver, LeaderDesk, ReportTaken};
+use super::observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure, ReportTaken};
 use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX, Timing};
 use super::proto;
 use super::proto::cluster_server::ClusterServer;
@@ -32,7 +33,7 @@ use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::metrics::ELECTIONS;
-use crate::model::{LogPosition, MemberAddresses, MemberId, SessionId};
+use crate::model::{Configuration, LogPosition, MemberAddresses, MemberId, SessionId};
 use crate::runtime::{self, BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, StorageFault};
@@ -51,6 +52,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+
+/// How long the changes of one reconfiguration may take the leader.
+const RECONFIGURE_MAX: Duration = Duration::from_secs(120);
 
 /// Who leads, as far as this member knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -381,6 +385,24 @@ impl Consensus {
             (false, false) => Ok(ReportTaken {
                 growth_refused: answer.growth_refused,
             }),
+        }
+    }
+
+    /// Has the leader reconfigure the ensemble.
+    pub async fn ask_to_reconfigure(
+        &self,
+        leader: MemberId,
+        request: &Reconfigure,
+    ) -> Result<Configuration, NotReconfigured> {
+        let Ok(link) = self.link(leader, Lane::Control) else {
+            return Err(NotReconfigured::NotLeader);
+        };
+        let mut client = link.client();
+        let message = messages::reconfigure_request(request);
+        let call = client.reconfigure(link.introduction.introduce(message));
+        match link.within(request.patience + RECONFIGURE_MAX, call).await {
+            Ok(answer) => messages::to_reconfigure_result(answer.into_inner()),
+            Err(error) => Err(NotReconfigured::Unknown(error.to_string())),
         }
     }
 

@@ -29,6 +29,7 @@ mod network;
 mod observer;
 mod options;
 mod proto;
+mod reconfigure;
 mod record;
 mod snapshot;
 #[cfg(test)]
@@ -38,12 +39,13 @@ mod upkeep;
 
 pub use consensus::{Consensus, Leadership};
 pub use error::{ChangeError, NotLeader, NotProposed, PeerError, StartError};
-pub use membership::{ClusterStatus, MEMBERS_MAX};
+pub use membership::{ClusterStatus, MEMBERS_MAX, Turn};
 pub use network::forward::ForwardStream;
-pub use observer::{ApplyObserver, LeaderDesk, Report, ReportTaken};
+pub use observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure, Report, ReportTaken};
 pub use options::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 /// The operators' service of the peer port, for clients of it.
 pub use proto::{
     AddObserverRequest, Addresses, ChangeResponse, Member, PromoteRequest, RemoveRequest,
     ReplaceRequest, StatusRequest, StatusResponse, TransferRequest, cluster_client,
 };
+pub use reconfigure::WantedMembers;

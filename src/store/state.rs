@@ -157,7 +157,7 @@ impl State {
 
     /// The zxid of the change that made the membership what `/zookeeper/config` shows.
     pub fn config_version(&self) -> Zxid {
-        self.tree.config().1.mzxid
+        self.tree.config_version()
     }
 
     /// The last batch applied of one run of a member; 0 if none.

@@ -302,6 +302,16 @@ impl Peer for PeerService {
         }))
     }
 
+    async fn reconfigure(
+        &self,
+        request: Request<proto::ReconfigureRequest>,
+    ) -> Result<Response<proto::ReconfigureResponse>, Status> {
+        self.caller(request.metadata())?;
+        let request = messages::to_reconfigure_request(request.into_inner());
+        let result = self.desk.reconfigure(request).await;
+        Ok(Response::new(messages::reconfigure_response(result)))
+    }
+
     async fn leads(
         &self,
         request: Request<proto::LeadsRequest>,

@@ -464,8 +464,8 @@ fn a_settled_membership_takes_a_zxid_and_is_shown_and_a_step_to_it_is_not() {
     let step = membership(1, &[&[1], &[1, 2]], &[1, 2]);
     f.state.apply_membership(step.clone(), &mut changes);
     assert_eq!((f.state.zxid(), f.state.membership()), (zxid, &step));
-    let (data, stat) = f.state.tree().config();
-    assert_eq!((data, stat.mzxid), (Some(shown.as_bytes()), zxid));
+    let now = f.state.tree().config();
+    assert_eq!((now.data, now.stat.mzxid), (shown.into(), zxid));
     assert_eq!(changes.len(), 1);
 
     let of_a_later_term = membership(9, &[&[1, 2]], &[1, 2]);

@@ -10,13 +10,23 @@ use super::arena::{PackedStat, Slot};
 use super::digest::Place;
 use super::quota::Usage;
 use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid};
-use crate::model::{Id, Permissions, Refusal, Stat};
+use crate::model::{Configuration, Id, Permissions, Refusal};
+use bytes::Bytes;
 
 impl Tree {
-    /// The configuration as it is shown; its mzxid is the configuration's version.
-    pub fn config(&self) -> (Option<&[u8]>, Stat) {
+    /// The configuration as it is shown.
+    pub fn config(&self) -> Configuration {
         let slot = self.config_slot();
-        (self.slab.blob(slot).data(), self.stat_of(slot))
+        let data = self.slab.blob(slot).data().unwrap_or_default();
+        Configuration {
+            data: Bytes::copy_from_slice(data),
+            stat: self.stat_of(slot),
+        }
+    }
+
+    /// The zxid of the change that made the configuration.
+    pub fn config_version(&self) -> Zxid {
+        self.slab.blob(self.config_slot()).stat().mzxid
     }
 
     /// Whether somebody with these identities may change the configuration, or −102.
@@ -61,7 +71,12 @@ mod tests {
                 .set_config(text.as_bytes(), Zxid(zxid), 9, &mut changes);
             let (data, stat) = f.tree.data(CONFIG_PATH, &[]).unwrap();
             assert_eq!(data, Some(text.as_bytes()));
-            assert_eq!(f.tree.config(), (data, stat));
+            let configuration = Configuration {
+                data: Bytes::from_static(text.as_bytes()),
+                stat,
+            };
+            assert_eq!(f.tree.config(), configuration);
+            assert_eq!(f.tree.config_version(), Zxid(zxid));
             assert_eq!((stat.version, stat.mtime_ms), (-1, 9));
             assert_eq!(stat.mzxid, Zxid(zxid));
         }
