@@ -277,3 +277,24 @@ fn an_ipv6_address_is_granted_by_its_leading_bits() {
         ("ip".to_owned(), "0:0:0:0:0:0:0:1".to_owned())
     );
 }
+
+/// Ours alone: the original lets them gather for as long as it has memory.
+#[test]
+fn a_connection_that_gathers_ever_more_identities_is_ended() {
+    let cluster = ProcessCluster::start(options(1));
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
+    let (mut other, mut many) = (client_of(&cluster), client_of(&cluster));
+    let refused = (0..1_000).find_map(|n| {
+        let proof = format!("user-{n}:secret");
+        many.authenticate("digest", &proof)
+            .err()
+            .map(|error| (n, error))
+    });
+    let (count, error) = refused.unwrap();
+    assert!((100..1_000).contains(&count), "{count}");
+    assert!(matches!(error, RawError::Code(AUTH_FAILED)), "{error:?}");
+    assert_closed(&mut many);
+    other.sync().unwrap();
+}

@@ -99,6 +99,21 @@ async fn what_is_read_for_a_follower_is_bounded_in_bytes_and_never_nothing() {
 }
 
 #[tokio::test]
+async fn nothing_is_read_for_a_follower_whose_next_entry_was_purged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path());
+    append(&mut store, proposals(1, 0..10, 10)).await;
+    let purged = types::log_id(LogPosition { term: 1, index: 5 });
+    store.purge(purged).await.unwrap();
+    let read = async |start| {
+        let mut store = store.clone();
+        store.limited_get_log_entries(start, 10).await.unwrap()
+    };
+    assert_eq!(read(5).await, []);
+    assert_eq!(read(6).await, proposals(1, 6..10, 10));
+}
+
+#[tokio::test]
 async fn a_stream_of_entries_is_whole_though_it_is_read_in_pieces() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = store(directory.path());

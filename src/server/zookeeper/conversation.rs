@@ -658,33 +658,39 @@ impl Conversation {
     }
 
     fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
-        match auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth) {
-            Some(ids) => {
-                self.prove(ids);
-                reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
-            }
-            None => {
+        let proven = auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth);
+        match proven.is_some_and(|ids| self.prove(ids)) {
+            true => reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO)),
+            false => {
                 let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
                 reply::header_only(&mut self.out, refused);
-                self.ending = Some(End::Protocol(format!(
-                    "authentication by {scheme:?} failed"
-                )));
+                self.ending.get_or_insert_with(|| {
+                    End::Protocol(format!("authentication by {scheme:?} failed"))
+                });
             }
         }
         self.sent(1);
     }
 
-    /// The connection is these, too, from its next request on.
-    fn prove(&mut self, ids: Vec<Id>) {
+    /// The connection is these, too, from its next request on. False if they would be too many: it ends.
+    fn prove(&mut self, ids: Vec<Id>) -> bool {
         let mut all = self.identities.to_vec();
         for id in ids {
             if !all.contains(&id) {
                 all.push(id);
             }
         }
+        if !auth::may_travel(&all) {
+            let count = all.len();
+            self.ending = Some(End::Protocol(format!(
+                "{count} identities are too many for one connection"
+            )));
+            return false;
+        }
         self.admitted = self.door.options.auth.admit(&all);
         self.identities = all.into();
         self.connection.identify(self.identities.clone());
+        true
     }
 
     /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
