@@ -6,10 +6,11 @@
 
 use super::exit::Exit;
 use crate::config::{Door, Settings};
-use crate::member::{self, Handle, Member, TimeoutBounds};
+use crate::member::{self, Member, TimeoutBounds};
 use crate::metrics::Recorder;
 use crate::raft::StartError;
 use crate::runtime::{BoxedListener, Clock, Network};
+use crate::server::operator::{Configuration, Operator};
 use crate::server::{admin, grpc, zookeeper};
 use crate::store::StorageFault;
 use anyhow::Context;
@@ -59,13 +60,15 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     );
     let doors = Doors::bind(settings, network.as_ref()).await?;
     let zookeeper = zookeeper_options(settings)?;
+    let configuration = configuration(settings);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let member = member::start(options, ground).await?;
     tracing::info!(member = %settings.member.id, incarnation = directory.incarnation(), "member started");
 
     let stop = CancellationToken::new();
-    let mut tasks = doors.open(member.handle(), clock, recorder, zookeeper, &stop);
+    let operator = Arc::new(Operator::new(member.handle(), recorder, configuration));
+    let mut tasks = doors.open(operator, clock, zookeeper, &stop);
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(Exit::Success),
         _ = interrupt.recv() => Ok(Exit::Success),
@@ -105,28 +108,26 @@ impl Doors {
 
     fn open(
         self,
-        handle: Handle,
+        operator: Arc<Operator>,
         clock: Arc<dyn Clock>,
-        recorder: Recorder,
         zookeeper_options: zookeeper::Options,
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(zookeeper::serve(
             self.client,
-            handle.clone(),
+            operator.clone(),
             clock,
             zookeeper_options,
             stop.clone(),
         ));
         tasks.spawn(admin::serve(
             self.admin,
-            handle.clone(),
-            recorder,
+            operator.clone(),
             admin::Options::default(),
             stop.clone(),
         ));
-        let (listener, stop) = (self.grpc, stop.clone());
+        let (listener, handle, stop) = (self.grpc, operator.handle.clone(), stop.clone());
         tasks.spawn(async move {
             if let Err(error) = grpc::serve(listener, handle, grpc::Options::default(), stop).await
             {
@@ -153,37 +154,41 @@ fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> 
             .super_digest
             .as_ref()
             .map(|secret| secret.reveal().to_owned()),
-        conf: conf(settings),
     })
 }
 
-/// What the word `conf` shows, by ZooKeeper's names.
-fn conf(settings: &Settings) -> Vec<String> {
-    let port = settings
-        .doors
-        .client
-        .bind
-        .rsplit_once(':')
-        .map_or("", |(_, port)| port);
-    vec![
-        format!("clientPort={port}"),
-        format!("dataDir={}", settings.storage.data_dir.display()),
-        format!("dataLogDir={}", settings.storage.log_dir.display()),
-        format!("tickTime={}", settings.timing.tick_ms),
-        format!(
-            "maxClientCnxns={}",
-            settings.limits.connections_per_address_max.unwrap_or(0)
-        ),
-        format!(
-            "minSessionTimeout={}",
-            settings.timing.session_timeout_ms_min
-        ),
-        format!(
-            "maxSessionTimeout={}",
-            settings.timing.session_timeout_ms_max
-        ),
-        format!("serverId={}", settings.member.id),
-    ]
+/// What an operator is told of the settings.
+fn configuration(settings: &Settings) -> Configuration {
+    let port = |door: &Door| {
+        let port = door.bind.rsplit_once(':');
+        port.and_then(|(_, port)| port.parse().ok())
+            .unwrap_or_default()
+    };
+    let limits = &settings.limits;
+    Configuration {
+        client_port: port(&settings.doors.client),
+        peer_port: port(&settings.doors.peer),
+        data_dir: settings.storage.data_dir.clone(),
+        log_dir: settings.storage.log_dir.clone(),
+        tick_ms: settings.timing.tick_ms,
+        connections_per_address_max: limits.connections_per_address_max.unwrap_or(0),
+        session_timeout_ms_min: settings.timing.session_timeout_ms_min,
+        session_timeout_ms_max: settings.timing.session_timeout_ms_max,
+        listen_backlog: -1,
+        member: settings.member.id.0,
+        settings: settings
+            .lines()
+            .iter()
+            .filter_map(|line| setting(line))
+            .collect(),
+    }
+}
+
+/// A line of `Settings::lines`, without where the value came from.
+fn setting(line: &str) -> Option<(String, String)> {
+    let (key, rest) = line.split_once(" = ")?;
+    let value = rest.rsplit_once("  # ").map_or(rest, |(value, _)| value);
+    Some((key.to_owned(), value.to_owned()))
 }
 
 /// The exit code of a start that failed, by the type of its cause.

@@ -18,7 +18,7 @@ pub enum Delivery {
     /// The answer to the connection's oldest unanswered request.
     Answer { zxid: Zxid, answer: Answer },
     /// What a parked read came to, ready to be sent.
-    Reply(Bytes),
+    Reply { zxid: Zxid, bytes: Bytes },
     /// A watch fired.
     Event {
         kind: EventKind,
@@ -304,7 +304,10 @@ mod tests {
 
     impl Parked for Marker {
         fn run(self: Box<Self>, _state: &State, _watches: &mut WatchTable) -> Delivery {
-            Delivery::Reply(Bytes::from_static(self.0))
+            Delivery::Reply {
+                zxid: Zxid(0),
+                bytes: Bytes::from_static(self.0),
+            }
         }
     }
 
@@ -341,7 +344,10 @@ mod tests {
             taken,
             [
                 answer(1),
-                Delivery::Reply(Bytes::from_static(b"middle")),
+                Delivery::Reply {
+                    zxid: Zxid(0),
+                    bytes: Bytes::from_static(b"middle"),
+                },
                 answer(2)
             ]
         );

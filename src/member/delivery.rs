@@ -6,21 +6,40 @@
 use super::connection::{CloseReason, Connection, Delivery};
 use super::handle::Shared;
 use super::session_clock::SessionClock;
-use crate::metrics::SESSIONS_EXPIRED;
-use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
+use super::watchings::{WATCHINGS_MAX, Watching};
+use crate::metrics::{EVENT_WATCHERS, SESSIONS_EXPIRED};
+use crate::model::{Answer, Change, Command, EventKind, MemberBatch, Outcome, SessionId, Zxid};
 use crate::raft::ApplyObserver;
 use crate::store::{Applied, BatchResult, State};
-use crate::watch::{Event, WatchTable};
-use std::collections::HashMap;
+use crate::watch::{Event, WatchSummary, WatchTable};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+/// Digests kept at most, as ZooKeeper keeps them.
+const DIGESTS_MAX: usize = 1024;
+
+/// What the metrics call the kinds of events, by `event_index`.
+const EVENTS: [&str; 4] = ["created", "deleted", "changed", "children"];
+
+fn event_index(kind: EventKind) -> usize {
+    match kind {
+        EventKind::Created => 0,
+        EventKind::Deleted => 1,
+        EventKind::DataChanged => 2,
+        EventKind::ChildrenChanged => 3,
+    }
+}
 
 /// The connections of this member, and what they watch.
 pub struct Local {
     connections: HashMap<u64, Arc<Connection>>,
     sessions: HashMap<SessionId, Arc<Connection>>,
     watches: WatchTable,
+    digests: VecDeque<(Zxid, u64)>,
     /// Whose mailboxes were filled since the last `released`.
     filled: Vec<Arc<Connection>>,
+    /// How many watchers each kind of event was told to, by `event_index`.
+    event_watchers: [metrics::Histogram; EVENTS.len()],
 }
 
 impl Local {
@@ -29,7 +48,10 @@ impl Local {
             connections: HashMap::new(),
             sessions: HashMap::new(),
             watches,
+            digests: VecDeque::new(),
             filled: Vec::new(),
+            event_watchers: EVENTS
+                .map(|event| metrics::histogram!(EVENT_WATCHERS, "event" => event)),
         }
     }
 
@@ -39,6 +61,36 @@ impl Local {
 
     pub fn watch_count(&self) -> usize {
         self.watches.watch_count()
+    }
+
+    /// The digests of the state at those zxids at which all members compared them, oldest first.
+    pub fn digests(&self) -> &VecDeque<(Zxid, u64)> {
+        &self.digests
+    }
+
+    fn compared(&mut self, zxid: Zxid, digest: u64) {
+        if self.digests.len() == DIGESTS_MAX {
+            self.digests.pop_front();
+        }
+        self.digests.push_back((zxid, digest));
+    }
+
+    pub fn watch_summary(&self) -> WatchSummary {
+        self.watches.summary()
+    }
+
+    /// Who watches what, by session.
+    pub fn watching(&self) -> Watching {
+        let mut watching = Watching::default();
+        let mut listed = 0;
+        for (watcher, paths) in self.watches.paths_by_watcher(WATCHINGS_MAX) {
+            listed += paths.len();
+            let connection = self.connections.get(&watcher.0);
+            let session = connection.map_or(SessionId::NONE, |connection| connection.session());
+            watching.sessions.entry(session).or_default().extend(paths);
+        }
+        watching.left_out = self.watches.summary().pairs - listed;
+        watching
     }
 
     pub fn watches(&mut self) -> &mut WatchTable {
@@ -74,7 +126,9 @@ impl Local {
 
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
+        let mut told: [usize; EVENTS.len()] = [0; EVENTS.len()];
         self.watches.fire(change, &mut |watcher, event: Event<'_>| {
+            told[event_index(event.kind)] += 1;
             if let Some(connection) = connections.get(&watcher.0) {
                 connection.put(Delivery::Event {
                     kind: event.kind,
@@ -84,6 +138,11 @@ impl Local {
                 filled.push(connection.clone());
             }
         });
+        for (told, watchers) in told.into_iter().zip(&self.event_watchers) {
+            if told > 0 {
+                watchers.record(told as f64);
+            }
+        }
     }
 
     fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {
@@ -146,6 +205,9 @@ impl ApplyObserver for Observer {
         let mut local = self.shared.local.lock();
         for change in &applied.changes {
             local.fire(change);
+        }
+        if let Command::VerifyDigest { .. } = batch.requests[index].command {
+            local.compared(state.zxid(), state.digest());
         }
         let mut ended = None;
         match &applied.answer {

@@ -4,6 +4,8 @@
 //! batch is proposed at once; what comes while entries are under way gathers into the next one.
 
 use super::session_clock::SessionClock;
+use super::sizes::Sizes;
+use crate::metrics::{PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED};
 use crate::model::{MemberId, SessionId};
 use crate::raft::{Consensus, LeaderDesk, NotLeader, NotProposed, envelope};
 use crate::runtime::Clock;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 
 /// Batches that may wait to be proposed. Reached, members' streams are not read until there is room.
 pub const DESK_BATCHES_MAX: usize = 256;
@@ -34,16 +37,19 @@ pub struct Desk {
     outbox: Mutex<mpsc::Receiver<Bytes>>,
     leading: LeadingTerm,
     sessions: Arc<SessionClock>,
+    sizes: Arc<Sizes>,
 }
 
 impl Desk {
-    pub fn new(sessions: Arc<SessionClock>) -> Desk {
+    /// `sizes` is told of each entry that is proposed.
+    pub fn new(sessions: Arc<SessionClock>, sizes: Arc<Sizes>) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
             inbox,
             outbox: Mutex::new(outbox),
             leading: Arc::default(),
             sessions,
+            sizes,
         }
     }
 
@@ -76,6 +82,8 @@ impl Desk {
                             return;
                         }
                         for entry in entries(clock.wall_ms(), &mut batches) {
+                            self.sizes.note(entry.len());
+                            metrics::counter!(PROPOSALS).increment(1);
                             let first = consensus.submit(entry.clone()).await;
                             flights.push(self.see_through(&consensus, entry, now.term, first));
                         }
@@ -97,6 +105,7 @@ impl Desk {
     ) where
         F: Future<Output = Result<(), NotProposed>>,
     {
+        let began = Instant::now();
         let mut outcome = match first {
             Ok(applied) => applied.await,
             Err(refused) => Err(refused),
@@ -112,6 +121,8 @@ impl Desk {
                 Err(refused) => Err(refused),
             };
         }
+        metrics::counter!(PROPOSALS_COMMITTED).increment(1);
+        metrics::histogram!(PROPOSAL_SECONDS).record(began.elapsed());
     }
 }
 

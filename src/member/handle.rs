@@ -3,16 +3,20 @@
 use super::connection::{CloseReason, Connection};
 use super::delivery::Local;
 use super::liveness::Liveness;
-use super::status::{MemberStatus, Mode, TrafficStats};
+use super::session_clock::{Deadlines, SessionClock};
+use super::sizes::{SizeFigures, Sizes};
+use super::status::{Leading, MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
+use super::watchings::Watching;
 use crate::model::{MemberId, Request, Zxid};
-use crate::raft::Leadership;
+use crate::raft::{ConsensusView, Leadership};
 use crate::store::{SharedState, State};
+use crate::watch::WatchSummary;
 use parking_lot::{Mutex, RwLockReadGuard};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -57,6 +61,13 @@ pub(super) struct Shared {
     pub limits: HandleLimits,
     pub next_connection: AtomicU64,
     pub traffic: TrafficStats,
+    /// Of the entries that this member proposed.
+    pub proposals: Arc<Sizes>,
+    pub clock: Arc<SessionClock>,
+    /// Set once consensus has started.
+    pub consensus: OnceLock<ConsensusView>,
+    /// When this member began to lead, while it does.
+    pub led_since: Mutex<Option<Instant>>,
     pub leadership: watch::Receiver<Leadership>,
     pub liveness: Liveness,
     pub started: Instant,
@@ -170,6 +181,30 @@ impl Handle {
         &self.shared.traffic
     }
 
+    /// The sizes of the entries that this member proposed since it started.
+    pub fn proposal_sizes(&self) -> SizeFigures {
+        self.shared.proposals.figures()
+    }
+
+    /// When sessions fall due; `None` if this member does not lead.
+    pub fn deadlines(&self) -> Option<Deadlines> {
+        self.shared.clock.deadlines()
+    }
+
+    pub fn watch_summary(&self) -> WatchSummary {
+        self.shared.local.lock().watch_summary()
+    }
+
+    /// Who watches what. Nothing is applied while this is gathered.
+    pub fn watching(&self) -> Watching {
+        self.shared.local.lock().watching()
+    }
+
+    /// The digests at which all members compared their states, oldest first.
+    pub fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.shared.local.lock().digests().iter().copied().collect()
+    }
+
     /// Ends every connection.
     pub fn close_connections(&self, reason: CloseReason) {
         self.shared.local.lock().close_all(reason);
@@ -178,6 +213,7 @@ impl Handle {
     /// Figures for the four-letter words and the metrics.
     pub fn status(&self) -> MemberStatus {
         let leadership = self.shared.leadership.borrow().clone();
+        let leading = self.leading();
         let state = self.shared.state.read();
         let local = self.shared.local.lock();
         let queue = self.shared.queue.lock();
@@ -204,7 +240,18 @@ impl Handle {
             connections: local.connection_count(),
             outstanding: queue.waiting.len(),
             membership: membership.clone(),
+            leading,
         }
+    }
+
+    fn leading(&self) -> Option<Leading> {
+        let since = *self.shared.led_since.lock();
+        let uptime_ms = since?.elapsed().as_millis() as u64;
+        let followers = self.shared.consensus.get()?.followers()?;
+        Some(Leading {
+            uptime_ms,
+            followers,
+        })
     }
 }
 

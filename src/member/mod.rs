@@ -26,20 +26,26 @@ mod handle;
 mod liveness;
 mod session_clock;
 mod settings;
+mod sizes;
 mod start;
 mod status;
 mod unapplied;
 mod unavailable;
+mod watchings;
 
 pub use connection::{Backlog, CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
+pub use session_clock::Deadlines;
 pub use settings::{cluster_id, real};
+pub use sizes::SizeFigures;
 pub use start::{Ground, Member, Options, start};
-pub use status::{MemberStatus, Mode, TrafficStats};
+pub use status::{Leading, MemberStatus, Mode, TrafficFigures, TrafficStats};
 pub use unavailable::Unavailable;
+pub use watchings::Watching;
 
 // What a door that reads must name. Doors use the member alone.
+pub use crate::raft::Follower;
 pub use crate::session::TimeoutBounds;
 pub use crate::store::State;
 pub use crate::store::tree::Tree;
-pub use crate::watch::{WatchKind, WatchTable, WatcherId};
+pub use crate::watch::{WatchKind, WatchSummary, WatchTable, WatcherId};

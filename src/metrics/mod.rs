@@ -1,6 +1,7 @@
 //! The numbers a member shows: names, units, meanings, and their text for Prometheus.
 //!
-//! Owns: every metric's name, and the recorder that gathers them.
+//! Owns: every metric's name, and the recorder that gathers them: for Prometheus' page, and one by one
+//! for the words and commands that an operator of ZooKeeper knows.
 //! At all times: a name carries its unit, has its meaning beside it, and is written nowhere else;
 //! whoever counts uses the constants. Labels come from small fixed sets (an operation, a reason), never
 //! from a path, a session or an address: those have no limit.
@@ -8,16 +9,21 @@
 
 mod names;
 mod recorder;
+mod tally;
 
 pub use names::{
-    APPLIED_LOG_INDEX, BATCHES_OFFERED_AGAIN, BYTES_RECEIVED, BYTES_SENT, CHECKPOINT_SECONDS,
-    CONNECTIONS, CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED, DATA_BYTES, DISK_FREE_BYTES, ELECTIONS,
-    ENTRY_REQUESTS, EPHEMERALS, LEADS, LOG_BYTES, LOG_SYNC_SECONDS, NOTIFICATIONS, READ_SECONDS,
-    REQUESTS, REQUESTS_OUTSTANDING, SESSIONS, SESSIONS_EXPIRED, SNAPSHOT_SECONDS, TERM, WATCHES,
-    WRITE_SECONDS, ZNODES,
+    APPLIED_LOG_INDEX, AUTH_FAILURES, BATCHES_OFFERED_AGAIN, BYTES_RECEIVED, BYTES_SENT,
+    CHECKPOINT_SECONDS, CONNECT_REQUESTS, CONNECTIONS, CONNECTIONS_ACCEPTED, CONNECTIONS_ENDED,
+    CONNECTIONS_REFUSED, DATA_BYTES, DISK_FREE_BYTES, ELECTION_SECONDS, ELECTIONS, ENTRY_REQUESTS,
+    EPHEMERALS, EVENT_WATCHERS, LEADERLESS, LEADS, LOG_BYTES, LOG_SYNC_SECONDS, NOTIFICATION_BYTES,
+    NOTIFICATIONS, PROPAGATION_SECONDS, PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED,
+    READ_SECONDS, RECOVERY_SECONDS, REQUESTS, REQUESTS_OUTSTANDING, SESSIONS, SESSIONS_EXPIRED,
+    SLOW_LOG_SYNCS, SNAPSHOT_FAILURES, SNAPSHOT_SECONDS, SNAPSHOTS_SENT, STATE_LOAD_SECONDS, TERM,
+    WATCHES, WRITE_SECONDS, ZNODES,
 };
 pub use names::{Kind, METRICS, Metric};
 pub use recorder::{InstallError, Recorder};
+pub use tally::Summary;
 
 #[cfg(test)]
 mod tests {

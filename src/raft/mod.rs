@@ -34,6 +34,7 @@ mod snapshot;
 mod tests;
 mod types;
 mod upkeep;
+mod view;
 
 pub use consensus::{Consensus, Leadership};
 pub use error::{ChangeError, NotLeader, NotProposed, PeerError, StartError};
@@ -46,3 +47,4 @@ pub use proto::{
     AddObserverRequest, Addresses, ChangeResponse, Member, PromoteRequest, RemoveRequest,
     ReplaceRequest, StatusRequest, StatusResponse, TransferRequest, cluster_client,
 };
+pub use view::{ConsensusView, Follower};

@@ -32,6 +32,12 @@ impl WatchKind {
         }
     }
 
+    /// Whether ZooKeeper's words list it: `DataTree#dumpWatches` shows the data watches, among which the
+    /// persistent are too.
+    pub(super) fn is_listed(self) -> bool {
+        self != WatchKind::Child
+    }
+
     pub(super) fn index(self) -> usize {
         self as usize
     }
@@ -61,6 +67,10 @@ impl Kinds {
 
     pub(super) fn remove(&mut self, kind: WatchKind) {
         self.0 &= !Kinds::bit(kind);
+    }
+
+    pub(super) fn are_listed(self) -> bool {
+        self.iter().any(WatchKind::is_listed)
     }
 
     pub(super) fn is_empty(self) -> bool {

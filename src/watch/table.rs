@@ -292,25 +292,47 @@ impl WatchTable {
         self.watchers.len()
     }
 
-    /// Who watches what, for `wchc`; ordered. Costs a copy of the table.
-    pub fn paths_by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
-        let mut all: BTreeMap<WatcherId, Vec<Arc<str>>> = self
-            .watchers
-            .iter()
-            .map(|(watcher, held)| (*watcher, held.kinds.keys().cloned().collect()))
-            .collect();
-        all.values_mut().for_each(|paths| paths.sort_unstable());
-        all
+    /// What ZooKeeper's words tell of: not the watches of children alone, which it keeps apart.
+    pub fn summary(&self) -> WatchSummary {
+        let mut summary = WatchSummary::default();
+        for held in self.watchers.values() {
+            let listed = held.kinds.values().filter(|kinds| kinds.are_listed());
+            let pairs = listed.count();
+            summary.watchers += usize::from(pairs > 0);
+            summary.pairs += pairs;
+        }
+        let listed = |watches: &&PathWatches| {
+            let mut kinds = WatchKind::ALL.into_iter().filter(|kind| kind.is_listed());
+            kinds.any(|kind| !watches.of(kind).is_empty())
+        };
+        summary.paths = self.paths.values().filter(listed).count();
+        summary
     }
 
-    /// What is watched by whom, for `wchp`; ordered. Costs a copy of the table.
-    pub fn watchers_by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        let mut all: BTreeMap<Arc<str>, Vec<WatcherId>> = BTreeMap::new();
-        for (watcher, paths) in self.paths_by_watcher() {
-            for path in paths {
-                all.entry(path).or_default().push(watcher);
+    /// Of those, who watches what: ordered, and in full unless there are more than `pairs_max` pairs of
+    /// a watcher and a path.
+    pub fn paths_by_watcher(&self, pairs_max: usize) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
+        let mut all: BTreeMap<WatcherId, Vec<Arc<str>>> = BTreeMap::new();
+        let mut room = pairs_max;
+        for (watcher, held) in &self.watchers {
+            let listed = held.kinds.iter().filter(|(_, kinds)| kinds.are_listed());
+            let mut paths: Vec<Arc<str>> =
+                listed.map(|(path, _)| path.clone()).take(room).collect();
+            if !paths.is_empty() {
+                room -= paths.len();
+                paths.sort_unstable();
+                all.insert(*watcher, paths);
             }
         }
         all
     }
+}
+
+/// How many watch how much, counted as ZooKeeper's `wchs` counts: a path that one watcher watches in
+/// several ways is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchSummary {
+    pub watchers: usize,
+    pub paths: usize,
+    pub pairs: usize,
 }

@@ -17,8 +17,8 @@ mod report;
 mod routes;
 
 use super::admission::{AdmissionLimits, Admissions, Place};
+use super::operator::Operator;
 use crate::member::Handle;
-use crate::metrics::Recorder;
 use crate::runtime::{BoxedListener, BoxedStream};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -28,6 +28,7 @@ use report::{Figures, Traffic};
 use routes::Source;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -68,12 +69,13 @@ const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// Serves until `stop` is cancelled; then answers under way are finished, for two seconds at most.
 pub async fn serve(
     listener: BoxedListener,
-    handle: Handle,
-    recorder: Recorder,
+    operator: Arc<Operator>,
     options: Options,
     stop: CancellationToken,
 ) {
+    let recorder = operator.recorder.clone();
     let rendering = recorder.clone();
+    let handle = operator.handle.clone();
     let source = Source::new(move || look(&handle), move || rendering.render());
     let mut fold = interval(FOLD_INTERVAL);
     fold.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -169,6 +169,7 @@ pub(super) mod tests {
             connections: 2,
             outstanding: 6,
             membership,
+            leading: None,
         };
         Figures {
             status,

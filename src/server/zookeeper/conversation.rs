@@ -5,28 +5,27 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
+use super::super::operator::{DOOR, Listed, Response};
 use super::auth;
-use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
 use super::reads::{self, Asked};
 use super::replies::{self, Awaited, ReplyKind};
-use super::words;
-use super::{DOOR, Door};
-use crate::member::{CloseReason, Connection, Delivery, ReadView};
-use crate::metrics::CONNECTIONS_REFUSED;
+use super::{Door, words};
+use crate::member::{CloseReason, Connection, Delivery, ReadView, SizeFigures};
+use crate::metrics::{CONNECTIONS_ENDED, CONNECTIONS_REFUSED};
 use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
 use crate::runtime::BoxedStream;
+use crate::wire::opcode::CREATE_SESSION;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Opening, RequestHeader, XID_AUTH,
-    decode_request, encode_watch_event, next_frame, recognise_opening,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, LENGTH_BYTES, Opening,
+    RequestHeader, XID_AUTH, decode_request, encode_watch_event, next_frame, recognise_opening,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -66,38 +65,59 @@ enum End {
     HandshakeTimeout,
 }
 
+impl End {
+    /// What the metrics call it.
+    fn label(&self) -> &'static str {
+        match self {
+            End::ByClient => "client",
+            End::Io(_) => "network",
+            End::ByMember(CloseReason::SessionEnded) => "session_ended",
+            End::ByMember(CloseReason::SessionMoved) => "session_moved",
+            End::ByMember(CloseReason::OutOfTouch) => "out_of_touch",
+            End::ByMember(CloseReason::StateReplaced) => "state_replaced",
+            End::ByMember(CloseReason::SlowReader) => "slow_reader",
+            End::ByMember(CloseReason::ShuttingDown) => "shutting_down",
+            End::Frame(_) => "frame",
+            End::Stranger(_) => "stranger",
+            End::Protocol(_) => "protocol",
+            End::NoSession(_) => "no_session",
+            End::Word => "word",
+            End::HandshakeTimeout => "handshake_timeout",
+        }
+    }
+}
+
 /// Serves one accepted stream.
 pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: CancellationToken) {
+    let figures = door.operator.connections.list(peer, door.clock.wall_ms());
     let (mut stream, mut received) = (stream, BytesMut::with_capacity(READ_BYTES));
     let opened = tokio::select! {
         opened = tokio::time::timeout(
             handshake::HANDSHAKE_MAX,
-            first_frame(&door, &mut stream, &mut received),
+            first_frame(&door, &figures, &mut stream, &mut received),
         ) => opened.unwrap_or(Err(End::HandshakeTimeout)),
         () = stop.cancelled() => return,
     };
     let frame = match opened {
         Ok(frame) => frame,
-        Err(end) => return log(peer, &end),
+        Err(end) => return ended(peer, &end),
     };
     let connection = match door.handle.connect() {
         Ok(connection) => connection,
         Err(refused) => {
-            door.figures.rejected();
             counter!(CONNECTIONS_REFUSED, "door" => DOOR, "reason" => refused.as_str())
                 .increment(1);
             tracing::warn!(client = %peer, %refused, "a connection was turned away");
             return;
         }
     };
-    let figures = Arc::new(ConnectionFigures::new(peer, door.clock.wall_ms()));
-    door.figures.opened(connection.id(), figures.clone());
     let mut conversation = Conversation {
         identities: Arc::from([auth::address_id(peer)]),
         door: door.clone(),
         peer,
         connection: connection.clone(),
-        figures,
+        figures: &figures,
+        outgoing: Outgoing::default(),
         awaited: VecDeque::new(),
         frame_bytes: 0,
         submissions: Vec::new(),
@@ -110,13 +130,13 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
     door.handle.disconnect(&connection);
-    door.figures.closed(connection.id());
-    log(peer, &end);
+    ended(peer, &end);
     // What is written last (an expired session's answer) may still be on its way.
     let _ = stream.shutdown().await;
 }
 
-fn log(peer: SocketAddr, end: &End) {
+fn ended(peer: SocketAddr, end: &End) {
+    counter!(CONNECTIONS_ENDED, "reason" => end.label()).increment(1);
     match end {
         End::ByClient | End::Word | End::ByMember(CloseReason::SessionEnded) => {
             tracing::debug!(client = %peer, reason = %end, "connection ended");
@@ -128,19 +148,25 @@ fn log(peer: SocketAddr, end: &End) {
 /// The first whole frame; answers a four-letter word itself.
 async fn first_frame(
     door: &Door,
+    figures: &Listed<'_>,
     stream: &mut BoxedStream,
     received: &mut BytesMut,
 ) -> Result<Bytes, End> {
     loop {
         match recognise_opening(received) {
             Opening::Incomplete => {}
-            Opening::Word(word) => {
-                let answer = words::answer(door, word);
+            Opening::Word(word) if words::is_whole(door, word, received) => {
+                figures.received(1);
+                door.handle.traffic().received(1);
+                let answer = words::answer(door, word, received).await;
+                figures.sent(1);
+                door.handle.traffic().sent(1);
                 door.counted.sent_bytes.increment(answer.len() as u64);
                 stream.write_all(answer.as_bytes()).await?;
                 stream.shutdown().await?;
                 return Err(End::Word);
             }
+            Opening::Word(_) => {}
             Opening::Stranger(stranger) => return Err(stranger.into()),
             Opening::Frame => {
                 if let Some(frame) = next_frame(received, door.frame_bytes_max())? {
@@ -161,13 +187,22 @@ impl Door {
     }
 }
 
-struct Conversation {
+/// What was sent and not yet told to those who count it.
+#[derive(Default)]
+struct Outgoing {
+    packets: u64,
+    /// Of the replies, without their length.
+    replies: SizeFigures,
+}
+
+struct Conversation<'a> {
     door: Arc<Door>,
     peer: SocketAddr,
     connection: Arc<Connection>,
-    figures: Arc<ConnectionFigures>,
+    figures: &'a Listed<'a>,
+    outgoing: Outgoing,
     identities: Arc<[Id]>,
-    /// Writes whose answers are due, oldest first.
+    /// Writes whose answers are due, and reads parked behind them, oldest first.
     awaited: VecDeque<Awaited>,
     /// Of the frame that is acted upon.
     frame_bytes: usize,
@@ -178,7 +213,7 @@ struct Conversation {
     ending: Option<End>,
 }
 
-impl Conversation {
+impl Conversation<'_> {
     async fn run(&mut self, frame: Bytes, stream: &mut BoxedStream, mut received: BytesMut) -> End {
         if let Err(end) = self.connect(frame, stream).await {
             return end;
@@ -188,9 +223,7 @@ impl Conversation {
         loop {
             self.take_frames(&mut received);
             self.deliver();
-            self.figures
-                .queued
-                .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
+            self.tell_what_was_sent();
             if self.out.is_empty()
                 && let Some(end) = self.ending.take()
             {
@@ -200,6 +233,10 @@ impl Conversation {
             // A whole frame may already lie in `received`, left there for lack of room.
             let stalled = self.ending.is_none() && !self.door.handle.has_room();
             received.reserve(1);
+            let unanswered = self.connection.backlog().requests;
+            let waits_to_write = !self.out.is_empty();
+            self.figures
+                .waits(unanswered, reading && !stalled, waits_to_write);
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
             }
@@ -232,6 +269,14 @@ impl Conversation {
     async fn connect(&mut self, frame: Bytes, stream: &mut BoxedStream) -> Result<(), End> {
         let request = ConnectRequest::decode(frame)
             .map_err(|malformed| End::Protocol(format!("connect request: {malformed}")))?;
+        let began = Instant::now();
+        self.figures.received(1);
+        self.door.handle.traffic().received(1);
+        if request.session.is_none() {
+            self.door.counted.new_sessions_asked.increment(1);
+        } else {
+            self.door.counted.attachments_asked.increment(1);
+        }
         let established =
             handshake::establish(&self.door, &self.connection, &request, &mut self.out).await;
         match established {
@@ -244,18 +289,21 @@ impl Conversation {
             }
             _ => {}
         }
+        if !self.out.is_empty() {
+            self.replied(0);
+            self.tell_what_was_sent();
+        }
         self.door
             .counted
             .sent_bytes
             .increment(self.out.len() as u64);
         stream.write_all_buf(&mut self.out).await?;
         established.map_err(End::NoSession)?;
-        self.figures
-            .session
-            .store(self.connection.session().0, Ordering::Relaxed);
-        self.figures
-            .timeout_ms
-            .store(self.connection.timeout_ms(), Ordering::Relaxed);
+        let (session, timeout_ms) = (self.connection.session(), self.connection.timeout_ms());
+        self.figures.attached(session.0, timeout_ms);
+        let zxid = self.door.handle.read().zxid();
+        self.door.counted.write_seconds.record(began.elapsed());
+        self.answered(CREATE_SESSION, 0, zxid, began.elapsed(), 1);
         tracing::debug!(client = %self.peer, session = %self.connection.session(), "session attached");
         Ok(())
     }
@@ -272,6 +320,7 @@ impl Conversation {
         let door = self.door.clone();
         let mut view: Option<ReadView<'_>> = None;
         let mut count = 0;
+        let mut reads = Reads::default();
         let began = Instant::now();
         while self.ending.is_none() && self.may_take_more() && door.handle.has_room() {
             let frame = match next_frame(received, door.frame_bytes_max()) {
@@ -285,22 +334,29 @@ impl Conversation {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
-                Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
+                Ok((header, Ok(request))) => {
+                    self.request(&door, &mut view, &mut reads, header, request);
+                }
                 Ok((header, Err(malformed))) => {
                     door.counted.request(header.opcode);
                     tracing::debug!(client = %self.peer, xid = header.xid, %malformed, "malformed request");
                     let refusal = Err(Refusal::MarshallingError);
-                    self.read(&door, &mut view, header.xid, refusal);
+                    self.read(&door, &mut view, &mut reads, header, refusal);
                 }
                 Err(no_header) => self.ending = Some(End::Protocol(no_header.to_string())),
             }
         }
-        if view.take().is_some() {
-            door.counted.read_seconds.record(began.elapsed());
+        drop(view);
+        if let Some((header, zxid)) = reads.last {
+            // They arrived together, and leave together.
+            let elapsed = began.elapsed();
+            let answered = usize::try_from(reads.answered).unwrap_or(usize::MAX);
+            door.counted.read_seconds.record_many(elapsed, answered);
+            self.answered(header.opcode, header.xid, zxid, elapsed, reads.answered);
         }
         if count > 0 {
             self.connection.touch();
-            self.figures.received.fetch_add(count, Ordering::Relaxed);
+            self.figures.received(count);
             door.handle.traffic().received(count);
         }
         if !self.submissions.is_empty() {
@@ -312,15 +368,11 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
+        reads: &mut Reads,
         header: RequestHeader,
         request: ClientRequest,
     ) {
         door.counted.request(header.opcode);
-        self.figures.last_xid.store(header.xid, Ordering::Relaxed);
-        self.figures
-            .last_opcode
-            .store(header.opcode, Ordering::Relaxed);
-        let xid = header.xid;
         match request {
             ClientRequest::Create(create) => {
                 let kind = if create.kind.answers_with_stat() {
@@ -329,14 +381,14 @@ impl Conversation {
                     ReplyKind::Path
                 };
                 self.write(
-                    xid,
+                    header,
                     kind,
                     Command::Operation(self.within_limit(create.into_operation())),
                 );
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
-                self.write(xid, ReplyKind::Header, Command::Operation(delete));
+                self.write(header, ReplyKind::Header, Command::Operation(delete));
             }
             ClientRequest::SetData {
                 path,
@@ -348,11 +400,11 @@ impl Conversation {
                     data,
                     version,
                 });
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(header, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::SetAcl { path, acl, version } => {
                 let set = Operation::SetAcl { path, acl, version };
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(header, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
@@ -360,18 +412,24 @@ impl Conversation {
                     .into_iter()
                     .map(|op| self.within_limit(op.into()))
                     .collect();
-                self.write(xid, ReplyKind::Multi(kinds), Command::Multi(operations));
+                self.write(header, ReplyKind::Multi(kinds), Command::Multi(operations));
             }
-            ClientRequest::Sync { path } => self.write(xid, ReplyKind::Synced(path), Command::Sync),
+            ClientRequest::Sync { path } => {
+                let kind = ReplyKind::Synced {
+                    path,
+                    _pending: door.operator.connections.sync_began(),
+                };
+                self.write(header, kind, Command::Sync);
+            }
             ClientRequest::CloseSession => {
-                self.write(xid, ReplyKind::Header, Command::CloseSession);
+                self.write(header, ReplyKind::Header, Command::CloseSession);
             }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
             ClientRequest::Unknown { opcode } => {
-                reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
+                reply::header_only(&mut self.out, ReplyHeader::unknown_operation(header.xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
             }
-            read => self.read(door, view, xid, Ok(read)),
+            read => self.read(door, view, reads, header, Ok(read)),
         }
     }
 
@@ -390,13 +448,9 @@ impl Conversation {
         }
     }
 
-    fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
+    fn write(&mut self, header: RequestHeader, kind: ReplyKind, command: Command) {
         self.connection.expect_answer(self.frame_bytes);
-        self.awaited.push_back(Awaited {
-            xid,
-            kind,
-            arrived: Instant::now(),
-        });
+        self.awaits(header, kind);
         self.submissions.push(Request {
             session: self.connection.session(),
             generation: self.connection.generation(),
@@ -405,12 +459,22 @@ impl Conversation {
         });
     }
 
+    fn awaits(&mut self, header: RequestHeader, kind: ReplyKind) {
+        self.awaited.push_back(Awaited {
+            xid: header.xid,
+            opcode: header.opcode,
+            kind,
+            arrived: Instant::now(),
+        });
+    }
+
     /// Answers a read, or refuses what could not be decoded, in the session's order.
     fn read<'a>(
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
-        xid: i32,
+        reads: &mut Reads,
+        header: RequestHeader,
         request: Result<ClientRequest, Refusal>,
     ) {
         if matches!(request, Ok(ClientRequest::Ping))
@@ -420,12 +484,13 @@ impl Conversation {
             return;
         }
         let asked = Asked {
-            xid,
+            xid: header.xid,
             request,
             identities: self.identities.clone(),
             connection: self.connection.clone(),
         };
         let Err(asked) = self.connection.park(asked, self.frame_bytes) else {
+            self.awaits(header, ReplyKind::Read);
             return;
         };
         let view = match view {
@@ -436,14 +501,15 @@ impl Conversation {
                 fresh
             }
         };
+        let at = self.out.len();
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
-        self.figures
-            .last_zxid
-            .store(view.zxid().0, Ordering::Relaxed);
-        self.sent(1);
+        reads.answered += 1;
+        reads.last = Some((header, view.zxid()));
+        self.replied(at);
     }
 
     fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
+        let at = self.out.len();
         let super_digest = self.door.options.super_digest.as_deref();
         match auth::authenticate(scheme, proof, self.peer, super_digest) {
             Some(ids) => {
@@ -457,6 +523,7 @@ impl Conversation {
                 reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
             }
             None => {
+                self.door.counted.auth_failures.increment(1);
                 let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
                 reply::header_only(&mut self.out, refused);
                 self.ending = Some(End::Protocol(format!(
@@ -464,7 +531,7 @@ impl Conversation {
                 )));
             }
         }
-        self.sent(1);
+        self.replied(at);
     }
 
     /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
@@ -476,28 +543,33 @@ impl Conversation {
         }
         self.connection.take(&mut self.deliveries);
         while let Some(delivery) = self.deliveries.pop_front() {
+            let at = self.out.len();
             match delivery {
                 Delivery::Answer { zxid, answer } => {
                     let awaited = self.awaited.pop_front().expect("an answer has its request");
                     let elapsed = awaited.arrived.elapsed();
-                    let elapsed_us = elapsed.as_micros() as u64;
-                    self.door.handle.traffic().answered(elapsed_us);
                     self.door.counted.write_seconds.record(elapsed);
-                    self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
+                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
                     if replies::put(&mut self.out, awaited, zxid, answer).is_err() {
                         self.ending = Some(End::ByMember(CloseReason::SessionMoved));
                         return;
                     }
-                    self.sent(1);
+                    self.replied(at);
                 }
-                Delivery::Reply(bytes) => {
+                Delivery::Reply { zxid, bytes } => {
+                    let awaited = self.awaited.pop_front().expect("a reply has its request");
+                    let elapsed = awaited.arrived.elapsed();
+                    self.door.counted.read_seconds.record(elapsed);
+                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
                     self.out.extend_from_slice(&bytes);
-                    self.sent(1);
+                    self.replied(at);
                 }
                 Delivery::Event { kind, path, zxid } => {
                     encode_watch_event(&mut self.out, zxid, kind, &path);
+                    self.outgoing.packets += 1;
                     self.door.counted.notifications.increment(1);
-                    self.sent(1);
+                    let bytes = (self.out.len() - at) as u64;
+                    self.door.counted.notification_bytes.increment(bytes);
                 }
                 Delivery::Close(reason) => {
                     self.ending.get_or_insert(End::ByMember(reason));
@@ -507,8 +579,44 @@ impl Conversation {
         }
     }
 
-    fn sent(&self, packets: u64) {
-        self.figures.sent.fetch_add(packets, Ordering::Relaxed);
-        self.door.handle.traffic().sent(packets);
+    /// A reply was put at the end of `out`, from `at` on.
+    fn replied(&mut self, at: usize) {
+        self.outgoing.packets += 1;
+        let bytes = self.out.len() - at;
+        self.outgoing
+            .replies
+            .note(bytes.saturating_sub(LENGTH_BYTES));
     }
+
+    fn tell_what_was_sent(&mut self) {
+        let Outgoing { packets, replies } = std::mem::take(&mut self.outgoing);
+        if packets > 0 {
+            self.figures.sent(packets);
+            let traffic = self.door.handle.traffic();
+            traffic.sent(packets);
+            traffic.responses.merge(replies);
+        }
+    }
+
+    /// Requests were answered, the last of them this one.
+    fn answered(&self, opcode: i32, xid: i32, zxid: Zxid, elapsed: Duration, requests: u64) {
+        let handle = &self.door.handle;
+        let elapsed_us = elapsed.as_micros() as u64;
+        handle.traffic().answered(elapsed_us, requests);
+        let response = Response {
+            opcode,
+            xid,
+            zxid: zxid.0,
+            at_ms: handle.uptime_ms(),
+            latency_ms: elapsed_us / 1000,
+        };
+        self.figures.responded(response, requests);
+    }
+}
+
+/// The reads that one look at the state answered.
+#[derive(Default)]
+struct Reads {
+    answered: u64,
+    last: Option<(RequestHeader, Zxid)>,
 }

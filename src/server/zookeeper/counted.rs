@@ -3,7 +3,8 @@
 //! `metrics` has the names. Make it after the process's recorder was installed, or nothing is kept.
 
 use crate::metrics::{
-    BYTES_RECEIVED, BYTES_SENT, NOTIFICATIONS, READ_SECONDS, REQUESTS, WRITE_SECONDS,
+    AUTH_FAILURES, BYTES_RECEIVED, BYTES_SENT, CONNECT_REQUESTS, NOTIFICATION_BYTES, NOTIFICATIONS,
+    READ_SECONDS, REQUESTS, WRITE_SECONDS,
 };
 use crate::wire::opcode;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -12,6 +13,10 @@ pub struct Counted {
     pub received_bytes: Counter,
     pub sent_bytes: Counter,
     pub notifications: Counter,
+    pub notification_bytes: Counter,
+    pub new_sessions_asked: Counter,
+    pub attachments_asked: Counter,
+    pub auth_failures: Counter,
     pub read_seconds: Histogram,
     pub write_seconds: Histogram,
     /// By number, ascending.
@@ -28,6 +33,10 @@ impl Counted {
             received_bytes: counter!(BYTES_RECEIVED),
             sent_bytes: counter!(BYTES_SENT),
             notifications: counter!(NOTIFICATIONS),
+            notification_bytes: counter!(NOTIFICATION_BYTES),
+            new_sessions_asked: counter!(CONNECT_REQUESTS, "kind" => "new"),
+            attachments_asked: counter!(CONNECT_REQUESTS, "kind" => "again"),
+            auth_failures: counter!(AUTH_FAILURES),
             read_seconds: histogram!(READ_SECONDS),
             write_seconds: histogram!(WRITE_SECONDS),
             unknown_requests: counter!(REQUESTS, "op" => "unknown"),

@@ -9,18 +9,17 @@
 mod auth;
 mod conversation;
 mod counted;
-mod figures;
 mod handshake;
 mod reads;
 mod replies;
 mod words;
 
 use super::admission::{AdmissionLimits, Admissions};
+use super::operator::{DOOR, Operator};
 use crate::config::FourLetterWords;
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
 use counted::Counted;
-use figures::Figures;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -44,23 +43,21 @@ pub struct Options {
     pub words: FourLetterWords,
     /// `user:base64(sha1(user:password))` of whoever may do everything.
     pub super_digest: Option<String>,
-    /// `key=value` lines for the word `conf`.
-    pub conf: Vec<String>,
 }
 
 /// Serves until `stop` is cancelled, then waits until every connection has ended.
 pub async fn serve(
     listener: BoxedListener,
-    handle: Handle,
+    operator: Arc<Operator>,
     clock: Arc<dyn Clock>,
     options: Options,
     stop: CancellationToken,
 ) {
     let door = Arc::new(Door {
-        handle,
+        handle: operator.handle.clone(),
+        operator,
         clock,
         options,
-        figures: Figures::default(),
         counted: Counted::new(),
     });
     let limit = |limit: Option<usize>| limit.unwrap_or(usize::MAX);
@@ -89,14 +86,11 @@ pub async fn serve(
     while tasks.join_next().await.is_some() {}
 }
 
-/// The door's name in the log and the metrics.
-const DOOR: &str = "zookeeper";
-
 /// What all connections of the door share.
 struct Door {
     handle: Handle,
+    operator: Arc<Operator>,
     clock: Arc<dyn Clock>,
     options: Options,
-    figures: Figures,
     counted: Counted,
 }

@@ -6,9 +6,11 @@
 
 use crate::config::FourLetterWords;
 use crate::member::{self, Ground, Handle, HandleLimits};
+use crate::metrics::Recorder;
 use crate::model::{ClusterId, MemberAddresses, MemberId};
 use crate::raft::log::{LogOptions, Threading};
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
+use crate::server::operator::{Configuration, Operator};
 use crate::server::zookeeper;
 use crate::session::TimeoutBounds;
 use crate::store::disk::{DataDirectory, Disk, FileCheckpoint, Identity};
@@ -114,7 +116,11 @@ impl Seat {
         let stop = CancellationToken::new();
         let door = tokio::spawn(zookeeper::serve(
             listener,
-            member.handle(),
+            Arc::new(Operator::new(
+                member.handle(),
+                Recorder::idle()?,
+                Configuration::default(),
+            )),
             environment.clock,
             door_options()?,
             stop.clone(),
@@ -184,6 +190,5 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         timeouts: TimeoutBounds::new(SESSION_TIMEOUT_MS_MIN, SESSION_TIMEOUT_MS_MAX)?,
         words: FourLetterWords::All,
         super_digest: None,
-        conf: Vec::new(),
     })
 }

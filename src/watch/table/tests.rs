@@ -262,24 +262,33 @@ fn a_connection_at_its_limit_is_refused_and_others_are_not() {
 }
 
 #[test]
-fn the_listings_agree_with_each_other() {
+fn the_listing_has_what_zookeeper_lists_and_says_how_much_that_is() {
     let mut table = table();
     table.add(BERT, WatchKind::Data, "/b").unwrap();
-    table.add(BERT, WatchKind::Child, "/a").unwrap();
+    table.add(BERT, WatchKind::Child, "/c").unwrap();
     table.add(BERT, WatchKind::Data, "/a").unwrap();
-    table.add(ANNA, WatchKind::Data, "/a").unwrap();
+    table.add(BERT, WatchKind::Persistent, "/a").unwrap();
+    table
+        .add(ANNA, WatchKind::PersistentRecursive, "/a")
+        .unwrap();
     let path = |path: &str| Arc::<str>::from(path);
     assert_eq!(
-        table.paths_by_watcher(),
+        table.paths_by_watcher(usize::MAX),
         BTreeMap::from([
             (ANNA, vec![path("/a")]),
             (BERT, vec![path("/a"), path("/b")])
         ])
     );
     assert_eq!(
-        table.watchers_by_path(),
-        BTreeMap::from([(path("/a"), vec![ANNA, BERT]), (path("/b"), vec![BERT])])
+        table.summary(),
+        WatchSummary {
+            watchers: 2,
+            paths: 2,
+            pairs: 3
+        }
     );
+    let short = table.paths_by_watcher(2);
+    assert_eq!(short.values().map(Vec::len).sum::<usize>(), 2);
 }
 
 /// The rules as the reference tells them, without any regard for cost.

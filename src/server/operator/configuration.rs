@@ -1,0 +1,58 @@
+//! What the server was started with, by ZooKeeper's names.
+//!
+//! Rules from: ZooKeeper 3.9 `ZooKeeperServer#dumpConf`, `ZooKeeperServerConf`.
+
+use super::directories::DirectorySizes;
+use crate::member::{MemberStatus, Mode};
+use crate::model::Role;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Plain values, from the settings.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    pub client_port: u16,
+    pub peer_port: u16,
+    pub data_dir: PathBuf,
+    pub log_dir: PathBuf,
+    pub tick_ms: u64,
+    /// 0 is no limit.
+    pub connections_per_address_max: usize,
+    pub session_timeout_ms_min: u32,
+    pub session_timeout_ms_max: u32,
+    /// −1 is the default of the server.
+    pub listen_backlog: i64,
+    pub member: u64,
+    /// Every setting and its value; secrets are masked.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Configuration {
+    /// The lines of `conf`.
+    pub fn text(&self, sizes: DirectorySizes, status: &MemberStatus) -> String {
+        let mut text = String::new();
+        let mut line = |key: &str, value: &dyn std::fmt::Display| {
+            let _ = writeln!(text, "{key}={value}");
+        };
+        line("clientPort", &self.client_port);
+        line("secureClientPort", &-1);
+        line("dataDir", &self.data_dir.display());
+        line("dataDirSize", &sizes.data_bytes);
+        line("dataLogDir", &self.log_dir.display());
+        line("dataLogSize", &sizes.log_bytes);
+        line("tickTime", &self.tick_ms);
+        line("maxClientCnxns", &self.connections_per_address_max);
+        line("minSessionTimeout", &self.session_timeout_ms_min);
+        line("maxSessionTimeout", &self.session_timeout_ms_max);
+        line("clientPortListenBacklog", &self.listen_backlog);
+        line("serverId", &self.member);
+        if status.mode != Mode::Standalone {
+            let observes = status.membership.role(status.member) == Some(Role::Observer);
+            line("quorumPort", &self.peer_port);
+            line("peerType", &u8::from(observes));
+            text.push_str("membership: \n");
+            text.push_str(&status.membership.config_text());
+        }
+        text
+    }
+}
