@@ -33,6 +33,7 @@ mod unapplied;
 mod unavailable;
 mod watchings;
 
+pub use chores::IdleOptions;
 pub use connection::{Backlog, CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
 pub use session_clock::Deadlines;

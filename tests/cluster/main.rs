@@ -12,6 +12,7 @@ mod load;
 mod metrics;
 mod refused_starts;
 mod words;
+mod znode_kinds;
 
 use std::path::Path;
 use vivarium::testing::processes::{ClusterOptions, Subject};

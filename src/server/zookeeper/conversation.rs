@@ -383,11 +383,17 @@ impl Conversation<'_> {
                 self.write(
                     header,
                     kind,
-                    Command::Operation(self.within_limit(create.into_operation())),
+                    Command::Operation(
+                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                    ),
                 );
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
+                self.write(header, ReplyKind::Header, Command::Operation(delete));
+            }
+            ClientRequest::DeleteContainer { path } => {
+                let delete = Operation::DeleteContainer { path };
                 self.write(header, ReplyKind::Header, Command::Operation(delete));
             }
             ClientRequest::SetData {
@@ -410,7 +416,7 @@ impl Conversation<'_> {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into()))
+                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 self.write(header, ReplyKind::Multi(kinds), Command::Multi(operations));
             }

@@ -43,6 +43,8 @@ pub struct Options {
     pub words: FourLetterWords,
     /// `user:base64(sha1(user:password))` of whoever may do everything.
     pub super_digest: Option<String>,
+    /// Whether clients may make znodes with a time to live (`extendedTypesEnabled`).
+    pub ttl_enabled: bool,
 }
 
 /// Serves until `stop` is cancelled, then waits until every connection has ended.
