@@ -15,6 +15,7 @@ use crate::server::{admin, grpc, zookeeper};
 use crate::store::StorageFault;
 use anyhow::Context;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -145,6 +146,8 @@ fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> 
         connections_per_address_max: limits.connections_per_address_max,
         requests_per_connection_max: limits.requests_per_connection_max,
         request_bytes_per_connection_max: limits.request_bytes_per_connection_max,
+        reply_bytes_max: limits.reply_bytes_per_connection_max,
+        unread_max: Duration::from_millis(limits.unread_ms_max),
         sessions_max: limits.sessions_max,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
@@ -209,6 +212,7 @@ pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
     }
     match error.downcast_ref::<StartError>()? {
         StartError::Storage(fault) => Some(storage(fault)),
+        StartError::DataLost(_) => Some(Exit::Storage),
         StartError::Listen { .. } => Some(Exit::Door),
         _ => None,
     }

@@ -166,6 +166,8 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
         request_bytes_per_connection_max: values.size("limits.request_bytes_per_connection_max"),
         requests_max: values.size("limits.requests_max"),
         request_bytes_max: values.size("limits.request_bytes_max"),
+        reply_bytes_per_connection_max: values.size("limits.reply_bytes_per_connection_max"),
+        unread_ms_max: values.integer("limits.unread_ms_max"),
         watches_per_connection_max: values.size("limits.watches_per_connection_max"),
         watches_max: values.size("limits.watches_max"),
         sessions_max: values.size("limits.sessions_max"),
@@ -213,6 +215,8 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         log_segment_bytes: values.integer("storage.log_segment_bytes"),
         snapshot_entries: values.integer("storage.snapshot_entries"),
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
+        free_bytes_min: values.integer("storage.free_bytes_min"),
+        log_entries_kept: values.integer("storage.log_entries_kept"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
     }
 }

@@ -79,6 +79,9 @@ pub struct LimitSettings {
     /// The same over all connections of the member.
     pub requests_max: usize,
     pub request_bytes_max: usize,
+    /// Bytes that may wait to be sent on one connection; one that reaches it is closed.
+    pub reply_bytes_per_connection_max: usize,
+    pub unread_ms_max: u64,
     pub watches_per_connection_max: usize,
     pub watches_max: usize,
     pub sessions_max: usize,
@@ -105,6 +108,9 @@ pub struct StorageSettings {
     /// A snapshot is taken when this many entries, or bytes of log, were applied since the last.
     pub snapshot_entries: u64,
     pub snapshot_bytes: u64,
+    /// Below this much free space writes that make the state grow are refused; 0 is no reserve.
+    pub free_bytes_min: u64,
+    pub log_entries_kept: u64,
     pub checkpoint_interval_ms: u64,
 }
 

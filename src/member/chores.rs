@@ -1,5 +1,6 @@
 //! What the leader does besides proposing: asks all members to compare digests, removes znodes that are
-//! nobody's any more, and takes in the observers that the cluster was founded with.
+//! nobody's any more, takes in the observers that the cluster was founded with, and ends changes of
+//! voters that an earlier leader left half done.
 //!
 //! At all times: chores only propose; what comes of it is decided at apply, on every member.
 
@@ -66,8 +67,8 @@ impl IdleOptions {
     }
 }
 
-/// Pause before an observer that could not be added is tried again.
-const OBSERVER_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before a change of the membership that could not be made is tried again.
+const CHANGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until the member stops.
 pub(super) async fn compare_digests(shared: Arc<Shared>, consensus: Consensus) {
@@ -132,14 +133,15 @@ pub(super) async fn remove_idle(
     }
 }
 
-/// Adds the founding observers that the membership does not have, once this member leads. Ends when
-/// there is nothing left to add.
+/// Adds the founding observers that never were members, once this member leads: one that was taken
+/// out stays out. Ends when there is nothing left to add.
 pub(super) async fn add_observers(
     observers: BTreeMap<MemberId, MemberAddresses>,
     consensus: Consensus,
 ) {
     let mut leadership = consensus.leadership();
     for (id, addresses) in observers {
+        let mut told = String::new();
         loop {
             if leadership
                 .wait_for(|now| now.leader.is_some())
@@ -148,16 +150,37 @@ pub(super) async fn add_observers(
             {
                 return;
             }
-            if consensus.status().membership.members.contains_key(&id) {
+            if consensus.had_member(id) {
                 break;
             }
             if leadership.borrow().leads {
                 match consensus.add_observer(id, addresses.clone()).await {
-                    Ok(_) => break,
-                    Err(error) => tracing::warn!(member = %id, %error, "observer not added yet"),
+                    Ok(()) => break,
+                    Err(error) => {
+                        let error = error.to_string();
+                        if error != told {
+                            tracing::warn!(member = %id, error, "observer not added yet");
+                            told = error;
+                        }
+                    }
                 }
             }
-            tokio::time::sleep(OBSERVER_PAUSE).await;
+            tokio::time::sleep(CHANGE_PAUSE).await;
+        }
+    }
+}
+
+/// Whenever this member begins to lead, ends what an earlier leader left half done. Runs until the
+/// member stops.
+pub(super) async fn end_interrupted_changes(consensus: Consensus) {
+    let mut leadership = consensus.leadership();
+    loop {
+        while leadership.borrow_and_update().leads && !consensus.is_settled() {
+            consensus.end_interrupted_change().await;
+            tokio::time::sleep(CHANGE_PAUSE).await;
+        }
+        if leadership.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Owns the connections and watches of this member (`Local`). Runs inside apply, under the state's
 //! write lock, so that no read can reveal a change before its events lie in the mailboxes.
 
-use super::connection::{CloseReason, Connection, Delivery};
+use super::connection::Connection;
 use super::handle::Shared;
+use super::mailbox::{CloseReason, Delivery};
 use super::session_clock::SessionClock;
 use super::watchings::{WATCHINGS_MAX, Watching};
 use crate::metrics::{EVENT_WATCHERS, SESSIONS_EXPIRED};
@@ -29,6 +30,8 @@ fn event_index(kind: EventKind) -> usize {
         EventKind::ChildrenChanged => 3,
     }
 }
+/// Watches of a connection that ended which are forgotten in one go: apply waits meanwhile.
+const FORGOTTEN_AT_ONCE: usize = 2_000;
 
 /// The connections of this member, and what they watch.
 pub struct Local {
@@ -105,9 +108,9 @@ impl Local {
         self.connections.insert(connection.id(), connection);
     }
 
-    pub fn disconnect(&mut self, connection: &Connection) {
+    /// False once nothing is left to do: watches are forgotten a stretch at a time.
+    pub fn disconnect(&mut self, connection: &Connection) -> bool {
         self.connections.remove(&connection.id());
-        self.watches.forget(connection.watcher());
         let session = connection.session();
         if self
             .sessions
@@ -116,6 +119,7 @@ impl Local {
         {
             self.sessions.remove(&session);
         }
+        self.watches.forget(connection.watcher(), FORGOTTEN_AT_ONCE)
     }
 
     pub fn close_all(&mut self, reason: CloseReason) {
@@ -126,23 +130,22 @@ impl Local {
 
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
-        let mut told: [usize; EVENTS.len()] = [0; EVENTS.len()];
-        self.watches.fire(change, &mut |watcher, event: Event<'_>| {
-            told[event_index(event.kind)] += 1;
-            if let Some(connection) = connections.get(&watcher.0) {
-                connection.put(Delivery::Event {
-                    kind: event.kind,
-                    path: event.path.clone(),
-                    zxid: event.zxid,
-                });
-                filled.push(connection.clone());
-            }
-        });
-        for (told, watchers) in told.into_iter().zip(&self.event_watchers) {
-            if told > 0 {
-                watchers.record(told as f64);
-            }
-        }
+        let event_watchers = &self.event_watchers;
+        self.watches
+            .fire(change, &mut |event: Event<'_>, watchers| {
+                event_watchers[event_index(event.kind)].record(watchers.len() as f64);
+                let path: Arc<str> = event.path.into();
+                for watcher in watchers {
+                    if let Some(connection) = connections.get(&watcher.0) {
+                        connection.put(Delivery::Event {
+                            kind: event.kind,
+                            path: path.clone(),
+                            zxid: event.zxid,
+                        });
+                        filled.push(connection.clone());
+                    }
+                }
+            });
     }
 
     fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {

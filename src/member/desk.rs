@@ -3,11 +3,12 @@
 //! At all times: batches of one member are proposed in the order in which it offered them. A lone
 //! batch is proposed at once; what comes while entries are under way gathers into the next one.
 
+use super::disk_room::DiskRoom;
 use super::session_clock::SessionClock;
 use super::sizes::Sizes;
 use crate::metrics::{PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED};
-use crate::model::{MemberId, SessionId};
-use crate::raft::{Consensus, LeaderDesk, NotLeader, NotProposed, envelope};
+use crate::model::MemberId;
+use crate::raft::{Consensus, LeaderDesk, NotLeader, NotProposed, Report, ReportTaken, envelope};
 use crate::runtime::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,18 +38,20 @@ pub struct Desk {
     outbox: Mutex<mpsc::Receiver<Bytes>>,
     leading: LeadingTerm,
     sessions: Arc<SessionClock>,
+    disk_room: Arc<DiskRoom>,
     sizes: Arc<Sizes>,
 }
 
 impl Desk {
     /// `sizes` is told of each entry that is proposed.
-    pub fn new(sessions: Arc<SessionClock>, sizes: Arc<Sizes>) -> Desk {
+    pub fn new(sessions: Arc<SessionClock>, disk_room: Arc<DiskRoom>, sizes: Arc<Sizes>) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
             inbox,
             outbox: Mutex::new(outbox),
             leading: Arc::default(),
             sessions,
+            disk_room,
             sizes,
         }
     }
@@ -135,11 +138,17 @@ impl LeaderDesk for Desk {
         self.inbox.send(batch).await.map_err(|_| NotLeader)
     }
 
-    fn touched(&self, _from: MemberId, term: u64, sessions: &[SessionId]) -> Result<(), NotLeader> {
-        if self.leading.load(Ordering::Acquire) != term || !self.sessions.touch(term, sessions) {
+    fn reported(&self, report: &Report<'_>) -> Result<ReportTaken, NotLeader> {
+        let term = report.term;
+        if self.leading.load(Ordering::Acquire) != term
+            || !self.sessions.touch(term, report.sessions)
+        {
             return Err(NotLeader);
         }
-        Ok(())
+        self.disk_room.reported(report.from, report.low_on_disk);
+        Ok(ReportTaken {
+            growth_refused: self.disk_room.growth_refused(),
+        })
     }
 }
 

@@ -1,19 +1,22 @@
 //! The member's face to its doors: connect, submit, read, watch.
 
-use super::connection::{CloseReason, Connection};
+use super::connection::Connection;
 use super::delivery::Local;
+use super::disk_room::{DiskRoom, grows};
 use super::liveness::Liveness;
+use super::load::{Load, Share};
+use super::mailbox::CloseReason;
 use super::session_clock::{Deadlines, SessionClock};
 use super::sizes::{SizeFigures, Sizes};
 use super::status::{Leading, MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
 use super::watchings::Watching;
-use crate::model::{MemberId, Request, Zxid};
+use crate::model::{Command, MemberId, Refusal, Request, Zxid};
 use crate::raft::{ConsensusView, Leadership};
 use crate::store::{SharedState, State};
 use crate::watch::WatchSummary;
-use parking_lot::{Mutex, RwLockReadGuard};
+use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -27,38 +30,21 @@ pub(super) struct Queued {
     pub bytes: usize,
 }
 
-/// What one member takes at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HandleLimits {
-    /// Requests that wait to be batched, over all connections. Reached, doors stop reading.
-    pub requests_max: usize,
-    /// The same in bytes of data and paths.
-    pub request_bytes_max: usize,
-    pub connections_max: Option<usize>,
-}
-
-#[derive(Default)]
-pub(super) struct Queue {
-    pub waiting: VecDeque<Queued>,
-    pub bytes: usize,
-}
-
 pub(super) struct Shared {
     pub member: MemberId,
     pub incarnation: u64,
     pub state: SharedState,
-    pub queue: Mutex<Queue>,
+    pub queue: Mutex<VecDeque<Queued>>,
+    /// What is queued and what connections hold.
+    pub load: Arc<Load>,
     /// Something was queued.
     pub queued: Notify,
-    /// The queue shrank: who waited for room may look again.
-    pub room: Notify,
     pub unapplied: Mutex<Unapplied>,
     /// A batch of ours was applied.
     pub progress: Notify,
     /// Offer again, from the oldest unapplied batch on.
     pub resend: Notify,
     pub local: Mutex<Local>,
-    pub limits: HandleLimits,
     pub next_connection: AtomicU64,
     pub traffic: TrafficStats,
     /// Of the entries that this member proposed.
@@ -70,6 +56,7 @@ pub(super) struct Shared {
     pub led_since: Mutex<Option<Instant>>,
     pub leadership: watch::Receiver<Leadership>,
     pub liveness: Liveness,
+    pub disk_room: Arc<DiskRoom>,
     pub started: Instant,
     pub stopping: AtomicBool,
 }
@@ -79,8 +66,8 @@ impl Shared {
         let mut queue = self.queue.lock();
         for (request, waiter) in requests {
             let bytes = weight(&request);
-            queue.bytes += bytes;
-            queue.waiting.push_back(Queued {
+            self.load.add(0, bytes);
+            queue.push_back(Queued {
                 request,
                 waiter,
                 bytes,
@@ -108,9 +95,9 @@ impl Handle {
             return Err(Unavailable::ShuttingDown);
         }
         let id = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(id));
+        let connection = Arc::new(Connection::new(id, self.shared.load.clone()));
         let mut local = self.shared.local.lock();
-        if let Some(limit) = self.shared.limits.connections_max
+        if let Some(limit) = self.shared.load.limits.connections_max
             && local.connection_count() >= limit
         {
             return Err(Unavailable::TooManyConnections { limit });
@@ -120,26 +107,40 @@ impl Handle {
     }
 
     /// Forgets a connection and its watches. Its session lives on until it expires.
-    pub fn disconnect(&self, connection: &Connection) {
-        self.shared.local.lock().disconnect(connection);
+    pub async fn disconnect(&self, connection: &Connection) {
+        while self.disconnect_in_part(connection) {
+            tokio::task::yield_now().await;
+        }
+        connection.abandon();
+    }
+
+    fn disconnect_in_part(&self, connection: &Connection) -> bool {
+        let mut local = self.shared.local.lock();
+        let is_more = local.disconnect(connection);
+        // To apply, if it waits: the next turn would else be taken before it wakes up.
+        MutexGuard::unlock_fair(local);
+        is_more
     }
 
     /// Whether more requests may be submitted now. Doors ask before they read from their sockets.
     pub fn has_room(&self) -> bool {
-        let queue = self.shared.queue.lock();
-        let limits = &self.shared.limits;
-        queue.waiting.len() < limits.requests_max && queue.bytes < limits.request_bytes_max
+        self.shared.load.has_room()
     }
 
-    /// Returns when the queue has room.
+    /// Returns when there is room.
     pub async fn room(&self) {
-        loop {
-            let shrank = self.shared.room.notified();
-            if self.has_room() {
-                return;
-            }
-            shrank.await;
-        }
+        self.shared.load.room().await;
+    }
+
+    /// For what a door holds of a connection besides its mailbox.
+    pub fn share(&self) -> Share {
+        Share::new(self.shared.load.clone())
+    }
+
+    /// Why a command is not to be submitted now, if it is not: disks are nearly full, and it would make
+    /// the state grow. Doors ask before they submit, and give the answer in the session's order.
+    pub fn refuses(&self, command: &Command) -> Option<Refusal> {
+        (self.shared.disk_room.growth_refused() && grows(command)).then_some(Refusal::SystemError)
     }
 
     /// Queues requests in order. Each is answered once through the connection's mailbox, in order,
@@ -216,7 +217,6 @@ impl Handle {
         let leading = self.leading();
         let state = self.shared.state.read();
         let local = self.shared.local.lock();
-        let queue = self.shared.queue.lock();
         let membership = state.membership();
         let mode = Mode::of(
             &leadership,
@@ -238,8 +238,11 @@ impl Handle {
             sessions: state.sessions().len(),
             watches: local.watch_count(),
             connections: local.connection_count(),
-            outstanding: queue.waiting.len(),
+            outstanding: self.shared.load.requests(),
+            held_bytes: self.shared.load.bytes(),
+            growth_refused: self.shared.disk_room.growth_refused(),
             membership: membership.clone(),
+            config_version: state.config_version(),
             leading,
         }
     }

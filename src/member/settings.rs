@@ -1,7 +1,7 @@
 //! From what the operator wrote to what a member is started with.
 
 use super::chores::IdleOptions;
-use super::handle::HandleLimits;
+use super::load::HandleLimits;
 use super::start::{Ground, Options};
 use crate::config::{Settings, Start};
 use crate::model::{ClusterId, MemberAddresses, MemberId, Role};
@@ -86,6 +86,8 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
                 checkpoint_interval: Duration::from_millis(storage.checkpoint_interval_ms),
                 snapshot_log_bytes: storage.snapshot_bytes,
                 snapshot_log_entries: storage.snapshot_entries,
+                free_bytes_min: storage.free_bytes_min,
+                log_entries_kept: storage.log_entries_kept,
                 ..UpkeepOptions::default()
             },
         },
@@ -93,6 +95,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
         limits: HandleLimits {
             requests_max: limits.requests_max,
             request_bytes_max: limits.request_bytes_max,
+            reply_bytes_per_connection_max: limits.reply_bytes_per_connection_max,
             connections_max: limits.connections_max,
         },
         watches: WatchLimits {

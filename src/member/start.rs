@@ -6,11 +6,13 @@
 
 use super::carrier;
 use super::chores::{self, IdleOptions};
-use super::connection::CloseReason;
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
-use super::handle::{Handle, HandleLimits, Shared};
+use super::disk_room::{self, DiskRoom};
+use super::handle::{Handle, Shared};
 use super::liveness::Liveness;
+use super::load::{HandleLimits, Load};
+use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
 use crate::metrics::{RECOVERY_SECONDS, STATE_LOAD_SECONDS};
@@ -68,6 +70,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
     let state: SharedState = Arc::new(RwLock::new(state));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
+    let disk_room = Arc::new(DiskRoom::new(options.consensus.member));
     let (leadership, known_leadership) = watch::channel(Leadership {
         term: 0,
         leader: None,
@@ -78,13 +81,12 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         incarnation: ground.incarnation,
         state: state.clone(),
         queue: Mutex::default(),
+        load: Arc::new(Load::new(options.limits)),
         queued: Notify::new(),
-        room: Notify::new(),
         unapplied: Mutex::default(),
         progress: Notify::new(),
         resend: Notify::new(),
         local: Mutex::new(Local::new(WatchTable::new(options.watches))),
-        limits: options.limits,
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         proposals: Arc::default(),
@@ -96,10 +98,15 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
             options.session_timeout_ms_min,
             options.consensus.timing.election_ms_max,
         ),
+        disk_room: disk_room.clone(),
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    let desk = Arc::new(Desk::new(clock.clone(), shared.proposals.clone()));
+    let desk = Arc::new(Desk::new(
+        clock.clone(),
+        disk_room,
+        shared.proposals.clone(),
+    ));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
         clock: clock.clone(),
@@ -138,6 +145,10 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         async move { shared.clone().liveness.run(shared, consensus, clock).await }
     });
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
+    tasks.spawn(disk_room::hand_on_when_low(
+        shared.clone(),
+        consensus.clone(),
+    ));
     tasks.spawn(chores::remove_idle(
         shared.clone(),
         consensus.clone(),
@@ -145,6 +156,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         options.idle,
     ));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    tasks.spawn(chores::end_interrupted_changes(consensus.clone()));
     Ok(Member {
         handle: Handle { shared },
         consensus,

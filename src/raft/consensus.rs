@@ -13,6 +13,7 @@ use super::envelope::{self, EnvelopeError};
 use super::error::{NotProposed, PeerError, StartError};
 use super::failure::{FailureDetector, NOBODY, Suspicions};
 use super::formation;
+use super::free_space::FreeSpace;
 use super::log::RaftLog;
 use super::log_store::LogStore;
 use super::machine::{Machine, StateMachine};
@@ -22,7 +23,7 @@ use super::network::forward::ForwardStream;
 use super::network::links::{Lane, Link, Links};
 use super::network::listening;
 use super::network::server::{PeerService, Raft};
-use super::observer::{ApplyObserver, LeaderDesk};
+use super::observer::{ApplyObserver, LeaderDesk, ReportTaken};
 use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX, Timing};
 use super::proto;
 use super::proto::cluster_server::ClusterServer;
@@ -41,9 +42,11 @@ use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
 use openraft::impls::OneshotResponder;
 use openraft::{Instant as _, ServerState};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +71,9 @@ pub(super) struct Inner {
     pub links: Arc<Links>,
     pub machine: Arc<Machine>,
     pub log: RaftLog,
+    free_space: Arc<FreeSpace>,
+    /// Held by whoever changes the membership.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
     upkeep: UpkeepHandle,
@@ -138,12 +144,8 @@ impl Consensus {
         )
         .await
         .map_err(|error| StartError::Recovery(error.to_string()))?;
-        let (upkeep, upkeep_handle) = Upkeep::new(
-            raft.clone(),
-            Arc::clone(&machine),
-            options.upkeep.clone(),
-            recovered.log.clone(),
-        );
+        let (upkeep, upkeep_handle) =
+            Upkeep::new(raft.clone(), Arc::clone(&machine), options.upkeep.clone());
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
         let suspicions = Suspicions::new();
@@ -151,7 +153,9 @@ impl Consensus {
             raft: raft.clone(),
             links: Arc::clone(&links),
             machine: Arc::clone(&machine),
-            log: recovered.log,
+            log: recovered.log.clone(),
+            free_space: Arc::clone(&recovered.free_space),
+            changing: Arc::default(),
             leadership: leadership_seen,
             stopped: stopped_seen,
             upkeep: upkeep_handle,
@@ -162,15 +166,20 @@ impl Consensus {
             listening,
             options,
         }));
+        let fault = Arc::new(OnceLock::new());
+        let lost = Arc::clone(&fault);
         let service = PeerService {
             cluster: consensus.0.options.cluster,
             member: consensus.0.options.member,
             raft: raft.clone(),
             desk,
+            log: recovered.log,
             snapshots: Arc::clone(&machine.snapshots),
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
             timing: consensus.0.options.timing.clone(),
             suspicions: suspicions.clone(),
+            remembered: AtomicU64::new(0),
+            fault: Arc::clone(&fault),
         };
         let detector = FailureDetector {
             raft: raft.clone(),
@@ -179,11 +188,17 @@ impl Consensus {
             suspicions,
         };
         raft.run();
-        consensus.spawn(publish(raft, machine, leadership, stopped));
+        consensus.spawn(publish(raft, machine, leadership, stopped, fault));
         consensus.spawn(consensus.serve(listener, service));
         consensus.spawn(upkeep.run());
+        consensus.spawn(recovered.free_space.run());
         consensus.spawn(detector.run());
-        consensus.form().await?;
+        let formed = consensus.form().await;
+        // A leader may have noticed it first.
+        if lost.get().is_some() {
+            return Err(StartError::DataLost(consensus.0.options.member));
+        }
+        formed?;
         Ok(consensus)
     }
 
@@ -240,6 +255,17 @@ impl Consensus {
     /// Who leads. The sender goes when consensus stops on this member.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.0.leadership.clone()
+    }
+
+    /// Returns once some member leads and is ready to, or when an election should long be over.
+    pub(super) async fn leader_is_known(&self) {
+        let own = Some(self.0.options.member);
+        let limit = Duration::from_millis(2 * self.0.options.timing.election_ms_max);
+        let mut leadership = self.leadership();
+        let known =
+            leadership.wait_for(|now| now.leads || (now.leader.is_some() && now.leader != own));
+        // Whoever asks is told that there is none.
+        let _ = tokio::time::timeout(limit, known).await;
     }
 
     /// Whether a quorum has acknowledged this leader within an election time-out. Past that another
@@ -302,23 +328,38 @@ impl Consensus {
         ForwardStream::open(self.link(leader, Lane::Forward)?).await
     }
 
-    /// Tells the leader of `term` which sessions this member heard from.
-    pub async fn touch(
+    /// Whether this member's disks have less room than `UpkeepOptions::free_bytes_min`.
+    pub fn is_low_on_disk(&self) -> bool {
+        self.0.free_space.is_low()
+    }
+
+    /// Whether this member takes no entries for now, because its log has no room for them: it falls
+    /// behind and must not vouch for anything.
+    pub fn is_short_of_room(&self) -> bool {
+        self.0.log.is_short_of_room()
+    }
+
+    /// Tells the leader of a term which sessions this member heard from, and how it is.
+    pub async fn report(
         &self,
         leader: MemberId,
         term: u64,
         sessions: &[SessionId],
-    ) -> Result<(), PeerError> {
+    ) -> Result<ReportTaken, PeerError> {
         let link = self.link(leader, Lane::Control)?;
         let mut client = link.client();
         let call = client.touch(link.introduction.introduce(proto::TouchRequest {
             term,
             sessions: sessions.iter().map(|session| session.0).collect(),
+            low_on_disk: self.is_low_on_disk(),
         }));
-        let answer = link.within(link.options().call, call).await?;
-        match answer.into_inner().not_leader {
-            false => Ok(()),
-            true => Err(PeerError::NotLeader(leader)),
+        let answer = link.within(link.options().call, call).await?.into_inner();
+        match (answer.not_a_member, answer.not_leader) {
+            (true, _) => Err(PeerError::NotAMember { by: leader }),
+            (_, true) => Err(PeerError::NotLeader(leader)),
+            (false, false) => Ok(ReportTaken {
+                growth_refused: answer.growth_refused,
+            }),
         }
     }
 
@@ -350,9 +391,21 @@ impl Consensus {
     }
 
     async fn hand_on(&self) {
-        let Some(successor) = self.most_advanced_follower() else {
-            return;
-        };
+        if let Some(successor) = self.most_advanced_follower(&self.voters()) {
+            self.hand_on_to(successor).await;
+        }
+    }
+
+    /// Hands the leadership, if this member has it, to the voter of `candidates` that has the longest
+    /// log.
+    pub async fn hand_on_to_one_of(&self, candidates: &BTreeSet<MemberId>) {
+        let eligible = self.voters().intersection(candidates).copied().collect();
+        if let Some(successor) = self.most_advanced_follower(&eligible) {
+            self.hand_on_to(successor).await;
+        }
+    }
+
+    async fn hand_on_to(&self, successor: MemberId) {
         let limit = Duration::from_millis(self.0.options.timing.transfer_ms);
         match self.transfer_within(successor, limit).await {
             Ok(()) => tracing::info!(peer = %successor, "leadership handed on"),
@@ -360,20 +413,17 @@ impl Consensus {
         }
     }
 
-    /// The voter with the longest log, if this member leads.
-    fn most_advanced_follower(&self) -> Option<MemberId> {
+    /// The one of these voters with the longest log, besides this member, if it leads.
+    pub(super) fn most_advanced_follower(&self, voters: &BTreeSet<MemberId>) -> Option<MemberId> {
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.state != ServerState::Leader {
             return None;
         }
         let own = self.0.options.member.0;
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-        metrics
-            .replication
-            .as_ref()?
-            .iter()
-            .filter(|(id, _)| **id != own && voters.contains(id))
+        let others = metrics.replication.as_ref()?.iter();
+        others
+            .filter(|(id, _)| **id != own && voters.contains(&MemberId(**id)))
             .max_by_key(|(_, matched)| matched.as_ref().map(|matched| matched.index))
             .map(|(id, _)| MemberId(*id))
     }
@@ -469,17 +519,28 @@ async fn listen(environment: &Environment, address: &str) -> Result<BoxedListene
 struct Recovered {
     log: RaftLog,
     snapshots: Snapshots,
+    free_space: Arc<FreeSpace>,
 }
 
 impl Recovered {
     fn open(options: &ConsensusOptions, disk: Arc<dyn Disk>) -> Result<Recovered, StorageFault> {
+        let log = RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?;
+        let snapshots = Snapshots::open(
+            disk.clone(),
+            options.snapshot_directory.clone(),
+            options.upkeep.snapshots_kept,
+        )?;
+        let directories = [&options.log_directory, &options.snapshot_directory].map(PathBuf::from);
+        let free_space = FreeSpace::new(
+            disk,
+            log.clone(),
+            directories,
+            options.upkeep.free_bytes_min,
+        );
         Ok(Recovered {
-            log: RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?,
-            snapshots: Snapshots::open(
-                disk,
-                options.snapshot_directory.clone(),
-                options.upkeep.snapshots_kept,
-            )?,
+            log,
+            snapshots,
+            free_space: Arc::new(free_space),
         })
     }
 }
@@ -527,6 +588,7 @@ async fn publish(
     machine: Arc<Machine>,
     leadership: watch::Sender<Leadership>,
     stopped: watch::Sender<Option<String>>,
+    fault: Arc<OnceLock<String>>,
 ) {
     let mut metrics = raft.server_metrics();
     let mut applied = machine.applied.subscribe();
@@ -580,10 +642,11 @@ async fn publish(
             },
         }
     }
-    let reason = match &raft.metrics().borrow_watched().running_state {
+    let running_state = match &raft.metrics().borrow_watched().running_state {
         Ok(()) => "shut down".to_owned(),
         Err(fatal) => fatal.to_string(),
     };
+    let reason = fault.get().cloned().unwrap_or(running_state);
     tracing::warn!(reason, "consensus has stopped on this member");
     stopped.send_replace(Some(reason));
 }

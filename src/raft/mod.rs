@@ -19,6 +19,7 @@ pub mod envelope;
 mod error;
 mod failure;
 mod formation;
+mod free_space;
 pub mod log;
 mod log_store;
 mod machine;
@@ -40,7 +41,7 @@ pub use consensus::{Consensus, Leadership};
 pub use error::{ChangeError, NotLeader, NotProposed, PeerError, StartError};
 pub use membership::{ClusterStatus, MEMBERS_MAX};
 pub use network::forward::ForwardStream;
-pub use observer::{ApplyObserver, LeaderDesk};
+pub use observer::{ApplyObserver, LeaderDesk, Report, ReportTaken};
 pub use options::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 /// The operators' service of the peer port, for clients of it.
 pub use proto::{

@@ -33,6 +33,25 @@ pub trait LeaderDesk: Send + Sync + 'static {
     /// keep their order.
     async fn offer(&self, from: MemberId, batch: Bytes) -> Result<(), NotLeader>;
 
-    /// Takes note of sessions that a member heard from.
-    fn touched(&self, from: MemberId, term: u64, sessions: &[SessionId]) -> Result<(), NotLeader>;
+    /// Takes note of what a member reports. `NotLeader` if this member does not lead that term.
+    fn reported(&self, report: &Report<'_>) -> Result<ReportTaken, NotLeader>;
+}
+
+/// What a member tells the leader several times a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report<'a> {
+    pub from: MemberId,
+    /// The leader's term that is meant.
+    pub term: u64,
+    /// Heard from since the last report that was taken.
+    pub sessions: &'a [SessionId],
+    /// The member's disk has less room than it wants to keep.
+    pub low_on_disk: bool,
+}
+
+/// What the leader says to a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportTaken {
+    /// No member may take a write that makes the state grow.
+    pub growth_refused: bool,
 }

@@ -75,6 +75,14 @@ struct Stream {
     last_sequence: u64,
 }
 
+impl Stream {
+    /// Of a member that is gone: no incarnation is later than this.
+    const CLOSED: Stream = Stream {
+        incarnation: u64::MAX,
+        last_sequence: u64::MAX,
+    };
+}
+
 pub struct State {
     tree: Tree,
     sessions: SessionTable,
@@ -134,6 +142,11 @@ impl State {
 
     pub fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    /// The zxid of the change that made the membership what `/zookeeper/config` shows.
+    pub fn config_version(&self) -> Zxid {
+        self.tree.config().1.mzxid
     }
 
     /// The last batch applied of one run of a member; 0 if none.
@@ -202,12 +215,32 @@ impl State {
         BatchResult::Applied
     }
 
-    /// Takes note of a new membership and shows it in `/zookeeper/config`. Takes no zxid.
+    /// Takes note of a new membership. A settled one takes a zxid and is shown in
+    /// `/zookeeper/config`; the step to it, during which two sets of voters decide, is not.
+    ///
+    /// The line of a member that is gone is closed: nothing of it is applied from here on, and its
+    /// number is spent.
     pub fn apply_membership(&mut self, membership: Membership, changes: &mut Vec<Change>) {
-        let text = membership.config_text();
+        let before = self.membership.members.keys();
+        for gone in before.filter(|id| !membership.members.contains_key(id)) {
+            self.streams.insert(*gone, Stream::CLOSED);
+        }
+        if let Some(position) = membership.position {
+            self.zxid = self.zxid.at_least_term(position.term);
+        }
         self.membership = membership;
-        self.tree
-            .set_config(text.as_bytes(), self.zxid, self.time_ms, changes);
+        if self.membership.is_settled() {
+            self.zxid = self.zxid.next();
+            let text = self.membership.config_text(self.zxid);
+            self.tree
+                .set_config(text.as_bytes(), self.zxid, self.time_ms, changes);
+        }
+    }
+
+    /// Whether a member had this number that is gone. Another one under it would go on in its line,
+    /// and could vote without knowing what was promised under it.
+    pub fn number_is_spent(&self, id: MemberId) -> bool {
+        self.streams.contains_key(&id) && !self.membership.members.contains_key(&id)
     }
 
     /// The entry at `position` has been applied whole.

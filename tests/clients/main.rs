@@ -8,9 +8,11 @@
 
 mod curator;
 mod faults;
+mod java;
 mod kazoo;
 mod once;
 mod program;
+mod proofs;
 
 use std::path::{Path, PathBuf};
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};

@@ -4,13 +4,16 @@
 //! With `ZOOKEEPER_CLASS_PATH` set, whatever is not particular to us runs against ZooKeeper itself.
 
 mod catch_up;
+mod disk_full;
 mod five_members;
 mod guarantees;
 mod hostile_input;
 mod limits;
 mod load;
+mod membership;
 mod metrics;
 mod refused_starts;
+mod scripts;
 mod words;
 mod znode_kinds;
 

@@ -19,9 +19,11 @@ const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::SNAPSHOT_FAILURES,
     vivarium::metrics::SNAPSHOTS_SENT,
     vivarium::metrics::SLOW_LOG_SYNCS,
+    vivarium::metrics::SNAPSHOTS_INSTALLED,
 ];
 
-fn scrape(address: SocketAddr) -> String {
+/// The text that Prometheus is given.
+pub fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
@@ -31,7 +33,7 @@ fn scrape(address: SocketAddr) -> String {
     answer
 }
 
-fn value(text: &str, name: &str) -> f64 {
+pub fn value(text: &str, name: &str) -> f64 {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -111,18 +111,20 @@ async fn touches_reach_the_leader_of_the_term_and_nobody_else() {
     let from = &cluster.member(followers[0]).consensus;
     let term = cluster.member(leader).consensus.leadership().borrow().term;
     let sessions = [SessionId(7), SessionId(-1)];
-    from.touch(MemberId(leader), term, &sessions).await.unwrap();
+    from.report(MemberId(leader), term, &sessions)
+        .await
+        .unwrap();
     let touched = cluster.member(leader).desk.touched.lock().clone();
     let expected = sessions.map(|session| (MemberId(followers[0]), session));
     assert_eq!(touched, expected);
-    let late = from.touch(MemberId(leader), term + 1, &sessions).await;
+    let late = from.report(MemberId(leader), term + 1, &sessions).await;
     assert_eq!(late, Err(PeerError::NotLeader(MemberId(leader))));
     let to = MemberId(followers[1]);
     assert_eq!(
-        from.touch(to, term, &[]).await,
+        from.report(to, term, &[]).await,
         Err(PeerError::NotLeader(to))
     );
     let nobody = MemberId(77);
-    let unknown = from.touch(nobody, term, &[]).await;
+    let unknown = from.report(nobody, term, &[]).await;
     assert_eq!(unknown, Err(PeerError::UnknownMember(nobody)));
 }

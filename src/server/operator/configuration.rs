@@ -51,7 +51,7 @@ impl Configuration {
             line("quorumPort", &self.peer_port);
             line("peerType", &u8::from(observes));
             text.push_str("membership: \n");
-            text.push_str(&status.membership.config_text());
+            text.push_str(&status.membership.config_text(status.config_version));
         }
         text
     }

@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last.
 //!
-//! Frames are taken while there is room for more unanswered requests. A write is submitted at once; a
+//! Frames are taken while there is room for more unanswered requests (`intake`). A write is submitted at once; a
 //! read is answered at once if nothing of its session is unanswered, and parks behind the last write
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
@@ -8,10 +8,11 @@
 use super::super::operator::{DOOR, Listed, Response};
 use super::auth;
 use super::handshake::{self, Failed};
+use super::intake;
 use super::reads::{self, Asked};
 use super::replies::{self, Awaited, ReplyKind};
 use super::{Door, words};
-use crate::member::{CloseReason, Connection, Delivery, ReadView, SizeFigures};
+use crate::member::{CloseReason, Connection, Delivery, ReadView, Share, SizeFigures};
 use crate::metrics::{CONNECTIONS_ENDED, CONNECTIONS_REFUSED};
 use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
 use crate::runtime::BoxedStream;
@@ -37,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 const FRAME_SLACK_BYTES: usize = 64 * 1024;
 /// Replies that may wait to be written before the connection's requests are left unread.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
+/// Replies that wait count against the member's room once they are this many bytes.
+const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
 /// How much is read from a socket in one go.
@@ -123,13 +126,16 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
+        held: door.handle.share(),
+        read_at: Instant::now(),
+        finished: false,
         ending: None,
     };
     let end = tokio::select! {
         end = conversation.run(frame, &mut stream, received) => end,
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
-    door.handle.disconnect(&connection);
+    door.handle.disconnect(&connection).await;
     ended(peer, &end);
     // What is written last (an expired session's answer) may still be on its way.
     let _ = stream.shutdown().await;
@@ -209,6 +215,12 @@ struct Conversation<'a> {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
+    /// What `out` takes of the member's room, once that is much.
+    held: Share,
+    /// When the client last read something, or had nothing to read.
+    read_at: Instant,
+    /// The client has said that it sends no more.
+    finished: bool,
     /// Set once nothing more is to be read: what is in `out` is still written.
     ending: Option<End>,
 }
@@ -229,9 +241,18 @@ impl Conversation<'_> {
             {
                 return end;
             }
-            let reading = self.ending.is_none() && self.may_take_more();
-            // A whole frame may already lie in `received`, left there for lack of room.
-            let stalled = self.ending.is_none() && !self.door.handle.has_room();
+            let is_whole = intake::is_whole(&received);
+            if self.finished && self.ending.is_none() && !is_whole {
+                return End::ByClient;
+            }
+            self.note_unread();
+            let listening = self.ending.is_none() && !self.finished;
+            let reading = listening
+                && (received.len() < intake::READ_AHEAD_BYTES || self.may_take(&received));
+            // A frame that waits for room of the member's; what waits for the connection's own room is
+            // looked at when it is woken.
+            let stalled =
+                self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
             received.reserve(1);
             let unanswered = self.connection.backlog().requests;
             let waits_to_write = !self.out.is_empty();
@@ -240,6 +261,9 @@ impl Conversation<'_> {
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
             }
+            let unread_until = self.read_at + self.door.options.unread_max;
+            let sign_of_life =
+                Duration::from_millis(u64::from(self.connection.timeout_ms() / 3).max(1));
             tokio::select! {
                 biased;
                 // First, and once for all: neither events that go on coming nor a client that reads
@@ -251,19 +275,40 @@ impl Conversation<'_> {
                 }
                 written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
                     match written {
-                        Ok(bytes) => self.door.counted.sent_bytes.increment(bytes as u64),
+                        Ok(bytes) => {
+                            self.read_at = Instant::now();
+                            self.door.counted.sent_bytes.increment(bytes as u64);
+                        }
                         Err(error) => return error.into(),
                     }
                 }
+                () = tokio::time::sleep_until(unread_until), if !self.out.is_empty() => {
+                    return End::ByMember(CloseReason::SlowReader);
+                }
                 () = self.connection.woken() => {}
                 () = self.door.handle.room(), if stalled => {}
-                read = reader.read_buf(&mut received), if reading && !stalled => match read {
-                    Ok(0) => return End::ByClient,
-                    Ok(bytes) => self.door.counted.received_bytes.increment(bytes as u64),
+                // It is not the client that is silent.
+                () = tokio::time::sleep(sign_of_life), if stalled => self.connection.touch(),
+                read = reader.read_buf(&mut received), if reading => match read {
+                    Ok(0) => self.finished = true,
+                    Ok(bytes) => {
+                        self.connection.touch();
+                        self.door.counted.received_bytes.increment(bytes as u64);
+                    }
                     Err(error) => return error.into(),
                 },
             }
         }
+    }
+
+    /// Keeps the account of what the client has not read.
+    fn note_unread(&mut self) {
+        if self.out.is_empty() {
+            self.read_at = Instant::now();
+        }
+        let bytes = self.out.len();
+        self.held
+            .set(if bytes >= OUT_BYTES_COUNTED { bytes } else { 0 });
     }
 
     async fn connect(&mut self, frame: Bytes, stream: &mut BoxedStream) -> Result<(), End> {
@@ -308,11 +353,14 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    fn may_take_more(&self) -> bool {
+    /// Whether the next frame may be acted upon.
+    fn may_take(&self, received: &[u8]) -> bool {
         let (backlog, options) = (self.connection.backlog(), &self.door.options);
         self.out.len() < OUT_BYTES_MAX
             && backlog.requests < options.requests_per_connection_max
             && backlog.bytes < options.request_bytes_per_connection_max
+            && (self.door.handle.has_room()
+                || (backlog.requests == 0 && intake::is_small(received)))
     }
 
     /// Acts on the whole frames received, as far as the limits allow.
@@ -322,7 +370,7 @@ impl Conversation<'_> {
         let mut count = 0;
         let mut reads = Reads::default();
         let began = Instant::now();
-        while self.ending.is_none() && self.may_take_more() && door.handle.has_room() {
+        while self.ending.is_none() && self.may_take(received) {
             let frame = match next_frame(received, door.frame_bytes_max()) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -355,7 +403,6 @@ impl Conversation<'_> {
             self.answered(header.opcode, header.xid, zxid, elapsed, reads.answered);
         }
         if count > 0 {
-            self.connection.touch();
             self.figures.received(count);
             door.handle.traffic().received(count);
         }
@@ -381,6 +428,9 @@ impl Conversation<'_> {
                     ReplyKind::Path
                 };
                 self.write(
+                    door,
+                    view,
+                    reads,
                     header,
                     kind,
                     Command::Operation(
@@ -390,11 +440,13 @@ impl Conversation<'_> {
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
-                self.write(header, ReplyKind::Header, Command::Operation(delete));
+                let (kind, delete) = (ReplyKind::Header, Command::Operation(delete));
+                self.write(door, view, reads, header, kind, delete);
             }
             ClientRequest::DeleteContainer { path } => {
                 let delete = Operation::DeleteContainer { path };
-                self.write(header, ReplyKind::Header, Command::Operation(delete));
+                let (kind, delete) = (ReplyKind::Header, Command::Operation(delete));
+                self.write(door, view, reads, header, kind, delete);
             }
             ClientRequest::SetData {
                 path,
@@ -406,11 +458,13 @@ impl Conversation<'_> {
                     data,
                     version,
                 });
-                self.write(header, ReplyKind::Stat, Command::Operation(set));
+                let (kind, set) = (ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, reads, header, kind, set);
             }
             ClientRequest::SetAcl { path, acl, version } => {
                 let set = Operation::SetAcl { path, acl, version };
-                self.write(header, ReplyKind::Stat, Command::Operation(set));
+                let (kind, set) = (ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, reads, header, kind, set);
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
@@ -418,17 +472,19 @@ impl Conversation<'_> {
                     .into_iter()
                     .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
-                self.write(header, ReplyKind::Multi(kinds), Command::Multi(operations));
+                let (kind, multi) = (ReplyKind::Multi(kinds), Command::Multi(operations));
+                self.write(door, view, reads, header, kind, multi);
             }
             ClientRequest::Sync { path } => {
                 let kind = ReplyKind::Synced {
                     path,
                     _pending: door.operator.connections.sync_began(),
                 };
-                self.write(header, kind, Command::Sync);
+                self.write(door, view, reads, header, kind, Command::Sync);
             }
             ClientRequest::CloseSession => {
-                self.write(header, ReplyKind::Header, Command::CloseSession);
+                let kind = ReplyKind::Header;
+                self.write(door, view, reads, header, kind, Command::CloseSession);
             }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
             ClientRequest::Unknown { opcode } => {
@@ -454,7 +510,19 @@ impl Conversation<'_> {
         }
     }
 
-    fn write(&mut self, header: RequestHeader, kind: ReplyKind, command: Command) {
+    fn write<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        reads: &mut Reads,
+        header: RequestHeader,
+        kind: ReplyKind,
+        command: Command,
+    ) {
+        if let Some(refusal) = door.handle.refuses(&command) {
+            door.counted.refused_disk_full.increment(1);
+            return self.read(door, view, reads, header, Err(refusal));
+        }
         self.connection.expect_answer(self.frame_bytes);
         self.awaits(header, kind);
         self.submissions.push(Request {
@@ -489,29 +557,44 @@ impl Conversation<'_> {
             self.ending = Some(End::ByMember(CloseReason::OutOfTouch));
             return;
         }
+        let mut bytes = self.frame_bytes;
+        if let Ok(request) = &request
+            && self.connection.backlog().requests > 0
+        {
+            let tree = self.look(door, view).state().tree();
+            bytes += reads::reply_bytes_guess(request, tree);
+        }
         let asked = Asked {
             xid: header.xid,
             request,
             identities: self.identities.clone(),
             connection: self.connection.clone(),
+            reply_bytes_max: door.options.reply_bytes_max,
         };
-        let Err(asked) = self.connection.park(asked, self.frame_bytes) else {
+        let Err(asked) = self.connection.park(asked, bytes) else {
             self.awaits(header, ReplyKind::Read);
             return;
         };
-        let view = match view {
-            Some(view) => view,
-            None => {
-                let fresh = view.insert(door.handle.read());
-                self.deliver();
-                fresh
-            }
-        };
+        let view = self.look(door, view);
         let at = self.out.len();
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
         reads.answered += 1;
         reads.last = Some((header, view.zxid()));
         self.replied(at);
+    }
+
+    /// The state as it is for all frames that are taken together. What was delivered before it was
+    /// looked at is in front of what is read from it.
+    fn look<'v, 'a>(
+        &mut self,
+        door: &'a Door,
+        view: &'v mut Option<ReadView<'a>>,
+    ) -> &'v ReadView<'a> {
+        if view.is_none() {
+            *view = Some(door.handle.read());
+            self.deliver();
+        }
+        view.as_ref().expect("it was just looked at")
     }
 
     fn authenticate(&mut self, scheme: &str, proof: &[u8]) {

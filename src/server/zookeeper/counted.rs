@@ -4,7 +4,7 @@
 
 use crate::metrics::{
     AUTH_FAILURES, BYTES_RECEIVED, BYTES_SENT, CONNECT_REQUESTS, NOTIFICATION_BYTES, NOTIFICATIONS,
-    READ_SECONDS, REQUESTS, WRITE_SECONDS,
+    READ_SECONDS, REQUESTS, REQUESTS_REFUSED, WRITE_SECONDS,
 };
 use crate::wire::opcode;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -13,6 +13,7 @@ pub struct Counted {
     pub received_bytes: Counter,
     pub sent_bytes: Counter,
     pub notifications: Counter,
+    pub refused_disk_full: Counter,
     pub notification_bytes: Counter,
     pub new_sessions_asked: Counter,
     pub attachments_asked: Counter,
@@ -33,6 +34,7 @@ impl Counted {
             received_bytes: counter!(BYTES_RECEIVED),
             sent_bytes: counter!(BYTES_SENT),
             notifications: counter!(NOTIFICATIONS),
+            refused_disk_full: counter!(REQUESTS_REFUSED, "reason" => "disk_full"),
             notification_bytes: counter!(NOTIFICATION_BYTES),
             new_sessions_asked: counter!(CONNECT_REQUESTS, "kind" => "new"),
             attachments_asked: counter!(CONNECT_REQUESTS, "kind" => "again"),

@@ -10,6 +10,7 @@ mod auth;
 mod conversation;
 mod counted;
 mod handshake;
+mod intake;
 mod reads;
 mod replies;
 mod words;
@@ -21,6 +22,7 @@ use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
 use counted::Counted;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -34,11 +36,16 @@ pub struct Options {
     pub connections_per_address_max: Option<usize>,
     /// Requests of one connection that are not answered yet; past it the connection is not read.
     pub requests_per_connection_max: usize,
-    /// The same in bytes of their frames; the request that reaches it is still taken.
+    /// The same in bytes of their frames and expected replies; the request that reaches it is still
+    /// taken.
     pub request_bytes_per_connection_max: usize,
     /// Sessions of the ensemble past which this door makes no more; those that connect at one moment
     /// may pass it together. What no member may pass is `session::SESSIONS_MAX`.
     pub sessions_max: usize,
+    /// Bytes of one reply that holds several reads; what would go past it is refused.
+    pub reply_bytes_max: usize,
+    /// How long a client may read nothing of what waits for it.
+    pub unread_max: Duration,
     pub timeouts: TimeoutBounds,
     pub words: FourLetterWords,
     /// `user:base64(sha1(user:password))` of whoever may do everything.

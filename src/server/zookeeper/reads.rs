@@ -20,6 +20,36 @@ pub struct Asked {
     pub request: Result<ClientRequest, Refusal>,
     pub identities: Arc<[Id]>,
     pub connection: Arc<Connection>,
+    /// Of a reply that holds several reads.
+    pub reply_bytes_max: usize,
+}
+
+/// What a reply will take, as far as the state tells now: it may change before the read is run.
+pub fn reply_bytes_guess(request: &ClientRequest, tree: &Tree) -> usize {
+    /// A child's name with its length, about.
+    const NAME_BYTES: usize = 32;
+    let data = |path: &str| {
+        tree.exists(path)
+            .map_or(0, |stat| stat.data_length.max(0) as usize)
+    };
+    let children = |path: &str| {
+        tree.exists(path)
+            .map_or(0, |stat| NAME_BYTES * stat.num_children.max(0) as usize)
+    };
+    match request {
+        ClientRequest::GetData { path, .. } => data(path),
+        ClientRequest::GetChildren { path, .. } | ClientRequest::GetChildren2 { path, .. } => {
+            children(path)
+        }
+        ClientRequest::MultiRead(reads) => reads
+            .iter()
+            .map(|read| match read.kind {
+                ReadKind::Data => data(&read.path),
+                ReadKind::Children => children(&read.path),
+            })
+            .sum(),
+        _ => 0,
+    }
 }
 
 impl Parked for Asked {
@@ -40,6 +70,7 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
         request,
         identities,
         connection,
+        reply_bytes_max,
     } = asked;
     let tree = state.tree();
     let ok = ReplyHeader::ok(xid, state.zxid());
@@ -91,14 +122,20 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             .descendants(&path, &identities)
             .map(|number| reply::number(out, ok, number as i32)),
         ClientRequest::MultiRead(reads) => {
+            // Each of them may be as large as a znode can be, and a frame holds many thousands.
+            let mut bytes = 0;
             reply::multi_read(out, ok, |results| {
                 for read in reads {
                     let path = &read.path;
                     match read.kind {
+                        _ if bytes >= reply_bytes_max => results.refused(Refusal::SystemError),
                         ReadKind::Data => match tree.data(path, &identities).and_then(|found| {
                             set(watches, watcher, read.watch, WatchKind::Data, path).map(|()| found)
                         }) {
-                            Ok((data, stat)) => results.data(data, &stat),
+                            Ok((data, stat)) => {
+                                bytes += data.map_or(0, <[u8]>::len);
+                                results.data(data, &stat);
+                            }
                             Err(refusal) => results.refused(refusal),
                         },
                         ReadKind::Children => {
@@ -106,7 +143,11 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                                 set(watches, watcher, read.watch, WatchKind::Child, path)
                                     .map(|()| found)
                             }) {
-                                Ok((names, _)) => results.children(names),
+                                Ok((names, _)) => {
+                                    let names: Vec<_> = names.into_iter().collect();
+                                    bytes += names.iter().map(|name| name.len()).sum::<usize>();
+                                    results.children(names);
+                                }
                                 Err(refusal) => results.refused(refusal),
                             }
                         }

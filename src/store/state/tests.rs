@@ -437,23 +437,61 @@ fn digests_are_remembered_of_a_bounded_number_of_entries() {
     assert_eq!(f.state.diverged(), None, "too old to be remembered");
 }
 
+fn membership(term: u64, voters: &[&[u64]], members: &[u64]) -> Membership {
+    let ids = |ids: &[u64]| ids.iter().map(|id| MemberId(*id)).collect::<BTreeSet<_>>();
+    Membership {
+        position: Some(LogPosition { term, index: 2 }),
+        voters: voters.iter().map(|set| ids(set)).collect(),
+        members: ids(members)
+            .into_iter()
+            .map(|id| (id, MemberAddresses::default()))
+            .collect(),
+    }
+}
+
 #[test]
-fn a_membership_is_shown_and_takes_no_zxid() {
+fn a_settled_membership_takes_a_zxid_and_is_shown_and_a_step_to_it_is_not() {
     let mut f = Fixture::new();
     f.session();
-    let before = f.state.zxid();
-    let membership = Membership {
-        position: Some(LogPosition { term: 1, index: 2 }),
-        voters: vec![BTreeSet::from([MemberId(1)])],
-        members: BTreeMap::from([(MemberId(1), MemberAddresses::default())]),
-    };
     let mut changes = Vec::new();
-    f.state.apply_membership(membership.clone(), &mut changes);
-    assert_eq!(
-        (f.state.zxid(), f.state.membership()),
-        (before, &membership)
-    );
-    let (shown, _) = f.state.tree().data("/zookeeper/config", &[]).unwrap();
-    assert_eq!(shown.unwrap(), membership.config_text().as_bytes());
+    let before = f.state.zxid();
+    let settled = membership(1, &[&[1]], &[1]);
+    f.state.apply_membership(settled.clone(), &mut changes);
+    let zxid = f.state.zxid();
+    assert_eq!((zxid, f.state.membership()), (before.next(), &settled));
+    let shown = settled.config_text(zxid);
+    let step = membership(1, &[&[1], &[1, 2]], &[1, 2]);
+    f.state.apply_membership(step.clone(), &mut changes);
+    assert_eq!((f.state.zxid(), f.state.membership()), (zxid, &step));
+    let (data, stat) = f.state.tree().config();
+    assert_eq!((data, stat.mzxid), (Some(shown.as_bytes()), zxid));
     assert_eq!(changes.len(), 1);
+
+    let of_a_later_term = membership(9, &[&[1, 2]], &[1, 2]);
+    f.state.apply_membership(of_a_later_term, &mut changes);
+    assert_eq!(f.state.zxid(), Zxid(0x9_0000_0001));
+}
+
+#[test]
+fn a_member_that_is_gone_changes_nothing_any_more_and_its_number_is_spent() {
+    let mut f = Fixture::new();
+    let (one, two) = (MemberId(1), MemberId(2));
+    let offer = |f: &mut Fixture, origin, incarnation, sequence| {
+        let requests = vec![internal(Command::Sync)];
+        let batch = batch(incarnation, sequence, requests);
+        f.offer(&MemberBatch { origin, ..batch }).0
+    };
+    let both = membership(1, &[&[1, 2]], &[1, 2]);
+    f.state.apply_membership(both, &mut Vec::new());
+    assert_eq!(offer(&mut f, one, 1, 1), BatchResult::Applied);
+    assert_eq!(offer(&mut f, two, 1, 1), BatchResult::Applied);
+    assert!(!f.state.number_is_spent(two));
+
+    let alone = membership(1, &[&[1]], &[1]);
+    f.state.apply_membership(alone, &mut Vec::new());
+    assert_eq!(offer(&mut f, two, 1, 2), BatchResult::Skipped);
+    assert_eq!(offer(&mut f, two, 2, 1), BatchResult::Skipped);
+    assert_eq!(offer(&mut f, one, 1, 2), BatchResult::Applied);
+    assert!(f.state.number_is_spent(two) && !f.state.number_is_spent(one));
+    assert!(!f.state.number_is_spent(MemberId(3)));
 }

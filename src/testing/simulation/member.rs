@@ -171,6 +171,7 @@ impl Seat {
             limits: HandleLimits {
                 requests_max: 1_000,
                 request_bytes_max: 1 << 20,
+                reply_bytes_per_connection_max: 1 << 20,
                 connections_max: None,
             },
             watches: WatchLimits::default(),
@@ -184,6 +185,8 @@ impl Seat {
 fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
     Ok(zookeeper::Options {
         request_bytes_per_connection_max: 8 << 20,
+        reply_bytes_max: 1 << 20,
+        unread_max: Duration::from_secs(60),
         sessions_max: 10_000,
         frame_bytes_max: crate::wire::FRAME_BYTES_MAX_DEFAULT,
         connections_per_address_max: None,

@@ -190,9 +190,7 @@ impl Model {
 
     pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64) {
         let config = self.znodes.get_mut("/zookeeper/config").unwrap();
-        if config.data != Some(vec![]) || config.stat.version != -1 {
-            config.stat.version += 1;
-        }
+        config.stat.version = -1;
         config.data = Some(data.to_vec());
         config.stat.mzxid = zxid;
         config.stat.mtime_ms = time_ms;

@@ -54,7 +54,7 @@ final class Cache {
     }
 
     public static void main(String[] arguments) throws Exception {
-        Program program = new Program(arguments);
+        CuratorProgram program = new CuratorProgram(arguments);
         String path = program.root + "/tree";
         CuratorFramework writer = program.client(0);
         writer.create().creatingParentsIfNeeded().forPath(path, Program.bytes("root"));

@@ -10,19 +10,19 @@ import org.apache.zookeeper.data.Stat;
  * Tells whether two holders overlap: in this process by a plain variable, and through the ensemble
  * by a znode that every holder moves on by exactly one version.
  */
-final class Guard {
+public final class Guard {
     private final String path;
     private final AtomicReference<String> holder = new AtomicReference<>();
     private final AtomicLong tokens = new AtomicLong();
-    final AtomicLong steps = new AtomicLong();
+    public final AtomicLong steps = new AtomicLong();
 
-    Guard(CuratorFramework client, String path) throws Exception {
+    public Guard(CuratorFramework client, String path) throws Exception {
         this.path = path;
         client.create().orSetData().creatingParentsIfNeeded().forPath(path, Program.bytes("nobody"));
     }
 
     /** One stay inside, from taking hold to letting go. */
-    void hold(CuratorFramework client, String name) throws Exception {
+    public void hold(CuratorFramework client, String name) throws Exception {
         String other = holder.compareAndExchange(null, name);
         Program.require(other == null, name + " holds while " + other + " does");
         Program.require(advance(client, name), name + " was overtaken");
@@ -30,7 +30,7 @@ final class Guard {
     }
 
     /** Moves the guard on by one version; false if somebody else did so since it was read. */
-    boolean advance(CuratorFramework client, String name) throws Exception {
+    public boolean advance(CuratorFramework client, String name) throws Exception {
         Stat stat = new Stat();
         client.getData().storingStatIn(stat).forPath(path);
         String token = name + ':' + tokens.incrementAndGet();
@@ -46,7 +46,7 @@ final class Guard {
         return true;
     }
 
-    void check(CuratorFramework client) throws Exception {
+    public void check(CuratorFramework client) throws Exception {
         client.sync().forPath(path);
         int version = client.checkExists().forPath(path).getVersion();
         Program.require(version == steps.get(), steps + " steps were acknowledged and " + version + " are there");

@@ -13,7 +13,7 @@ import org.apache.zookeeper.KeeperException;
  */
 final class Tracker {
     public static void main(String[] arguments) throws Exception {
-        Program program = new Program(arguments);
+        CuratorProgram program = new CuratorProgram(arguments);
         CuratorFramework client = program.clientOf(program.hosts.get(0));
         client.blockUntilConnected();
         Program.eventually("the client knows all members", () -> knowsAll(program, client));
@@ -39,7 +39,7 @@ final class Tracker {
         program.verdict(Map.of("written", written[0]));
     }
 
-    private static boolean knowsAll(Program program, CuratorFramework client) {
+    private static boolean knowsAll(CuratorProgram program, CuratorFramework client) {
         String now = client.getZookeeperClient().getCurrentConnectionString();
         return new TreeSet<>(Arrays.asList(now.split(","))).equals(new TreeSet<>(program.hosts));
     }

@@ -4,32 +4,23 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
-import org.apache.curator.framework.CuratorFramework;
-import org.apache.curator.framework.CuratorFrameworkFactory;
-import org.apache.curator.framework.state.ConnectionState;
-import org.apache.curator.retry.RetryForever;
-import org.apache.curator.utils.ZookeeperFactory;
-import org.apache.zookeeper.ZooKeeper;
 
 /**
- * What every program shares: how it connects, what it reports, and how it is told to finish.
+ * What every program shares: what it reports, and how it is told to finish.
  *
  * <p>It speaks as the Python programs do (see {@code python/common.py}): one JSON object a line on
  * standard output, and the line {@code finish} on standard input ends the load.
  */
-final class Program {
+public class Program {
     /** Long enough that no session may expire while a leader is replaced, on a busy machine too. */
-    static final int SESSION_TIMEOUT_MS = 20_000;
+    public static final int SESSION_TIMEOUT_MS = 20_000;
 
-    private static final int CONNECTION_TIMEOUT_MS = 15_000;
-    private static final int RETRY_MS = 50;
     /** A program that hangs ends by itself, and says so. */
     private static final long LIFETIME_MS = 240_000;
 
@@ -37,18 +28,16 @@ final class Program {
     private static final int EXIT_HANGS = 3;
 
     /** Work of one client; anything that it throws breaks a promise. */
-    interface Worker {
+    public interface Worker {
         void work() throws Exception;
     }
 
-    final String root;
-    final List<String> hosts;
-    final AtomicLong suspensions = new AtomicLong();
+    public final String root;
+    public final List<String> hosts;
     private final CountDownLatch finish = new CountDownLatch(1);
     private final AtomicLong count = new AtomicLong();
-    private final List<CuratorFramework> clients = new CopyOnWriteArrayList<>();
 
-    Program(String[] arguments) {
+    public Program(String[] arguments) {
         hosts = Arrays.asList(arguments[0].split(","));
         root = arguments[1];
         background("commands", this::readCommands);
@@ -58,7 +47,7 @@ final class Program {
 
     // What it says.
 
-    private static synchronized void say(String event, Map<String, ?> fields) {
+    public static synchronized void say(String event, Map<String, ?> fields) {
         StringBuilder line = new StringBuilder("{\"event\": \"" + event + '"');
         fields.forEach((name, value) -> line.append(", \"").append(name).append("\": ").append(json(value)));
         System.out.println(line.append('}'));
@@ -82,38 +71,77 @@ final class Program {
         return text.append('"').toString();
     }
 
-    static void violation(String what) {
+    public static void violation(String what) {
         say("violation", Map.of("what", what));
         Runtime.getRuntime().halt(EXIT_VIOLATION);
     }
 
-    static void require(boolean holds, String what) {
+    public static void require(boolean holds, String what) {
         if (!holds) {
             violation(what);
         }
     }
 
-    void acknowledged() {
+    public void acknowledged() {
         count.incrementAndGet();
     }
 
     /** Everything held. Closes the clients and ends. */
-    void verdict(Map<String, ?> counted) {
-        Map<String, Object> fields = new java.util.TreeMap<>(counted);
-        fields.put("suspensions", suspensions.get());
-        say("verdict", fields);
-        clients.forEach(CuratorFramework::close);
+    public void verdict(Map<String, ?> counted) {
+        say("verdict", counted);
+        close();
         System.exit(0);
+    }
+
+    protected void close() {}
+
+    /** Everything held that was checked one by one. */
+    public void verdict() {
+        require(count.get() > 0, "no check has the name " + System.getenv("VIVARIUM_ONLY"));
+        verdict(Map.of("proved", count.get()));
+    }
+
+    /**
+     * One check that stands for itself, with a line that says what it showed. If the environment
+     * names checks, the others are left out.
+     */
+    public void prove(String name, String promise, Worker check) {
+        String only = System.getenv("VIVARIUM_ONLY");
+        if (only != null && !Arrays.asList(only.split(",")).contains(name)) {
+            return;
+        }
+        say("begins", Map.of("name", name));
+        long started = System.nanoTime();
+        try {
+            check.work();
+        } catch (Throwable failure) {
+            failure.printStackTrace();
+            violation(name + " failed: " + failure);
+        }
+        long ms = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - started);
+        say("proved", Map.of("name", name, "promise", promise, "ms", ms));
+        acknowledged();
+    }
+
+    /** The call must end in the given way. */
+    public static void refused(Class<? extends Exception> expected, String what, Worker call) {
+        try {
+            call.work();
+        } catch (Exception refusal) {
+            require(expected.isInstance(refusal), what + ": expected " + expected.getSimpleName() + ", not " + refusal);
+            return;
+        }
+        violation(what + ": expected " + expected.getSimpleName() + ", but it was done");
     }
 
     // What it is told.
 
-    boolean finishing() {
+    public boolean finishing() {
         return finish.getCount() == 0;
     }
 
     /** Waits, but not for longer than until it is told to finish. */
-    void pause(long ms) throws InterruptedException {
+    public void pause(long ms) throws InterruptedException {
         finish.await(ms, TimeUnit.MILLISECONDS);
     }
 
@@ -150,54 +178,20 @@ final class Program {
         Runtime.getRuntime().halt(EXIT_HANGS);
     }
 
-    // How it connects.
-
-    /** A client whose first choice is the given member; clients spread in this way. */
-    CuratorFramework client(int member, boolean mayExpire) {
-        List<String> order = new ArrayList<>(hosts);
-        Collections.rotate(order, -(member % hosts.size()));
-        ZookeeperFactory factory = (connectString, timeoutMs, watcher, canBeReadOnly) -> new ZooKeeper(
-                connectString, timeoutMs, watcher, canBeReadOnly, new InOrder(order));
-        return start(settings(String.join(",", order)).zookeeperFactory(factory), mayExpire);
-    }
-
-    CuratorFramework client(int member) {
-        return client(member, false);
-    }
-
-    /** A client that was told of one member only. */
-    CuratorFramework clientOf(String host) {
-        return start(settings(host), false);
-    }
-
-    private static CuratorFrameworkFactory.Builder settings(String connectString) {
-        return CuratorFrameworkFactory.builder()
-                .connectString(connectString)
-                .sessionTimeoutMs(SESSION_TIMEOUT_MS)
-                .connectionTimeoutMs(CONNECTION_TIMEOUT_MS)
-                .retryPolicy(new RetryForever(RETRY_MS));
-    }
-
-    private CuratorFramework start(CuratorFrameworkFactory.Builder settings, boolean mayExpire) {
-        CuratorFramework client = settings.build();
-        client.getConnectionStateListenable().addListener((same, state) -> {
-            if (state == ConnectionState.SUSPENDED) {
-                suspensions.incrementAndGet();
-            }
-            if (state == ConnectionState.LOST && !mayExpire) {
-                violation("a session was lost that was in touch with the ensemble");
-            }
-        });
-        client.start();
-        clients.add(client);
-        return client;
-    }
-
     // How it runs.
 
-    /** Runs the workers side by side until all have returned; {@code ready} is said before. */
-    void run(List<Worker> workers) throws InterruptedException {
+    public void ready() {
         say("ready", Map.of());
+    }
+
+    /** Runs the workers side by side until all have returned; {@code ready} is said before. */
+    public void run(List<Worker> workers) throws InterruptedException {
+        ready();
+        sideBySide(workers);
+    }
+
+    /** Runs the workers side by side until all have returned. */
+    public static void sideBySide(List<Worker> workers) throws InterruptedException {
         List<Thread> threads = new ArrayList<>();
         for (Worker worker : workers) {
             threads.add(start("worker", worker));
@@ -226,7 +220,7 @@ final class Program {
     }
 
     /** Looks until the condition holds. */
-    static void eventually(String what, java.util.concurrent.Callable<Boolean> condition) throws Exception {
+    public static void eventually(String what, Callable<Boolean> condition) throws Exception {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
         while (!condition.call()) {
             require(System.nanoTime() < deadline, "not within 60 s: " + what);
@@ -235,11 +229,11 @@ final class Program {
     }
 
     /** Text of a znode. */
-    static byte[] bytes(Object value) {
+    public static byte[] bytes(Object value) {
         return String.valueOf(value).getBytes(java.nio.charset.StandardCharsets.UTF_8);
     }
 
-    static String text(byte[] bytes) {
+    public static String text(byte[] bytes) {
         return new String(bytes, java.nio.charset.StandardCharsets.UTF_8);
     }
 }

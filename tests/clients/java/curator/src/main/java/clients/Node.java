@@ -6,7 +6,6 @@ import java.util.concurrent.TimeUnit;
 import org.apache.curator.framework.CuratorFramework;
 import org.apache.curator.framework.recipes.nodes.PersistentNode;
 import org.apache.zookeeper.CreateMode;
-import org.apache.zookeeper.ZooKeeper;
 import org.apache.zookeeper.data.Stat;
 
 /**
@@ -15,10 +14,9 @@ import org.apache.zookeeper.data.Stat;
  */
 final class Node {
     private static final int ROUNDS_PER_SESSION = 5;
-    private static final int LOOKS_BETWEEN_CLOSES = 100;
 
     public static void main(String[] arguments) throws Exception {
-        Program program = new Program(arguments);
+        CuratorProgram program = new CuratorProgram(arguments);
         String path = program.root + "/node";
         CuratorFramework other = program.client(1);
         CuratorFramework owner = program.client(0, true);
@@ -30,7 +28,7 @@ final class Node {
             for (int round = 1; !program.finishing(); round++) {
                 Stat before = there(other, path);
                 if (round % ROUNDS_PER_SESSION == 0) {
-                    endSession(program, owner);
+                    Sessions.end(program, owner);
                     ended[0]++;
                 } else {
                     other.delete().quietly().forPath(path);
@@ -55,33 +53,5 @@ final class Node {
         Stat[] found = {null};
         Program.eventually("the znode is there", () -> (found[0] = client.checkExists().forPath(path)) != null);
         return found[0];
-    }
-
-    /** Ends the owner's session: takes it over on a second connection, and closes it there. */
-    private static void endSession(Program program, CuratorFramework owner) throws Exception {
-        ZooKeeper theirs = owner.getZookeeperClient().getZooKeeper();
-        long session = theirs.getSessionId();
-        byte[] password = theirs.getSessionPasswd();
-        Program.eventually("the owner has another session", () -> {
-            // Again and again: the member that was asked to close it may have been killed.
-            closeElsewhere(program, session, password);
-            for (int look = 0; look < LOOKS_BETWEEN_CLOSES && !hasOther(owner, session); look++) {
-                Thread.sleep(20);
-            }
-            return hasOther(owner, session);
-        });
-    }
-
-    private static void closeElsewhere(Program program, long session, byte[] password) throws Exception {
-        try (ZooKeeper same = new ZooKeeper(
-                String.join(",", program.hosts), Program.SESSION_TIMEOUT_MS, event -> { }, session, password)) {
-            Program.eventually("the session is taken over or has ended",
-                    () -> !same.getState().isAlive() || same.getState().isConnected());
-        }
-    }
-
-    private static boolean hasOther(CuratorFramework owner, long session) throws Exception {
-        return owner.getZookeeperClient().isConnected()
-                && owner.getZookeeperClient().getZooKeeper().getSessionId() != session;
     }
 }

@@ -10,7 +10,7 @@ import org.apache.curator.framework.recipes.locks.InterProcessMutex;
 /** InterProcessMutex: never held twice, and every stay leaves its trace. */
 final class Mutex {
     public static void main(String[] arguments) throws Exception {
-        Program program = new Program(arguments);
+        CuratorProgram program = new CuratorProgram(arguments);
         String path = program.root + "/lock";
         CuratorFramework first = program.client(0);
         Guard guard = new Guard(first, program.root + "/guard");

@@ -11,7 +11,7 @@ import org.apache.zookeeper.data.Stat;
 /** Transactions: all or nothing, for the writer and for a reader on another connection. */
 final class Transactions {
     public static void main(String[] arguments) throws Exception {
-        Program program = new Program(arguments);
+        CuratorProgram program = new CuratorProgram(arguments);
         String counter = program.root + "/counter";
         String left = program.root + "/left";
         String right = program.root + "/right";

@@ -28,7 +28,7 @@ final class Latch {
     }
 
     public static void main(String[] arguments) throws Exception {
-        Program program = new Program(arguments);
+        CuratorProgram program = new CuratorProgram(arguments);
         String path = program.root + "/latch";
         CuratorFramework first = program.client(0);
         Guard guard = new Guard(first, program.root + "/guard");
