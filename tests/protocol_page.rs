@@ -2,6 +2,7 @@
 //! adds an operation, a code or a word to the protocol is sent to the page.
 
 use vivarium::model::Refusal;
+use vivarium::server::admin::COMMANDS;
 use vivarium::wire::{Word, opcode};
 
 const PAGE: &str = include_str!("../docs/protocol.md");
@@ -35,6 +36,19 @@ fn every_code_that_can_be_answered_has_its_row() {
     let refusals = (-1000..0).map(Refusal::from_code);
     for code in refusals.map(Refusal::code) {
         assert!(has_row(&[written(code)]), "no row for {code}");
+    }
+}
+
+#[test]
+fn every_command_of_the_admin_server_has_its_row() {
+    for command in COMMANDS {
+        let short: Vec<String> = command
+            .short
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let row = [format!("`{}`", command.name), short.join(", ")];
+        assert!(has_row(&row), "no row for {row:?}");
     }
 }
 

@@ -69,7 +69,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
 
     let stop = CancellationToken::new();
     let operator = Arc::new(Operator::new(member.handle(), recorder, configuration));
-    let mut tasks = doors.open(operator, clock, zookeeper, &stop);
+    let mut tasks = doors.open(operator, clock, zookeeper, admin_options(settings), &stop);
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(Exit::Success),
         _ = interrupt.recv() => Ok(Exit::Success),
@@ -112,6 +112,7 @@ impl Doors {
         operator: Arc<Operator>,
         clock: Arc<dyn Clock>,
         zookeeper_options: zookeeper::Options,
+        admin_options: admin::Options,
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -125,7 +126,7 @@ impl Doors {
         tasks.spawn(admin::serve(
             self.admin,
             operator.clone(),
-            admin::Options::default(),
+            admin_options,
             stop.clone(),
         ));
         let (listener, handle, stop) = (self.grpc, operator.handle.clone(), stop.clone());
@@ -161,6 +162,19 @@ fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> 
     })
 }
 
+fn admin_options(settings: &Settings) -> admin::Options {
+    let (admin, access) = (&settings.admin, &settings.access);
+    let super_digest = access.super_digest.as_ref();
+    admin::Options {
+        commands: admin.commands_enabled.then(|| admin::CommandOptions {
+            super_digest: super_digest.map(|secret| secret.reveal().to_owned()),
+            snapshots: admin.snapshots_enabled,
+            snapshot_interval_min: Duration::from_millis(admin.snapshot_interval_ms_min),
+        }),
+        ..admin::Options::default()
+    }
+}
+
 /// What an operator is told of the settings.
 fn configuration(settings: &Settings) -> Configuration {
     let port = |door: &Door| {
@@ -171,6 +185,7 @@ fn configuration(settings: &Settings) -> Configuration {
     let limits = &settings.limits;
     Configuration {
         client_port: port(&settings.doors.client),
+        client_bind: settings.doors.client.bind.clone(),
         peer_port: port(&settings.doors.peer),
         data_dir: settings.storage.data_dir.clone(),
         log_dir: settings.storage.log_dir.clone(),

@@ -194,6 +194,13 @@ pub const SETTINGS: &[Setting] = &[
     integer("znodes.unused_container_ms_max", (0, 1 << 40), "0", "ms",
         "How long a container may wait for its first child (znode.container.maxNeverUsedIntervalMs); 0 is for ever."),
 
+    setting("admin.commands_enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether the admin door answers /commands (admin.enableServer). Health and metrics are answered either way."),
+    setting("admin.snapshots_enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether /commands/snapshot gives snapshots (admin.snapshot.enabled) to those who may do everything with the root."),
+    integer("admin.snapshot_interval_ms_min", (0, 86_400_000), "300000", "ms",
+        "How soon after one snapshot /commands/snapshot gives the next (admin.rateLimiterIntervalInMS)."),
+
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),
     setting("access.super_digest", Kind::Digest, Default::Empty, "",

@@ -4,8 +4,8 @@ use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
 use super::settings::{
-    AccessSettings, FourLetterWords, LimitSettings, Secret, Settings, StorageSettings,
-    TimingSettings, ZnodeSettings,
+    AccessSettings, AdminSettings, FourLetterWords, LimitSettings, Secret, Settings,
+    StorageSettings, TimingSettings, ZnodeSettings,
 };
 use super::{environment, identity, toml_file, value, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
@@ -60,6 +60,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let limits = limits(&mut values);
     let storage = storage(&mut values);
     let znodes = znodes(&mut values);
+    let admin = admin(&mut values);
     let access = access(&mut values);
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     match (member, doors) {
@@ -70,6 +71,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             timing,
             storage,
             znodes,
+            admin,
             access,
             warnings,
             effective: values.lines(),
@@ -228,6 +230,14 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
         idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
         idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
         unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),
+    }
+}
+
+fn admin(values: &mut Values<'_>) -> AdminSettings {
+    AdminSettings {
+        commands_enabled: values.flag("admin.commands_enabled").unwrap_or(true),
+        snapshots_enabled: values.flag("admin.snapshots_enabled").unwrap_or(true),
+        snapshot_interval_ms_min: values.integer("admin.snapshot_interval_ms_min"),
     }
 }
 

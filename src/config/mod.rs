@@ -42,6 +42,6 @@ pub use load::{Sources, load};
 pub use member_list::{InitialMember, MemberList, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
-    AccessSettings, Door, DoorSettings, FourLetterWords, LimitSettings, MemberSettings, Secret,
-    Settings, Start, StorageSettings, TimingSettings, ZnodeSettings,
+    AccessSettings, AdminSettings, Door, DoorSettings, FourLetterWords, LimitSettings,
+    MemberSettings, Secret, Settings, Start, StorageSettings, TimingSettings, ZnodeSettings,
 };

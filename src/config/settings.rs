@@ -15,6 +15,7 @@ pub struct Settings {
     pub timing: TimingSettings,
     pub storage: StorageSettings,
     pub znodes: ZnodeSettings,
+    pub admin: AdminSettings,
     pub access: AccessSettings,
     /// What an operator should read once at start: keys that have no meaning here, odd combinations.
     pub warnings: Vec<String>,
@@ -122,6 +123,14 @@ pub struct ZnodeSettings {
     pub idle_removals_per_minute_max: u64,
     /// How long a container may wait for its first child; `None` for ever.
     pub unused_container_ms_max: Option<u64>,
+}
+
+/// ZooKeeper's commands over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    pub commands_enabled: bool,
+    pub snapshots_enabled: bool,
+    pub snapshot_interval_ms_min: u64,
 }
 
 #[derive(Clone, Debug)]

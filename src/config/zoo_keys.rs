@@ -52,14 +52,19 @@ const SETTINGS: &[(&str, &str)] = &[
         "znode.container.maxNeverUsedIntervalMs",
         "znodes.unused_container_ms_max",
     ),
+    ("admin.enableServer", "admin.commands_enabled"),
+    ("admin.snapshot.enabled", "admin.snapshots_enabled"),
+    (
+        "admin.rateLimiterIntervalInMS",
+        "admin.snapshot_interval_ms_min",
+    ),
     ("dataDir", "storage.data_dir"),
     ("dataLogDir", "storage.log_dir"),
 ];
 
 #[rustfmt::skip]
 const MEANINGLESS: &[&str] = &[
-    "admin.commandURL", "admin.enableServer", "admin.idleTimeout", "admin.rateLimiterIntervalInMS",
-    "admin.serverAddress", "admin.serverPort", "audit.enable", "autopurge.purgeInterval",
+    "admin.commandURL", "admin.idleTimeout", "admin.restore.enabled", "admin.serverAddress", "admin.serverPort", "audit.enable", "autopurge.purgeInterval",
     "autopurge.snapRetainCount", "clientPortListenBacklog", "cnxTimeout", "commitLogCount",
     "connectToLearnerMasterLimit", "digest.enabled", "dynamicConfigVersion", "electionAlg",
     "electionPortBindRetry", "enableEagerACLCheck", "fastleader.maxNotificationInterval",

@@ -13,8 +13,8 @@ use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
 use super::watchings::Watching;
 use crate::model::{Command, MemberId, Refusal, Request, Zxid};
-use crate::raft::{ConsensusView, Leadership};
-use crate::store::{SharedState, State};
+use crate::raft::{ConsensusView, Leadership, SnapshotCopy, SnapshotKnown};
+use crate::store::{SharedState, State, StorageFault};
 use crate::watch::WatchSummary;
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::collections::VecDeque;
@@ -76,6 +76,15 @@ impl Shared {
         drop(queue);
         self.queued.notify_one();
     }
+}
+
+/// Why there is no snapshot to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotFailed {
+    #[error("the member has not started yet")]
+    Starting,
+    #[error(transparent)]
+    Storage(#[from] Arc<StorageFault>),
 }
 
 /// Cheap to clone; see the module's text.
@@ -204,6 +213,18 @@ impl Handle {
     /// The digests at which all members compared their states, oldest first.
     pub fn digests(&self) -> Vec<(Zxid, u64)> {
         self.shared.local.lock().digests().iter().copied().collect()
+    }
+
+    /// The newest snapshot of this member, if it has any.
+    pub fn newest_snapshot(&self) -> Option<SnapshotKnown> {
+        self.shared.consensus.get()?.newest_snapshot()
+    }
+
+    /// Takes a snapshot of the state as this member has applied it, for whoever keeps copies.
+    pub async fn take_snapshot(&self) -> Result<SnapshotCopy, SnapshotFailed> {
+        let consensus = self.shared.consensus.get();
+        let consensus = consensus.ok_or(SnapshotFailed::Starting)?;
+        Ok(consensus.take_snapshot().await?)
     }
 
     /// Ends every connection.

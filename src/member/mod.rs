@@ -38,7 +38,7 @@ mod watchings;
 
 pub use chores::IdleOptions;
 pub use connection::Connection;
-pub use handle::{Handle, ReadView};
+pub use handle::{Handle, ReadView, SnapshotFailed};
 pub use load::{HandleLimits, Share};
 pub use mailbox::{Backlog, CloseReason, Delivery, Parked};
 pub use session_clock::Deadlines;
@@ -50,7 +50,7 @@ pub use unavailable::Unavailable;
 pub use watchings::Watching;
 
 // What a door that reads must name. Doors use the member alone.
-pub use crate::raft::Follower;
+pub use crate::raft::{Follower, SnapshotCopy, SnapshotKnown};
 pub use crate::session::TimeoutBounds;
 pub use crate::store::State;
 pub use crate::store::tree::Tree;

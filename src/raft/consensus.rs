@@ -76,7 +76,7 @@ pub(super) struct Inner {
     pub changing: Arc<tokio::sync::Mutex<()>>,
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
-    upkeep: UpkeepHandle,
+    pub upkeep: UpkeepHandle,
     #[cfg(any(test, feature = "testing"))]
     suspicions: Suspicions,
     /// Ends the peer port, and all connections to and from peers.

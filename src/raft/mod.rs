@@ -31,6 +31,7 @@ mod options;
 mod proto;
 mod record;
 mod snapshot;
+mod snapshot_copy;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -48,4 +49,5 @@ pub use proto::{
     AddObserverRequest, Addresses, ChangeResponse, Member, PromoteRequest, RemoveRequest,
     ReplaceRequest, StatusRequest, StatusResponse, TransferRequest, cluster_client,
 };
+pub use snapshot_copy::{SnapshotCopy, SnapshotKnown};
 pub use view::{ConsensusView, Follower};

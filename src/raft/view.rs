@@ -29,9 +29,13 @@ impl Consensus {
 }
 
 impl ConsensusView {
+    pub(super) fn inner(&self) -> Option<Arc<Inner>> {
+        self.0.upgrade()
+    }
+
     /// The other members, by number; `None` if this member does not lead.
     pub fn followers(&self) -> Option<Vec<Follower>> {
-        let inner = self.0.upgrade()?;
+        let inner = self.inner()?;
         let metrics = inner.raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.state != ServerState::Leader {

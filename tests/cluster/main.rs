@@ -4,6 +4,7 @@
 //! With `ZOOKEEPER_CLASS_PATH` set, whatever is not particular to us runs against ZooKeeper itself.
 
 mod catch_up;
+mod commands;
 mod disk_full;
 mod five_members;
 mod guarantees;

@@ -5,6 +5,7 @@
 use super::directories::DirectorySizes;
 use crate::member::{MemberStatus, Mode};
 use crate::model::Role;
+use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
     pub client_port: u16,
+    /// `host:port` where clients are served.
+    pub client_bind: String,
     pub peer_port: u16,
     pub data_dir: PathBuf,
     pub log_dir: PathBuf,
@@ -28,6 +31,24 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// The same as a JSON object.
+    pub fn json(&self) -> Map<String, Value> {
+        [
+            ("client_port", json!(self.client_port)),
+            ("data_dir", json!(self.data_dir.display().to_string())),
+            ("data_log_dir", json!(self.log_dir.display().to_string())),
+            ("tick_time", json!(self.tick_ms)),
+            ("max_client_cnxns", json!(self.connections_per_address_max)),
+            ("min_session_timeout", json!(self.session_timeout_ms_min)),
+            ("max_session_timeout", json!(self.session_timeout_ms_max)),
+            ("server_id", json!(self.member)),
+            ("client_port_listen_backlog", json!(self.listen_backlog)),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .collect()
+    }
+
     /// The lines of `conf`.
     pub fn text(&self, sizes: DirectorySizes, status: &MemberStatus) -> String {
         let mut text = String::new();

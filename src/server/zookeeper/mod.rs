@@ -20,6 +20,7 @@ use super::operator::{DOOR, Operator};
 use crate::config::FourLetterWords;
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
+pub use auth::authenticate;
 use counted::Counted;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! Numbers that cannot be known beforehand are masked: what is compared is each line's every other
 //! character.
 
-mod keys;
+pub mod keys;
 
 use crate::options;
 use std::collections::BTreeMap;
