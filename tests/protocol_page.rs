@@ -1,6 +1,7 @@
 //! `docs/protocol.md` promises one row for everything a client may send. This keeps the promise: who
 //! adds an operation, a code or a word to the protocol is sent to the page.
 
+use vivarium::config::zoo_cfg_keys;
 use vivarium::model::Refusal;
 use vivarium::server::admin::COMMANDS;
 use vivarium::wire::{Word, opcode};
@@ -61,4 +62,17 @@ fn every_four_letter_word_is_named() {
         let name = format!("`{}`", word.as_str());
         assert!(section.contains(&name), "{name} is not named");
     }
+}
+
+#[test]
+fn every_key_of_a_zoo_cfg_has_its_row() {
+    let (_, section) = PAGE
+        .split_once("## Keys of a `zoo.cfg`")
+        .expect("the section");
+    let rows = section.lines().filter_map(|line| line.split('|').nth(1));
+    let rows: Vec<&str> = rows.collect();
+    let lacking: Vec<String> = zoo_cfg_keys()
+        .filter(|key| !rows.iter().any(|row| row.contains(&format!("`{key}`"))))
+        .collect();
+    assert!(lacking.is_empty(), "no row for {lacking:?}");
 }

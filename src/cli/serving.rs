@@ -171,6 +171,7 @@ fn admin_options(settings: &Settings) -> admin::Options {
             snapshots: admin.snapshots_enabled,
             snapshot_interval_min: Duration::from_millis(admin.snapshot_interval_ms_min),
         }),
+        head_timeout: Duration::from_millis(admin.idle_ms_max),
         ..admin::Options::default()
     }
 }

@@ -28,6 +28,9 @@ pub struct Sources {
     pub flags: Vec<(String, String)>,
 }
 
+/// What one connection may have unanswered unless somebody says otherwise.
+const REQUEST_BYTES_PER_CONNECTION: u64 = 8 << 20;
+
 /// Reads every source and checks the whole.
 ///
 /// # Errors
@@ -59,6 +62,9 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let timing = timing(&mut values);
     let limits = limits(&mut values);
     let storage = storage(&mut values);
+    if sources.zoo_cfg.is_some() && layers.get("storage.data_dir").is_none() {
+        values.refuse("storage.data_dir", "say where the data are (dataDir)");
+    }
     let znodes = znodes(&mut values);
     let admin = admin(&mut values);
     let access = access(&mut values);
@@ -158,14 +164,20 @@ fn timing(values: &mut Values<'_>) -> TimingSettings {
 
 fn limits(values: &mut Values<'_>) -> LimitSettings {
     let none_if_zero = |number: usize| (number > 0).then_some(number);
+    let frame_bytes_max = values.size("limits.frame_bytes_max");
+    let request_bytes_per_connection_max = values.integer_or(
+        "limits.request_bytes_per_connection_max",
+        REQUEST_BYTES_PER_CONNECTION.max(frame_bytes_max as u64),
+    );
     let limits = LimitSettings {
-        frame_bytes_max: values.size("limits.frame_bytes_max"),
+        frame_bytes_max,
         connections_per_address_max: none_if_zero(
             values.size("limits.connections_per_address_max"),
         ),
         connections_max: none_if_zero(values.size("limits.connections_max")),
         requests_per_connection_max: values.size("limits.requests_per_connection_max"),
-        request_bytes_per_connection_max: values.size("limits.request_bytes_per_connection_max"),
+        request_bytes_per_connection_max: usize::try_from(request_bytes_per_connection_max)
+            .unwrap_or(usize::MAX),
         requests_max: values.size("limits.requests_max"),
         request_bytes_max: values.size("limits.request_bytes_max"),
         reply_bytes_per_connection_max: values.size("limits.reply_bytes_per_connection_max"),
@@ -219,6 +231,7 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
         free_bytes_min: values.integer("storage.free_bytes_min"),
         log_entries_kept: values.integer("storage.log_entries_kept"),
+        slow_sync_ms: values.integer("storage.slow_sync_ms"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
     }
 }
@@ -236,6 +249,7 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
 fn admin(values: &mut Values<'_>) -> AdminSettings {
     AdminSettings {
         commands_enabled: values.flag("admin.commands_enabled").unwrap_or(true),
+        idle_ms_max: values.integer("admin.idle_ms_max"),
         snapshots_enabled: values.flag("admin.snapshots_enabled").unwrap_or(true),
         snapshot_interval_ms_min: values.integer("admin.snapshot_interval_ms_min"),
     }

@@ -34,8 +34,10 @@ mod settings;
 mod toml_file;
 mod value;
 mod yaml_file;
+mod zoo_admin;
 mod zoo_cfg;
 mod zoo_keys;
+mod zoo_meaningless;
 
 pub use catalogue::{Default as SettingDefault, Kind, SETTINGS, Setting};
 pub use load::{Sources, load};
@@ -45,3 +47,4 @@ pub use settings::{
     AccessSettings, AdminSettings, Door, DoorSettings, FourLetterWords, LimitSettings,
     MemberSettings, Secret, Settings, Start, StorageSettings, TimingSettings, ZnodeSettings,
 };
+pub use zoo_keys::known_keys as zoo_cfg_keys;

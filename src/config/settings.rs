@@ -112,6 +112,7 @@ pub struct StorageSettings {
     /// Below this much free space writes that make the state grow are refused; 0 is no reserve.
     pub free_bytes_min: u64,
     pub log_entries_kept: u64,
+    pub slow_sync_ms: u64,
     pub checkpoint_interval_ms: u64,
 }
 
@@ -129,6 +130,7 @@ pub struct ZnodeSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     pub commands_enabled: bool,
+    pub idle_ms_max: u64,
     pub snapshots_enabled: bool,
     pub snapshot_interval_ms_min: u64,
 }
