@@ -49,9 +49,10 @@ impl FreeSpace {
         space
     }
 
-    /// Less than the reserve is free where the log or the snapshots are.
+    /// Less than the reserve is free where the log or the snapshots are, or the log has begun its last
+    /// segment: a disk may fill between two looks.
     pub fn is_low(&self) -> bool {
-        self.low.load(Ordering::Relaxed)
+        self.low.load(Ordering::Relaxed) || self.log.is_short_of_room()
     }
 
     /// Runs until the member stops (the task is then aborted).
@@ -88,7 +89,7 @@ impl FreeSpace {
     }
 
     fn judge(&self, free_bytes: u64) {
-        let before = self.is_low();
+        let before = self.low.load(Ordering::Relaxed);
         let now = is_low(before, free_bytes, self.free_bytes_min);
         self.low.store(now, Ordering::Relaxed);
         let free_bytes_min = self.free_bytes_min;
@@ -115,9 +116,12 @@ fn is_low(before: bool, free_bytes: u64, free_bytes_min: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::log::{LogOptions, Threading};
+    use crate::model::LogPosition;
+    use crate::raft::log::{LogOptions, LogRecord, SEGMENT_BYTES_MIN, Threading};
     use crate::testing::MemoryDisk;
+    use bytes::Bytes;
     use std::path::Path;
+    use std::sync::mpsc;
 
     #[test]
     fn a_disk_is_low_below_the_reserve_and_has_room_again_some_way_above_it() {
@@ -152,5 +156,37 @@ mod tests {
         disk.set_capacity(Some(2 << 20));
         space.look();
         assert!(!space.is_low());
+    }
+
+    #[test]
+    fn a_log_without_another_segment_is_low_before_anybody_looks() {
+        let disk = MemoryDisk::new(1);
+        let options = LogOptions {
+            segment_bytes: SEGMENT_BYTES_MIN,
+            threading: Threading::Inline,
+            ..LogOptions::default()
+        };
+        let directories = ["/log", "/log"].map(PathBuf::from);
+        let log = RaftLog::open(&directories[0], Arc::new(disk.clone()), options).unwrap();
+        let space = FreeSpace::new(Arc::new(disk.clone()), log.clone(), directories, 0);
+        let (tell, told) = mpsc::channel();
+        for index in 0.. {
+            if space.is_low() {
+                assert!(index > 1, "it had room");
+                break;
+            }
+            if index == 1 {
+                disk.set_capacity(Some(0));
+            }
+            let record = LogRecord {
+                position: LogPosition { term: 1, index },
+                payload: Bytes::from_static(&[7; 100]),
+            };
+            let tell = tell.clone();
+            log.append(vec![record], Box::new(move |done| tell.send(done).unwrap()));
+            told.recv()
+                .unwrap()
+                .expect("it is low while it can still write");
+        }
     }
 }

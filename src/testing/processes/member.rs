@@ -90,7 +90,8 @@ impl Member {
         self.directory.join("data")
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Where its standard output and error go.
+    pub fn log_path(&self) -> PathBuf {
         self.directory.join("log.txt")
     }
 
