@@ -61,6 +61,8 @@ metrics! {
         "Times this member knew of no leader, the start included.";
     SNAPSHOTS_SENT = Counter "vivarium_snapshots_sent_total" Count,
         "Snapshots sent to members that were too far behind for the log.";
+    SNAPSHOTS_LIMITED = Counter "vivarium_snapshots_limited_total" Count,
+        "Times `/commands/snapshot` was asked for too soon after the last.";
     SNAPSHOT_FAILURES = Counter "vivarium_snapshot_failures_total" Count,
         "Snapshots that could not be written.";
     SLOW_LOG_SYNCS = Counter "vivarium_slow_log_syncs_total" Count,

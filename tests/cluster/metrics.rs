@@ -18,6 +18,7 @@ const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::SNAPSHOT_SECONDS,
     vivarium::metrics::SNAPSHOT_FAILURES,
     vivarium::metrics::SNAPSHOTS_SENT,
+    vivarium::metrics::SNAPSHOTS_LIMITED,
     vivarium::metrics::SLOW_LOG_SYNCS,
     vivarium::metrics::SNAPSHOTS_INSTALLED,
 ];

@@ -11,7 +11,8 @@ use crate::metrics::{
     CONNECTIONS_REFUSED, ELECTION_SECONDS, EVENT_WATCHERS, LEADERLESS, LOG_SYNC_SECONDS,
     NOTIFICATION_BYTES, PROPAGATION_SECONDS, PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED,
     READ_SECONDS, RECOVERY_SECONDS, Recorder, SESSIONS_EXPIRED, SNAPSHOT_FAILURES,
-    SNAPSHOT_SECONDS, SNAPSHOTS_SENT, STATE_LOAD_SECONDS, Summary, WRITE_SECONDS,
+    SNAPSHOT_SECONDS, SNAPSHOTS_LIMITED, SNAPSHOTS_SENT, STATE_LOAD_SECONDS, Summary,
+    WRITE_SECONDS,
 };
 use crate::model::Role;
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("looking_count", LEADERLESS),
     ("snap_count", SNAPSHOTS_SENT),
     ("snapshot_error_count", SNAPSHOT_FAILURES),
+    ("snapshot_rate_limited_count", SNAPSHOTS_LIMITED),
 ];
 
 /// Counters of which one label is ZooKeeper's.

@@ -471,6 +471,8 @@ fn the_next_snapshot_has_to_wait_and_need_not_be_sent() {
         (second.status, &second.json()["error"]),
         (429, &Value::Null)
     );
+    let told = command(&cluster, 1, "monitor");
+    assert_eq!(told["snapshot_rate_limited_count"], 1, "{told}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use super::super::super::operator::Operator;
 use super::{Commands, answer, object};
 use crate::member::SnapshotCopy;
+use crate::metrics::SNAPSHOTS_LIMITED;
 use crate::runtime;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
@@ -56,6 +57,7 @@ impl Commands {
             return refused(StatusCode::SERVICE_UNAVAILABLE);
         }
         if !self.limiter.allows() {
+            metrics::counter!(SNAPSHOTS_LIMITED).increment(1);
             tracing::warn!("a snapshot was asked for too soon after the last");
             return refused(StatusCode::TOO_MANY_REQUESTS);
         }
