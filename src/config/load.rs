@@ -4,10 +4,9 @@ use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
 use super::settings::{
-    AccessSettings, AdminSettings, FourLetterWords, LimitSettings, Secret, Settings,
-    StorageSettings, TimingSettings, ZnodeSettings,
+    AdminSettings, LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings,
 };
-use super::{environment, identity, toml_file, value, yaml_file, zoo_cfg};
+use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
 
 /// A configuration file longer than this is something else.
@@ -67,8 +66,9 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     }
     let znodes = znodes(&mut values);
     let admin = admin(&mut values);
-    let access = access(&mut values);
+    let access = security::access(&mut values);
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
+    let tls = security::tls(&mut values, doors.as_ref(), &mut warnings);
     match (member, doors) {
         (Some(member), Some(doors)) if values.problems.is_empty() => Ok(Settings {
             member,
@@ -79,6 +79,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             znodes,
             admin,
             access,
+            tls,
             warnings,
             effective: values.lines(),
         }),
@@ -108,7 +109,11 @@ fn read_zoo_cfg(
     found.entries
 }
 
-fn read_file(path: &Path, named_at: &Origin, problems: &mut Vec<Problem>) -> Option<String> {
+pub(super) fn read_file(
+    path: &Path,
+    named_at: &Origin,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
     let read = std::fs::metadata(path).and_then(|found| {
         if found.len() > FILE_BYTES_MAX {
             let what = format!("longer than {FILE_BYTES_MAX} bytes");
@@ -252,14 +257,6 @@ fn admin(values: &mut Values<'_>) -> AdminSettings {
         idle_ms_max: values.integer("admin.idle_ms_max"),
         snapshots_enabled: values.flag("admin.snapshots_enabled").unwrap_or(true),
         snapshot_interval_ms_min: values.integer("admin.snapshot_interval_ms_min"),
-    }
-}
-
-fn access(values: &mut Values<'_>) -> AccessSettings {
-    let words = values.parsed("access.four_letter_words", value::words);
-    AccessSettings {
-        four_letter_words: words.unwrap_or(FourLetterWords::All),
-        super_digest: values.text("access.super_digest").map(Secret::new),
     }
 }
 

@@ -21,12 +21,46 @@ pub enum ZooKey {
     Server,
     /// A file with the `server.N` lines, as ZooKeeper 3.5 and later write it.
     DynamicConfigFile,
+    /// One of several that become one setting of ours: who a client is, and TLS.
+    Security(SecurityKey),
     /// Nothing here depends on it.
     Meaningless,
     /// It protects something, and we do not offer it: starting without it would open a door.
     NotOffered,
     Unknown,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityKey {
+    SecurePort,
+    SecurePortAddress,
+    PortUnification,
+    Protocol,
+    EnabledProtocols,
+    CertificateReload,
+    EnforceEnabled,
+    EnforceSchemes,
+    RequireSasl,
+    /// Of guides for ZooKeeper 3.4; no released server reads it.
+    RequireScheme,
+    SuperUser,
+    AuthProvider,
+}
+
+#[rustfmt::skip]
+const SECURITY: &[(&str, SecurityKey)] = &[
+    ("secureClientPort", SecurityKey::SecurePort),
+    ("secureClientPortAddress", SecurityKey::SecurePortAddress),
+    ("client.portUnification", SecurityKey::PortUnification),
+    ("ssl.protocol", SecurityKey::Protocol),
+    ("ssl.enabledProtocols", SecurityKey::EnabledProtocols),
+    ("client.certReload", SecurityKey::CertificateReload),
+    ("enforce.auth.enabled", SecurityKey::EnforceEnabled),
+    ("enforce.auth.schemes", SecurityKey::EnforceSchemes),
+    ("sessionRequireClientSASLAuth", SecurityKey::RequireSasl),
+    ("requireClientAuthScheme", SecurityKey::RequireScheme),
+    ("superUser", SecurityKey::SuperUser),
+];
 
 const SETTINGS: &[(&str, &str)] = &[
     ("tickTime", "timing.tick_ms"),
@@ -41,6 +75,42 @@ const SETTINGS: &[(&str, &str)] = &[
     (
         "DigestAuthenticationProvider.superDigest",
         "access.super_digest",
+    ),
+    (
+        "DigestAuthenticationProvider.digestAlg",
+        "access.digest_algorithm",
+    ),
+    (
+        "DigestAuthenticationProvider.enabled",
+        "access.digest_enabled",
+    ),
+    (
+        "X509AuthenticationProvider.superUser",
+        "access.x509_super_user",
+    ),
+    (
+        "SASLAuthenticationProvider.superPassword",
+        "access.sasl_super_password",
+    ),
+    ("java.security.auth.login.config", "access.sasl_users_file"),
+    ("sasl.serverconfig", "access.sasl_section"),
+    ("allowSaslFailedClients", "access.sasl_failures_tolerated"),
+    ("ssl.keyStore.location", "tls.key_store"),
+    ("ssl.keyStore.type", "tls.key_store_type"),
+    ("ssl.keyStore.password", "tls.key_store_password"),
+    ("ssl.keyStore.passwordPath", "tls.key_store_password_file"),
+    ("ssl.trustStore.location", "tls.trust_store"),
+    ("ssl.trustStore.type", "tls.trust_store_type"),
+    ("ssl.trustStore.password", "tls.trust_store_password"),
+    (
+        "ssl.trustStore.passwordPath",
+        "tls.trust_store_password_file",
+    ),
+    ("ssl.clientAuth", "tls.client_auth"),
+    ("ssl.ciphersuites", "tls.cipher_suites"),
+    (
+        "ssl.clientHostnameVerification",
+        "tls.verify_client_address",
     ),
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
     (
@@ -69,15 +139,11 @@ const SETTINGS: &[(&str, &str)] = &[
 
 #[rustfmt::skip]
 const NOT_OFFERED: &[&str] = &[
-    "admin.forceHttps", "admin.needClientAuth", "admin.portUnification",
-    "DigestAuthenticationProvider.digestAlg", "allowSaslFailedClients", "authProvider", "client.portUnification", "enforce.auth.enabled",
-    "enforce.auth.schemes", "enforceQuota", "jaasLoginRenew", "requireClientAuthScheme",
-    "secureClientPort", "secureClientPortAddress", "sessionRequireClientSASLAuth", "sslQuorum",
-    "sslQuorumReloadCertFiles", "portUnification", "X509AuthenticationProvider.superUser",
+    "admin.forceHttps", "admin.needClientAuth", "admin.portUnification", "enforceQuota",
+    "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
 ];
 
 const NOT_OFFERED_PREFIXES: &[&str] = &[
-    "authProvider.",
     "group.",
     "kerberos.",
     "quorum.auth.",
@@ -98,6 +164,15 @@ pub fn classify(key: &str) -> ZooKey {
         "admin.serverAddress" => return ZooKey::AdminAddress,
         "dynamicConfigFile" => return ZooKey::DynamicConfigFile,
         _ => {}
+    }
+    if let Some((_, which)) = SECURITY.iter().find(|(theirs, _)| *theirs == key) {
+        return ZooKey::Security(*which);
+    }
+    if key.starts_with("superUser.") {
+        return ZooKey::Security(SecurityKey::SuperUser);
+    }
+    if key.starts_with("authProvider.") {
+        return ZooKey::Security(SecurityKey::AuthProvider);
     }
     if let Some((_, ours)) = SETTINGS.iter().find(|(theirs, _)| *theirs == key) {
         return ZooKey::Setting(ours);
@@ -132,6 +207,7 @@ fn named() -> impl Iterator<Item = &'static str> {
     SETTINGS
         .iter()
         .map(|(theirs, _)| *theirs)
+        .chain(SECURITY.iter().map(|(theirs, _)| *theirs))
         .chain(zoo_meaningless::named())
         .chain(NOT_OFFERED.iter().copied())
         .chain(single)
@@ -173,7 +249,14 @@ mod tests {
         }
         assert_eq!(classify("autopurge.purgeInterval"), ZooKey::Meaningless);
         assert_eq!(classify("metricsProvider.httpPort"), ZooKey::Meaningless);
-        assert_eq!(classify("ssl.keyStore.location"), ZooKey::NotOffered);
+        for key in ["ssl.keyStore.location", "zookeeper.ssl.keyStore.location"] {
+            assert_eq!(classify(key), ZooKey::Setting("tls.key_store"));
+        }
+        assert_eq!(classify("ssl.quorum.keyStore.location"), ZooKey::NotOffered);
+        assert_eq!(classify("ssl.sslProvider"), ZooKey::Meaningless);
+        for key in ["superUser", "superUser.1", "zookeeper.superUser.2"] {
+            assert_eq!(classify(key), ZooKey::Security(SecurityKey::SuperUser));
+        }
         assert_eq!(classify("tickTme"), ZooKey::Unknown);
         assert_eq!(suggestion("tickTme"), "; did you mean tickTime?");
     }

@@ -33,7 +33,7 @@ const CHECKED: &[(&str, Takes)] = &[
 
 #[rustfmt::skip]
 const UNCHECKED: &[&str] = &[
-    "DigestAuthenticationProvider.enabled", "IPAuthenticationProvider.usexforwardedfor",
+    "IPAuthenticationProvider.usexforwardedfor",
     "admin.commandURL", "admin.httpVersion", "admin.restore.enabled", "advancedFlowControlEnabled",
     "audit.enable", "audit.impl.class", "bitHashCacheSize", "clientTcpKeepAlive",
     "closeSessionTxn.enabled", "cnxTimeout", "commitLogCount", "connectionDecreaseRatio",
@@ -43,7 +43,7 @@ const UNCHECKED: &[&str] = &[
     "electionPortBindRetry", "emulate353TTLNodes", "enableEagerACLCheck",
     "fastleader.maxNotificationInterval", "fastleader.minNotificationInterval", "flushDelay",
     "follower.skipLearnerRequestToNextProcessor", "forceSnapshotSync", "forceSync",
-    "forward_learner_requests_to_commit_processor_disabled", "intBufferStartingSizeBytes",
+    "forward_learner_requests_to_commit_processor_disabled", "intBufferStartingSizeBytes", "jaasLoginRenew",
     "jute.maxbuffer.extrasize", "largeRequestMaxBytes", "largeRequestThreshold",
     "leaderConnectDelayDuringRetryMs", "leaderServes", "maxBatchSize", "maxConcurrentDiffSyncs",
     "maxConcurrentSnapSyncs", "maxGetChildrenResponseCacheSize", "maxInProcessingDeadWatchers",
@@ -53,7 +53,8 @@ const UNCHECKED: &[&str] = &[
     "purge.interval", "quorumCnxnTimeoutMs", "readonlymode.enabled", "request.timeout",
     "requestStaleConnectionCheck", "requestStaleLatencyCheck", "request_stale_connection_check",
     "request_stale_latency_check", "serializeLastProcessedZxid.enabled", "serverCnxnFactory",
-    "skipACL", "snapCount", "snapSizeLimitInKb", "snapshotSizeFactor", "tcpKeepAlive",
+    "skipACL", "snapCount", "snapSizeLimitInKb", "snapshotSizeFactor", "ssl.allowReverseDnsLookup",
+    "ssl.handshakeDetectionTimeoutMillis", "ssl.hostnameVerification", "ssl.sslProvider", "tcpKeepAlive",
     "txnLogSizeLimitInKb", "warningthresholdms", "watchManagerName", "zookeeper_request_timeout",
 ];
 

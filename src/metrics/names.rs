@@ -35,6 +35,10 @@ metrics! {
         "Connections that a door let in, by `door`.";
     CONNECTIONS_REFUSED = Counter "vivarium_connections_refused_total" Count,
         "Connections that were turned away, by `door` and `reason`.";
+    TLS_HANDSHAKES = Counter "vivarium_tls_handshakes_total" Count,
+        "TLS handshakes of clients, by `result`: done, failed, refused because too many were under way.";
+    TLS_RELOADS = Counter "vivarium_tls_reloads_total" Count,
+        "Changed key and trust stores that were found, by `result`: done, or failed and the old ones kept.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
     REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,

@@ -37,6 +37,8 @@ pub enum Refusal {
     AuthFailed,
     #[error("the session has moved to another connection")]
     SessionMoved,
+    #[error("an identity must be proven first")]
+    AuthenticationRequired,
     #[error("no such watch")]
     NoWatcher,
     #[error("data above the limit")]
@@ -64,6 +66,7 @@ impl Refusal {
             Refusal::AuthFailed => -115,
             Refusal::SessionMoved => -118,
             Refusal::NoWatcher => -121,
+            Refusal::AuthenticationRequired => -124,
         }
     }
 
@@ -86,6 +89,7 @@ impl Refusal {
             -115 => Refusal::AuthFailed,
             -118 => Refusal::SessionMoved,
             -121 => Refusal::NoWatcher,
+            -124 => Refusal::AuthenticationRequired,
             _ => Refusal::SystemError,
         }
     }

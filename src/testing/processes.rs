@@ -40,6 +40,8 @@ pub struct ClusterOptions {
     pub settings: Vec<(String, String)>,
     /// Whether `/commands` are answered on the admin port: the original needs more jars for it.
     pub commands: bool,
+    /// Java system properties that the original takes from nowhere else.
+    pub java_properties: Vec<(String, String)>,
 }
 
 impl ClusterOptions {
@@ -51,11 +53,22 @@ impl ClusterOptions {
             zoo_cfg: String::new(),
             settings: Vec::new(),
             commands: false,
+            java_properties: Vec::new(),
         }
     }
 
     pub fn commands(mut self) -> ClusterOptions {
         self.commands = true;
+        self
+    }
+
+    /// A key that ours takes from zoo.cfg, and the original as a Java system property alone.
+    pub fn java_property(mut self, key: &str, value: &str) -> ClusterOptions {
+        if self.subject.is_vivarium() {
+            return self.zoo_cfg(&format!("{key}={value}"));
+        }
+        self.java_properties
+            .push((key.to_owned(), value.to_owned()));
         self
     }
 
@@ -256,11 +269,10 @@ impl ProcessCluster {
 
     /// Starts a member that does not run; returns at once.
     pub fn start_member(&mut self, number: usize) {
-        let settings = self.options.settings.clone();
-        let subject = self.options.subject.clone();
+        let options = self.options.clone();
         let member = self.member_mut(number);
         member.forget_ended();
-        member.spawn(&subject, &settings);
+        member.spawn(&options);
     }
 
     /// Waits until the member serves.

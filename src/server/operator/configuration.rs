@@ -12,10 +12,12 @@ use std::path::PathBuf;
 /// Plain values, from the settings.
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
-    pub client_port: u16,
+    /// Where plain connections are taken, and where TLS alone is; or `NO_PORT`.
+    pub client_port: i32,
+    pub secure_client_port: i32,
     /// `host:port` where clients are served.
     pub client_bind: String,
-    pub peer_port: u16,
+    pub peer_port: i32,
     pub data_dir: PathBuf,
     pub log_dir: PathBuf,
     pub tick_ms: u64,
@@ -31,6 +33,9 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// As ZooKeeper writes it.
+    pub const NO_PORT: i32 = -1;
+
     /// The same as a JSON object.
     pub fn json(&self) -> Map<String, Value> {
         [
@@ -56,7 +61,7 @@ impl Configuration {
             let _ = writeln!(text, "{key}={value}");
         };
         line("clientPort", &self.client_port);
-        line("secureClientPort", &-1);
+        line("secureClientPort", &self.secure_client_port);
         line("dataDir", &self.data_dir.display());
         line("dataDirSize", &sizes.data_bytes);
         line("dataLogDir", &self.log_dir.display());

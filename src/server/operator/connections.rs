@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// The bits of `interest_ops`: it waits for the client's bytes, or for the client to take some.
 const READS: u8 = 1;
@@ -21,6 +21,7 @@ const WRITES: u8 = 4;
 pub struct Connection {
     peer: SocketAddr,
     established_ms: i64,
+    secure: AtomicBool,
     session: AtomicI64,
     timeout_ms: AtomicU32,
     queued: AtomicU64,
@@ -60,6 +61,7 @@ impl Connection {
         Connection {
             peer,
             established_ms,
+            secure: AtomicBool::new(false),
             session: AtomicI64::new(0),
             timeout_ms: AtomicU32::new(0),
             queued: AtomicU64::new(0),
@@ -68,6 +70,15 @@ impl Connection {
             sent: AtomicU64::new(0),
             responses: Mutex::default(),
         }
+    }
+
+    /// TLS is spoken.
+    pub fn secured(&self) {
+        self.secure.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_secure(&self) -> bool {
+        self.secure.load(Ordering::Relaxed)
     }
 
     pub fn attached(&self, session: i64, timeout_ms: u32) {

@@ -12,7 +12,7 @@ use crate::metrics::{
     NOTIFICATION_BYTES, PROPAGATION_SECONDS, PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED,
     READ_SECONDS, RECOVERY_SECONDS, Recorder, SESSIONS_EXPIRED, SNAPSHOT_FAILURES,
     SNAPSHOT_SECONDS, SNAPSHOTS_LIMITED, SNAPSHOTS_SENT, STATE_LOAD_SECONDS, Summary,
-    WRITE_SECONDS,
+    TLS_HANDSHAKES, WRITE_SECONDS,
 };
 use crate::model::Role;
 use serde_json::{Value, json};
@@ -43,6 +43,16 @@ const LABELLED_COUNTERS: &[(&str, &str, (&str, &str))] = &[
         "connection_revalidate_count",
         CONNECT_REQUESTS,
         ("kind", "again"),
+    ),
+    (
+        "unsuccessful_handshake",
+        TLS_HANDSHAKES,
+        ("result", "failed"),
+    ),
+    (
+        "tls_handshake_exceeded",
+        TLS_HANDSHAKES,
+        ("result", "refused"),
     ),
     (
         "sessionless_connections_expired",

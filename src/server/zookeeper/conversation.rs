@@ -6,21 +6,24 @@
 //! mailbox is emptied under the view that the reply is read from.
 
 use super::super::operator::{DOOR, Listed, Response};
-use super::auth;
+use super::Door;
+use super::auth::sasl::{DigestMd5, Progress};
+use super::auth::{self, Origin};
 use super::handshake::{self, Failed};
 use super::intake;
+use super::opening::{self, Opened};
 use super::reads::{self, Asked};
 use super::replies::{self, Awaited, ReplyKind};
-use super::{Door, words};
+use crate::config::TlsAtDoor;
 use crate::member::{CloseReason, Connection, Delivery, ReadView, Share, SizeFigures};
 use crate::metrics::{CONNECTIONS_ENDED, CONNECTIONS_REFUSED};
 use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
 use crate::runtime::BoxedStream;
-use crate::wire::opcode::CREATE_SESSION;
+use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, LENGTH_BYTES, Opening,
-    RequestHeader, XID_AUTH, decode_request, encode_watch_event, next_frame, recognise_opening,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, LENGTH_BYTES, RequestHeader,
+    XID_AUTH, decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -28,7 +31,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -42,12 +45,10 @@ const OUT_BYTES_MAX: usize = 1024 * 1024;
 const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
-/// How much is read from a socket in one go.
-const READ_BYTES: usize = 64 * 1024;
 
 /// Why a connection ended, for the log.
 #[derive(Debug, thiserror::Error)]
-enum End {
+pub(super) enum End {
     #[error("closed by the client")]
     ByClient,
     #[error("{0}")]
@@ -66,6 +67,12 @@ enum End {
     Word,
     #[error("nothing came of the handshake in time")]
     HandshakeTimeout,
+    #[error(transparent)]
+    Tls(#[from] HandshakeFailed),
+    #[error("TLS is not spoken here")]
+    NoTls,
+    #[error("a plain client on a TLS port")]
+    NotTls,
 }
 
 impl End {
@@ -86,23 +93,31 @@ impl End {
             End::NoSession(_) => "no_session",
             End::Word => "word",
             End::HandshakeTimeout => "handshake_timeout",
+            End::Tls(_) => "tls_handshake",
+            End::NoTls => "no_tls",
+            End::NotTls => "not_tls",
         }
     }
 }
 
 /// Serves one accepted stream.
-pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: CancellationToken) {
+pub async fn hold(
+    door: Arc<Door>,
+    stream: BoxedStream,
+    peer: SocketAddr,
+    tls: TlsAtDoor,
+    stop: CancellationToken,
+) {
     let figures = door.operator.connections.list(peer, door.clock.wall_ms());
-    let (mut stream, mut received) = (stream, BytesMut::with_capacity(READ_BYTES));
     let opened = tokio::select! {
         opened = tokio::time::timeout(
             handshake::HANDSHAKE_MAX,
-            first_frame(&door, &figures, &mut stream, &mut received),
+            opening::open(&door, &figures, stream, peer, tls),
         ) => opened.unwrap_or(Err(End::HandshakeTimeout)),
         () = stop.cancelled() => return,
     };
-    let frame = match opened {
-        Ok(frame) => frame,
+    let opened = match opened {
+        Ok(opened) => opened,
         Err(end) => return ended(peer, &end),
     };
     let connection = match door.handle.connect() {
@@ -114,8 +129,20 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
             return;
         }
     };
+    let Opened {
+        mut stream,
+        buffers,
+        received,
+        frame,
+        origin,
+    } = opened;
+    let identities = origin.identities(&door.options.auth);
     let mut conversation = Conversation {
-        identities: Arc::from([auth::address_id(peer)]),
+        admitted: door.options.auth.admit(&identities),
+        identities: identities.into(),
+        origin,
+        sasl: DigestMd5::default(),
+        buffers,
         door: door.clone(),
         peer,
         connection: connection.clone(),
@@ -137,8 +164,9 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
     };
     door.handle.disconnect(&connection).await;
     ended(peer, &end);
-    // What is written last (an expired session's answer) may still be on its way.
-    let _ = stream.shutdown().await;
+    // What is written last (an expired session's answer) may still be on its way. A client that reads
+    // nothing more is not waited for.
+    let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
 }
 
 fn ended(peer: SocketAddr, end: &End) {
@@ -151,46 +179,27 @@ fn ended(peer: SocketAddr, end: &End) {
     }
 }
 
-/// The first whole frame; answers a four-letter word itself.
-async fn first_frame(
-    door: &Door,
-    figures: &Listed<'_>,
-    stream: &mut BoxedStream,
-    received: &mut BytesMut,
-) -> Result<Bytes, End> {
-    loop {
-        match recognise_opening(received) {
-            Opening::Incomplete => {}
-            Opening::Word(word) if words::is_whole(door, word, received) => {
-                figures.received(1);
-                door.handle.traffic().received(1);
-                let answer = words::answer(door, word, received).await;
-                figures.sent(1);
-                door.handle.traffic().sent(1);
-                door.counted.sent_bytes.increment(answer.len() as u64);
-                stream.write_all(answer.as_bytes()).await?;
-                stream.shutdown().await?;
-                return Err(End::Word);
-            }
-            Opening::Word(_) => {}
-            Opening::Stranger(stranger) => return Err(stranger.into()),
-            Opening::Frame => {
-                if let Some(frame) = next_frame(received, door.frame_bytes_max())? {
-                    return Ok(frame);
-                }
-            }
-        }
-        match stream.read_buf(received).await? {
-            0 => return Err(End::ByClient),
-            bytes => door.counted.received_bytes.increment(bytes as u64),
-        }
+impl Door {
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.options.frame_bytes_max + FRAME_SLACK_BYTES
     }
 }
 
-impl Door {
-    fn frame_bytes_max(&self) -> usize {
-        self.options.frame_bytes_max + FRAME_SLACK_BYTES
+/// Writes what the stream takes of `out`, or flushes once nothing is left of it.
+async fn write_some(
+    writer: &mut (impl AsyncWrite + Unpin),
+    out: &mut BytesMut,
+) -> std::io::Result<Option<usize>> {
+    if out.is_empty() {
+        writer.flush().await.map(|()| None)
+    } else {
+        writer.write_buf(out).await.map(Some)
     }
+}
+
+/// Whether an operation proves an identity, and so may come before one is proven.
+fn proves(operation: i32) -> bool {
+    matches!(operation, opcode::AUTH | opcode::SASL)
 }
 
 /// What was sent and not yet told to those who count it.
@@ -207,7 +216,13 @@ struct Conversation<'a> {
     connection: Arc<Connection>,
     figures: &'a Listed<'a>,
     outgoing: Outgoing,
+    origin: Origin,
     identities: Arc<[Id]>,
+    /// Whether enough was proven to ask for anything.
+    admitted: bool,
+    sasl: DigestMd5,
+    /// Whether what is written has to be flushed before it is sent, as under TLS.
+    buffers: bool,
     /// Writes whose answers are due, and reads parked behind them, oldest first.
     awaited: VecDeque<Awaited>,
     /// Of the frame that is acted upon.
@@ -232,11 +247,13 @@ impl Conversation<'_> {
         }
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut given_up_at: Option<Instant> = None;
+        let mut unflushed = false;
         loop {
             self.take_frames(&mut received);
             self.deliver();
             self.tell_what_was_sent();
             if self.out.is_empty()
+                && !unflushed
                 && let Some(end) = self.ending.take()
             {
                 return end;
@@ -273,15 +290,17 @@ impl Conversation<'_> {
                 {
                     return self.ending.take().expect("it is set, or nobody had given up");
                 }
-                written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
-                    match written {
-                        Ok(bytes) => {
-                            self.read_at = Instant::now();
-                            self.door.counted.sent_bytes.increment(bytes as u64);
-                        }
-                        Err(error) => return error.into(),
+                written = write_some(&mut writer, &mut self.out),
+                    if !self.out.is_empty() || unflushed => match written
+                {
+                    Ok(Some(bytes)) => {
+                        self.read_at = Instant::now();
+                        self.door.counted.sent_bytes.increment(bytes as u64);
+                        unflushed = self.buffers;
                     }
-                }
+                    Ok(None) => unflushed = false,
+                    Err(error) => return error.into(),
+                },
                 () = tokio::time::sleep_until(unread_until), if !self.out.is_empty() => {
                     return End::ByMember(CloseReason::SlowReader);
                 }
@@ -343,12 +362,13 @@ impl Conversation<'_> {
             .sent_bytes
             .increment(self.out.len() as u64);
         stream.write_all_buf(&mut self.out).await?;
+        stream.flush().await?;
         established.map_err(End::NoSession)?;
         let (session, timeout_ms) = (self.connection.session(), self.connection.timeout_ms());
         self.figures.attached(session.0, timeout_ms);
         let zxid = self.door.handle.read().zxid();
         self.door.counted.write_seconds.record(began.elapsed());
-        self.answered(CREATE_SESSION, 0, zxid, began.elapsed(), 1);
+        self.answered(opcode::CREATE_SESSION, 0, zxid, began.elapsed(), 1);
         tracing::debug!(client = %self.peer, session = %self.connection.session(), "session attached");
         Ok(())
     }
@@ -382,6 +402,10 @@ impl Conversation<'_> {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
+                Ok((header, _)) if !self.admitted && !proves(header.opcode) => {
+                    door.counted.request(header.opcode);
+                    self.refuse_unproven(header.xid);
+                }
                 Ok((header, Ok(request))) => {
                     self.request(&door, &mut view, &mut reads, header, request);
                 }
@@ -487,6 +511,7 @@ impl Conversation<'_> {
                 self.write(door, view, reads, header, kind, Command::CloseSession);
             }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
+            ClientRequest::Sasl { token } => self.sasl(header.xid, &token.unwrap_or_default()),
             ClientRequest::Unknown { opcode } => {
                 reply::header_only(&mut self.out, ReplyHeader::unknown_operation(header.xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
@@ -599,16 +624,9 @@ impl Conversation<'_> {
 
     fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
         let at = self.out.len();
-        let super_digest = self.door.options.super_digest.as_deref();
-        match auth::authenticate(scheme, proof, self.peer, super_digest) {
+        match auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth) {
             Some(ids) => {
-                let mut all = self.identities.to_vec();
-                for id in ids {
-                    if !all.contains(&id) {
-                        all.push(id);
-                    }
-                }
-                self.identities = all.into();
+                self.prove(ids);
                 reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
             }
             None => {
@@ -620,6 +638,76 @@ impl Conversation<'_> {
                 )));
             }
         }
+        self.replied(at);
+    }
+
+    /// The connection is these, too, from its next request on.
+    fn prove(&mut self, ids: Vec<Id>) {
+        let mut all = self.identities.to_vec();
+        for id in ids {
+            if !all.contains(&id) {
+                all.push(id);
+            }
+        }
+        self.admitted = self.door.options.auth.admit(&all);
+        self.identities = all.into();
+    }
+
+    /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
+    fn sasl(&mut self, xid: i32, token: &[u8]) {
+        let at = self.out.len();
+        let door = self.door.clone();
+        let ok = ReplyHeader::ok(xid, Zxid::ZERO);
+        let options = &door.options.auth;
+        let progress = options
+            .sasl
+            .as_ref()
+            .map(|sasl| (sasl, self.sasl.evaluate(token, &sasl.users)));
+        match progress {
+            None => reply::token(&mut self.out, ok, None),
+            Some((_, Ok(Progress::Challenge(token)))) => {
+                reply::token(&mut self.out, ok, Some(&token));
+            }
+            Some((sasl, Ok(Progress::Proven { user, token }))) => {
+                tracing::debug!(client = %self.peer, user, "SASL has succeeded");
+                let mut ids = vec![Id::new("sasl", &user)];
+                if sasl.super_users.contains(&user) {
+                    ids.push(Id::new("super", ""));
+                }
+                self.prove(ids);
+                reply::token(&mut self.out, ok, Some(&token));
+            }
+            Some((sasl, Err(failed))) => {
+                let required = options
+                    .required_schemes
+                    .iter()
+                    .any(|scheme| scheme == "sasl");
+                self.door.counted.auth_failures.increment(1);
+                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
+                if sasl.failures_tolerated && !required {
+                    reply::token(&mut self.out, ok, None);
+                } else {
+                    let refusal = if required {
+                        Refusal::AuthenticationRequired
+                    } else {
+                        Refusal::AuthFailed
+                    };
+                    let header = ReplyHeader::refused(xid, Zxid::ZERO, refusal);
+                    reply::token(&mut self.out, header, None);
+                    self.ending = Some(End::Protocol(format!("SASL: {failed}")));
+                }
+            }
+        }
+        self.replied(at);
+    }
+
+    fn refuse_unproven(&mut self, xid: i32) {
+        let at = self.out.len();
+        let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
+        reply::header_only(&mut self.out, refused);
+        self.ending = Some(End::Protocol(
+            "a request before an identity was proven, as it must be".to_owned(),
+        ));
         self.replied(at);
     }
 

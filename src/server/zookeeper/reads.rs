@@ -228,10 +228,11 @@ fn add(
     })
 }
 
-/// Digest hashes are for the server's eyes only: `whoAmI` shows the user.
+/// Digest hashes are for the server's eyes only: `whoAmI` shows the user. The scheme `super` has none.
 fn shown(identities: &[Id]) -> Vec<Id> {
     let show = |id: &Id| match (id.scheme.as_str(), id.id.split_once(':')) {
         ("digest", Some((user, _))) => Id::new("digest", user),
+        ("super", _) => Id::new("super", ""),
         _ => id.clone(),
     };
     identities.iter().map(show).collect()

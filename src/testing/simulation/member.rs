@@ -4,7 +4,7 @@
 //! knows no simulated disk; the log is written by its caller, so that there is no thread to race; and
 //! segments, snapshots and the log behind them are small, so that each of them is used in every run.
 
-use crate::config::FourLetterWords;
+use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
 use crate::metrics::Recorder;
 use crate::model::{ClusterId, MemberAddresses, MemberId};
@@ -115,7 +115,7 @@ impl Seat {
         *self.running.lock() = Some(member.handle());
         let stop = CancellationToken::new();
         let door = tokio::spawn(zookeeper::serve(
-            listener,
+            vec![(listener, TlsAtDoor::No)],
             Arc::new(Operator::new(
                 member.handle(),
                 Recorder::idle()?,
@@ -193,7 +193,8 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         requests_per_connection_max: 1_000,
         timeouts: TimeoutBounds::new(SESSION_TIMEOUT_MS_MIN, SESSION_TIMEOUT_MS_MAX)?,
         words: FourLetterWords::All,
-        super_digest: None,
+        auth: zookeeper::AuthOptions::default(),
+        tls: None,
         ttl_enabled: false,
     })
 }

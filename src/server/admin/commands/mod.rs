@@ -15,6 +15,7 @@ mod sessions;
 mod snapshot;
 
 use super::super::operator::{Operator, environment, monitor};
+use super::super::zookeeper::AuthOptions;
 use super::Peer;
 use crate::member::MemberStatus;
 use axum::extract::rejection::QueryRejection;
@@ -32,8 +33,8 @@ use std::time::Duration;
 /// What the operator decided for the commands.
 #[derive(Clone, Debug)]
 pub struct CommandOptions {
-    /// `user:base64(sha1(user:password))` of whoever may do everything.
-    pub super_digest: Option<String>,
+    /// How it is proven who asks for a snapshot.
+    pub auth: AuthOptions,
     pub snapshots: bool,
     /// From one snapshot to the next.
     pub snapshot_interval_min: Duration,
@@ -254,9 +255,8 @@ impl Commands {
             return Err(Refused::new(StatusCode::OK, NOT_SERVING));
         }
         if matches!(command.what, What::Snapshot | What::Restore) {
-            let super_digest = self.options.super_digest.as_deref();
             let authorization = headers.get(header::AUTHORIZATION);
-            permission::prove(authorization, peer, super_digest)
+            permission::prove(authorization, peer, &self.options.auth)
                 .and_then(|ids| {
                     permission::permit(self.operator.handle.read().state().tree(), &ids)
                 })

@@ -4,7 +4,7 @@
 //! request.
 //! Rules from: ZooKeeper 3.9 `Commands#handleAuthentication`, `#handleAuthorization`.
 
-use super::super::super::zookeeper::authenticate;
+use super::super::super::zookeeper::{AuthOptions, Origin, authenticate};
 use crate::member::Tree;
 use crate::model::{Id, Permissions};
 use axum::http::{HeaderValue, StatusCode};
@@ -39,10 +39,10 @@ impl Lacking {
 pub fn prove(
     authorization: Option<&HeaderValue>,
     peer: SocketAddr,
-    super_digest: Option<&str>,
+    options: &AuthOptions,
 ) -> Result<Vec<Id>, Lacking> {
     let header = authorization.ok_or(Lacking::Header)?;
-    identities(header.as_bytes(), peer, super_digest).ok_or(Lacking::Proof)
+    identities(header.as_bytes(), peer, options).ok_or(Lacking::Proof)
 }
 
 pub fn permit(tree: &Tree, identities: &[Id]) -> Result<(), Lacking> {
@@ -57,7 +57,7 @@ pub fn permit(tree: &Tree, identities: &[Id]) -> Result<(), Lacking> {
     permitted.map_err(|_| Lacking::Permission)
 }
 
-fn identities(header: &[u8], peer: SocketAddr, super_digest: Option<&str>) -> Option<Vec<Id>> {
+fn identities(header: &[u8], peer: SocketAddr, options: &AuthOptions) -> Option<Vec<Id>> {
     let text = std::str::from_utf8(header).ok()?;
     // Blanks at the end are overlooked, as Java's `split` does.
     let mut parts = text.trim_end_matches(' ').split(' ');
@@ -66,7 +66,12 @@ fn identities(header: &[u8], peer: SocketAddr, super_digest: Option<&str>) -> Op
         return None;
     }
     let proof = proof.unwrap_or_default();
-    authenticate(scheme, proof.as_bytes(), peer, super_digest)
+    // Nobody shows a certificate at this door.
+    let origin = Origin {
+        peer,
+        subject: None,
+    };
+    authenticate(scheme, proof.as_bytes(), &origin, options)
 }
 
 #[cfg(test)]
@@ -75,9 +80,12 @@ mod tests {
 
     fn ids(header: &str) -> Option<Vec<String>> {
         let peer = "127.0.0.1:5000".parse().expect("an address");
-        // sha1 of super:pw.
-        let super_digest = Some("super:0bX78nEegDzJM3ju0iLBEJdWzjg=");
-        let found = identities(header.as_bytes(), peer, super_digest)?;
+        let options = AuthOptions {
+            // Of super:pw.
+            super_digest: Some("super:0bX78nEegDzJM3ju0iLBEJdWzjg=".to_owned()),
+            ..AuthOptions::default()
+        };
+        let found = identities(header.as_bytes(), peer, &options)?;
         Some(found.into_iter().map(|id| id.scheme).collect())
     }
 
@@ -104,11 +112,12 @@ mod tests {
     fn the_root_is_open_to_everybody_who_proves_anything() {
         let tree = Tree::new();
         let peer = "127.0.0.1:5000".parse().expect("an address");
+        let options = AuthOptions::default();
         let header = HeaderValue::from_static("digest a:b");
-        let ids = prove(Some(&header), peer, None).expect("proven");
+        let ids = prove(Some(&header), peer, &options).expect("proven");
         assert_eq!(permit(&tree, &ids), Ok(()));
-        assert_eq!(prove(None, peer, None), Err(Lacking::Header));
+        assert_eq!(prove(None, peer, &options), Err(Lacking::Header));
         let header = HeaderValue::from_static("nobody x");
-        assert_eq!(prove(Some(&header), peer, None), Err(Lacking::Proof));
+        assert_eq!(prove(Some(&header), peer, &options), Err(Lacking::Proof));
     }
 }

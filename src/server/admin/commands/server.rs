@@ -56,13 +56,14 @@ fn sizes(sizes: SizeFigures) -> Value {
 /// Each in its short form, or in its long one.
 pub fn connections(operator: &Operator, brief: bool) -> Map<String, Value> {
     let all = operator.connections.all();
-    let listed: Vec<Value> = all
-        .iter()
-        .map(|connection| connection.json(brief))
-        .collect();
+    let listed = |secure: bool| {
+        let listed = all.iter().filter(|one| one.is_secure() == secure);
+        let listed: Vec<Value> = listed.map(|one| one.json(brief)).collect();
+        json!(listed)
+    };
     object([
-        ("connections", json!(listed)),
-        ("secure_connections", json!([])),
+        ("connections", listed(false)),
+        ("secure_connections", listed(true)),
     ])
 }
 
