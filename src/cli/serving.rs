@@ -178,6 +178,7 @@ fn zookeeper_options(
         auth: auth_options(&settings.access),
         tls,
         ttl_enabled: settings.znodes.ttl_enabled,
+        reconfig: settings.access.reconfig,
     })
 }
 

@@ -246,6 +246,8 @@ pub const SETTINGS: &[Setting] = &[
 
     setting("znodes.ttl_enabled", Kind::Flag, Default::Is("false"), "",
         "Whether clients may make znodes with a time to live (extendedTypesEnabled); else createTTL is refused with -6."),
+    setting("znodes.quota_enforced", Kind::Flag, Default::Is("false"), "",
+        "Whether writes past the hard limits of a quota are refused (enforceQuota); else they are logged and counted like those past soft ones. The same on all members, because the member that a client is connected to decides."),
     integer("znodes.idle_check_interval_ms", (10, 86_400_000), "60000", "ms",
         "How often the leader looks for emptied containers and outlived znodes (znode.container.checkIntervalMs)."),
     integer("znodes.idle_removals_per_minute_max", (1, 60_000_000), "10000", "znodes a minute",
@@ -264,8 +266,12 @@ pub const SETTINGS: &[Setting] = &[
 
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),
+    setting("access.reconfig", Kind::Flag, Default::Is("false"), "",
+        "Whether clients that may write /zookeeper/config may change who belongs to the ensemble (reconfigEnabled). `vivarium cluster` always may."),
     setting("access.super_digest", Kind::Digest, Default::Empty, "",
         "Who passes every access list (superDigest): user:base64(hash(user:password)), with the hash of access.digest_algorithm."),
+    setting("access.skip_acl", Kind::Flag, Default::Is("false"), "",
+        "Whether access lists are kept and forbid nothing (skipACL). The same on all members, because the member that a client is connected to decides."),
     setting("access.digest_enabled", Kind::Flag, Default::Is("true"), "",
         "Whether clients may prove identities of scheme digest (DigestAuthenticationProvider.enabled)."),
     setting("access.digest_algorithm", Kind::Choice(DIGEST_ALGORITHMS), Default::Is("SHA1"), "",

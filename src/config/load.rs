@@ -58,15 +58,21 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     layers.lay(flags.collect(), &mut problems);
 
     let mut values = Values::new(&layers, problems);
-    let timing = timing(&mut values);
-    let limits = limits(&mut values);
-    let storage = storage(&mut values);
+    let Resolved {
+        timing,
+        limits,
+        storage,
+        znodes,
+    } = resolve(&mut values);
     if sources.zoo_cfg.is_some() && layers.get("storage.data_dir").is_none() {
         values.refuse("storage.data_dir", "say where the data are (dataDir)");
     }
-    let znodes = znodes(&mut values);
     let admin = admin(&mut values);
     let access = security::access(&mut values);
+    if access.skip_acl {
+        let origin = values.origin("access.skip_acl");
+        warnings.push(format!("{origin}: access lists forbid nothing"));
+    }
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     let tls = security::tls(&mut values, doors.as_ref(), &mut warnings);
     match (member, doors) {
@@ -86,6 +92,23 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         _ => Err(ConfigError {
             problems: values.problems,
         }),
+    }
+}
+
+/// What is settled without looking at any file.
+pub(super) struct Resolved {
+    timing: TimingSettings,
+    limits: LimitSettings,
+    storage: StorageSettings,
+    znodes: ZnodeSettings,
+}
+
+pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
+    Resolved {
+        timing: timing(values),
+        limits: limits(values),
+        storage: storage(values),
+        znodes: znodes(values),
     }
 }
 
@@ -245,6 +268,7 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
     let unused_ms_max = values.integer("znodes.unused_container_ms_max");
     ZnodeSettings {
         ttl_enabled: values.flag("znodes.ttl_enabled").unwrap_or(false),
+        quota_enforced: values.flag("znodes.quota_enforced").unwrap_or(false),
         idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
         idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
         unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),

@@ -25,6 +25,8 @@
 
 mod catalogue;
 mod environment;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod identity;
 mod jaas;
 mod layers;
@@ -48,11 +50,12 @@ pub use catalogue::{
     STORE_KINDS, Setting, TLS_PROTOCOLS,
 };
 pub use load::{Sources, load};
-pub use member_list::{InitialMember, MemberList, parse_member};
+pub use member_list::{InitialMember, MemberList, check_members, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
     AccessSettings, AdminSettings, Door, DoorSettings, FourLetterWords, LimitSettings,
     MemberSettings, SaslSettings, Secret, Settings, Start, StorageSettings, StoreSettings,
     TimingSettings, TlsAtDoor, TlsSettings, ZnodeSettings,
 };
+pub use zoo_cfg::{Property, parse_server, properties};
 pub use zoo_keys::known_keys as zoo_cfg_keys;

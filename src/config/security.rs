@@ -47,6 +47,8 @@ pub(super) fn access(values: &mut Values<'_>) -> AccessSettings {
         x509_super_user,
         sasl,
         required_schemes,
+        skip_acl: values.flag("access.skip_acl").unwrap_or(false),
+        reconfig: values.flag("access.reconfig").unwrap_or(false),
     }
 }
 

@@ -134,6 +134,8 @@ pub struct StorageSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZnodeSettings {
     pub ttl_enabled: bool,
+    /// Hard limits of quotas are refused.
+    pub quota_enforced: bool,
     pub idle_check_interval_ms: u64,
     pub idle_removals_per_minute_max: u64,
     /// How long a container may wait for its first child; `None` for ever.
@@ -152,6 +154,8 @@ pub struct AdminSettings {
 #[derive(Clone, Debug)]
 pub struct AccessSettings {
     pub four_letter_words: FourLetterWords,
+    /// Whether clients may reconfigure.
+    pub reconfig: bool,
     /// `user:base64(hash(user:password))`; who proves it by scheme `digest` passes every access list.
     pub super_digest: Option<Secret>,
     /// Of digest identities, among [`super::DIGEST_ALGORITHMS`]; `None` where there is no scheme
@@ -164,6 +168,8 @@ pub struct AccessSettings {
     /// Of one of these schemes an identity must be proven before anything is asked; none of them
     /// means that nobody has to prove anything.
     pub required_schemes: Vec<String>,
+    /// Access lists forbid nothing.
+    pub skip_acl: bool,
 }
 
 /// SASL DIGEST-MD5.

@@ -20,7 +20,8 @@ use super::zoo_security::Security;
 use crate::model::{MemberAddresses, MemberId, Role};
 use std::path::{Path, PathBuf};
 
-/// With these, a key of what we do not offer asks for nothing: it is off, or as it is here anyway.
+/// With these, a key of what we do not offer, or offer otherwise, asks for nothing: it is off, or as it is
+/// here anyway.
 const HARMLESS_VALUES: &[&str] = &["false", "no", "x509"];
 
 /// Of these ZooKeeper takes any number below one for no limit.
@@ -100,6 +101,8 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
                 }
                 Err(what) => problems.push(Problem::new(&origin, key, what)),
             },
+            ZooKey::Otherwise(_) if HARMLESS_VALUES.contains(&value.as_str()) => {}
+            ZooKey::Otherwise(what) => found.warnings.push(format!("{origin}: {key}: {what}")),
             ZooKey::NotOffered if HARMLESS_VALUES.contains(&value.as_str()) => {}
             ZooKey::NotOffered => {
                 let what = "is not offered, and what it protects would stand open; \
@@ -168,7 +171,7 @@ pub(super) fn at_port(
 /// The first port is our peer port; the election port has no use here and is only checked. Doors
 /// that ZooKeeper has not (gRPC, admin) are not advertised. A client host that stands for all
 /// addresses is replaced by the server's, since nobody can dial it.
-fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
+pub fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
     let allowed = "expected host:peerPort:electionPort[:participant|:observer][;[host:]clientPort]";
     let wrong = |what: String| format!("{what}; {allowed}");
     let number = unprefixed(key);
@@ -250,6 +253,13 @@ fn unprefixed(key: &str) -> &str {
 /// A value of the original's as we write it.
 fn as_ours(setting: &str, value: String) -> String {
     let is_flag = catalogue::find(setting).is_some_and(|found| found.kind == Kind::Flag);
+    if setting == "access.skip_acl" {
+        return match value.as_str() {
+            "yes" => "true".to_owned(),
+            "no" => "false".to_owned(),
+            _ => value,
+        };
+    }
     if is_flag {
         return value.to_ascii_lowercase();
     }
@@ -263,17 +273,18 @@ fn as_ours(setting: &str, value: String) -> String {
 /// Behind `\u`.
 const UNICODE_DIGITS: usize = 4;
 
+/// One line of a properties file.
 #[derive(Debug, PartialEq, Eq)]
-struct Property {
-    key: String,
-    value: String,
-    line: usize,
+pub struct Property {
+    pub key: String,
+    pub value: String,
+    pub line: usize,
 }
 
 /// Splits a properties file: comments, continued lines, `=`, `:` or blanks between key and value.
 /// Values are trimmed, as ZooKeeper does. A backslash stands before `t`, `n`, `r`, `f`, or `u` and four
 /// hexadecimal digits of UTF-16; before any other character it only leaves itself out.
-fn properties(text: &str) -> Vec<Property> {
+pub fn properties(text: &str) -> Vec<Property> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {

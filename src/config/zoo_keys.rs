@@ -25,6 +25,8 @@ pub enum ZooKey {
     Security(SecurityKey),
     /// Nothing here depends on it.
     Meaningless,
+    /// Whoever switches it on gets something else, which the text says.
+    Otherwise(&'static str),
     /// It protects something, and we do not offer it: starting without it would open a door.
     NotOffered,
     Unknown,
@@ -71,6 +73,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("globalOutstandingLimit", "limits.requests_max"),
     ("jute.maxbuffer", "limits.frame_bytes_max"),
     ("4lw.commands.whitelist", "access.four_letter_words"),
+    ("reconfigEnabled", "access.reconfig"),
     ("superDigest", "access.super_digest"),
     (
         "DigestAuthenticationProvider.superDigest",
@@ -113,6 +116,8 @@ const SETTINGS: &[(&str, &str)] = &[
         "tls.verify_client_address",
     ),
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
+    ("enforceQuota", "znodes.quota_enforced"),
+    ("skipACL", "access.skip_acl"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",
@@ -137,9 +142,17 @@ const SETTINGS: &[(&str, &str)] = &[
     ("dataLogDir", "storage.log_dir"),
 ];
 
+const GLOBAL: &str =
+    "every session is a global one: it costs a write, may hold ephemerals and may move";
+
+const OTHERWISE: &[(&str, &str)] = &[
+    ("localSessionsEnabled", GLOBAL),
+    ("localSessionsUpgradingEnabled", GLOBAL),
+];
+
 #[rustfmt::skip]
 const NOT_OFFERED: &[&str] = &[
-    "admin.forceHttps", "admin.needClientAuth", "admin.portUnification", "enforceQuota",
+    "admin.forceHttps", "admin.needClientAuth", "admin.portUnification",
     "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
 ];
 
@@ -177,6 +190,9 @@ pub fn classify(key: &str) -> ZooKey {
     if let Some((_, ours)) = SETTINGS.iter().find(|(theirs, _)| *theirs == key) {
         return ZooKey::Setting(ours);
     }
+    if let Some((_, what)) = OTHERWISE.iter().find(|(theirs, _)| *theirs == key) {
+        return ZooKey::Otherwise(what);
+    }
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
     if key.starts_with("server.") {
         ZooKey::Server
@@ -206,6 +222,7 @@ fn named() -> impl Iterator<Item = &'static str> {
     ];
     SETTINGS
         .iter()
+        .chain(OTHERWISE)
         .map(|(theirs, _)| *theirs)
         .chain(SECURITY.iter().map(|(theirs, _)| *theirs))
         .chain(zoo_meaningless::named())

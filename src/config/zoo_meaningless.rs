@@ -22,12 +22,11 @@ const CHECKED: &[(&str, Takes)] = &[
     ("electionAlg", Takes::ElectionAlgorithm), ("initLimit", Takes::Integer),
     ("jvm.pause.info-threshold.ms", Takes::Integer), ("jvm.pause.monitor", Takes::Flag),
     ("jvm.pause.sleep.time.ms", Takes::Integer), ("jvm.pause.warn-threshold.ms", Takes::Integer),
-    ("localSessionsEnabled", Takes::Flag), ("localSessionsUpgradingEnabled", Takes::Flag),
     ("multiAddress.enabled", Takes::Flag), ("multiAddress.reachabilityCheckEnabled", Takes::Flag),
     ("multiAddress.reachabilityCheckTimeoutMs", Takes::Integer),
     ("observerMasterPort", Takes::Integer), ("peerType", Takes::PeerType),
     ("quorum.cnxn.threads.size", Takes::Integer), ("quorumListenOnAllIPs", Takes::Flag),
-    ("reconfigEnabled", Takes::Flag), ("standaloneEnabled", Takes::Flag),
+    ("standaloneEnabled", Takes::Flag),
     ("syncEnabled", Takes::Flag), ("syncLimit", Takes::Integer),
 ];
 
@@ -53,7 +52,7 @@ const UNCHECKED: &[&str] = &[
     "purge.interval", "quorumCnxnTimeoutMs", "readonlymode.enabled", "request.timeout",
     "requestStaleConnectionCheck", "requestStaleLatencyCheck", "request_stale_connection_check",
     "request_stale_latency_check", "serializeLastProcessedZxid.enabled", "serverCnxnFactory",
-    "skipACL", "snapCount", "snapSizeLimitInKb", "snapshotSizeFactor", "ssl.allowReverseDnsLookup",
+    "snapCount", "snapSizeLimitInKb", "snapshotSizeFactor", "ssl.allowReverseDnsLookup",
     "ssl.handshakeDetectionTimeoutMillis", "ssl.hostnameVerification", "ssl.sslProvider", "tcpKeepAlive",
     "txnLogSizeLimitInKb", "warningthresholdms", "watchManagerName", "zookeeper_request_timeout",
 ];
@@ -124,7 +123,7 @@ mod tests {
     fn what_zookeeper_does_not_start_with_is_refused() {
         for (key, good, bad) in [
             ("initLimit", "-10", "ten"),
-            ("reconfigEnabled", "TRUE", "yes"),
+            ("standaloneEnabled", "TRUE", "yes"),
             ("peerType", "Observer", "voter"),
             ("electionAlg", "3", "0"),
         ] {

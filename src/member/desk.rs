@@ -4,11 +4,15 @@
 //! batch is proposed at once; what comes while entries are under way gathers into the next one.
 
 use super::disk_room::DiskRoom;
+use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
 use super::sizes::Sizes;
 use crate::metrics::{PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED};
-use crate::model::MemberId;
-use crate::raft::{Consensus, LeaderDesk, NotLeader, NotProposed, Report, ReportTaken, envelope};
+use crate::model::{Configuration, MemberId};
+use crate::raft::{
+    Consensus, LeaderDesk, NotLeader, NotProposed, NotReconfigured, Reconfigure, Report,
+    ReportTaken, envelope,
+};
 use crate::runtime::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,12 +43,18 @@ pub struct Desk {
     leading: LeadingTerm,
     sessions: Arc<SessionClock>,
     disk_room: Arc<DiskRoom>,
+    reconfigurer: Reconfigurer,
     sizes: Arc<Sizes>,
 }
 
 impl Desk {
     /// `sizes` is told of each entry that is proposed.
-    pub fn new(sessions: Arc<SessionClock>, disk_room: Arc<DiskRoom>, sizes: Arc<Sizes>) -> Desk {
+    pub fn new(
+        sessions: Arc<SessionClock>,
+        disk_room: Arc<DiskRoom>,
+        reconfigurer: Reconfigurer,
+        sizes: Arc<Sizes>,
+    ) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
             inbox,
@@ -52,6 +62,7 @@ impl Desk {
             leading: Arc::default(),
             sessions,
             disk_room,
+            reconfigurer,
             sizes,
         }
     }
@@ -149,6 +160,10 @@ impl LeaderDesk for Desk {
         Ok(ReportTaken {
             growth_refused: self.disk_room.growth_refused(),
         })
+    }
+
+    async fn reconfigure(&self, request: Reconfigure) -> Result<Configuration, NotReconfigured> {
+        self.reconfigurer.here(request).await
     }
 }
 

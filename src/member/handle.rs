@@ -6,19 +6,26 @@ use super::disk_room::{DiskRoom, grows};
 use super::liveness::Liveness;
 use super::load::{Load, Share};
 use super::mailbox::CloseReason;
+use super::quota_log::QuotaLog;
+use super::reconfig::{self, Reconfigurer};
 use super::session_clock::{Deadlines, SessionClock};
 use super::sizes::{SizeFigures, Sizes};
 use super::status::{Leading, MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
 use super::watchings::Watching;
-use crate::model::{Command, MemberId, Refusal, Request, Zxid};
-use crate::raft::{ConsensusView, Leadership, SnapshotCopy, SnapshotKnown};
+use crate::model::{
+    Command, Configuration, Id, MemberId, Operation, Reconfiguration, Refusal, Request, Rules, Zxid,
+};
+use crate::raft::{
+    ConsensusView, Leadership, NotReconfigured, Reconfigure, SnapshotCopy, SnapshotKnown,
+};
+use crate::store::codec;
 use crate::store::{SharedState, State, StorageFault};
 use crate::watch::WatchSummary;
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -40,6 +47,12 @@ pub(super) struct Shared {
     /// Something was queued.
     pub queued: Notify,
     pub unapplied: Mutex<Unapplied>,
+    /// What this member's settings say of its requests.
+    pub rules: Rules,
+    /// The format that may be written: the agreed one, as far as this member has applied the log, or its
+    /// own newest if it has just founded the ensemble.
+    pub format: AtomicU32,
+    pub quotas: Mutex<QuotaLog>,
     /// A batch of ours was applied.
     pub progress: Notify,
     /// Offer again, from the oldest unapplied batch on.
@@ -55,6 +68,7 @@ pub(super) struct Shared {
     /// When this member began to lead, while it does.
     pub led_since: Mutex<Option<Instant>>,
     pub leadership: watch::Receiver<Leadership>,
+    pub reconfigurer: Reconfigurer,
     pub liveness: Liveness,
     pub disk_room: Arc<DiskRoom>,
     pub started: Instant,
@@ -62,6 +76,22 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub fn format(&self) -> u32 {
+        self.format.load(Ordering::Acquire)
+    }
+
+    pub fn agree_on(&self, format: u32) {
+        self.format.fetch_max(format, Ordering::AcqRel);
+    }
+
+    /// The rules of the batches that may be written now.
+    pub fn rules_in_force(&self) -> Rules {
+        match codec::format_of_rules(self.rules) <= self.format() {
+            true => self.rules,
+            false => Rules::NONE,
+        }
+    }
+
     pub fn submit(&self, requests: impl Iterator<Item = (Request, Option<Arc<Connection>>)>) {
         let mut queue = self.queue.lock();
         for (request, waiter) in requests {
@@ -162,6 +192,29 @@ impl Handle {
         );
     }
 
+    /// Has the leader make the ensemble what a client wants it to be. Returns when this member has
+    /// applied that, with the configuration as it was then.
+    ///
+    /// Nothing of the session may be unanswered, nor be submitted before this returns: that keeps its
+    /// order. What was begun goes on when the future is dropped.
+    pub fn reconfigure(
+        &self,
+        connection: &Connection,
+        identities: &[Id],
+        wanted: Reconfiguration,
+    ) -> impl Future<Output = Result<Configuration, NotReconfigured>> + Send + use<> {
+        let request = Reconfigure {
+            session: connection.session(),
+            generation: connection.generation(),
+            identities: identities.to_vec(),
+            seen: self.shared.state.read().zxid(),
+            patience: reconfig::patience(connection.timeout_ms()),
+            wanted,
+        };
+        let reconfigurer = self.shared.reconfigurer.clone();
+        async move { reconfigurer.anywhere(request).await }
+    }
+
     /// The state as this member has applied it, for as long as the view lives: apply waits
     /// meanwhile, so keep it short and never across an await.
     pub fn read(&self) -> ReadView<'_> {
@@ -169,6 +222,16 @@ impl Handle {
             state: self.shared.state.read(),
             shared: &self.shared,
         }
+    }
+
+    /// Whether every member knows this operation. One that some do not must not be submitted.
+    pub fn is_known_to_all(&self, operation: &Operation) -> bool {
+        codec::format_of_operation(operation) <= self.shared.format()
+    }
+
+    /// Whether this member's settings skip access lists.
+    pub fn skips_acl(&self) -> bool {
+        self.shared.rules.has(Rules::SKIP_ACL)
     }
 
     /// Whether a session with this timeout cannot have expired unnoticed: only then is a ping

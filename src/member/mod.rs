@@ -27,6 +27,8 @@ mod handle;
 mod liveness;
 mod load;
 mod mailbox;
+mod quota_log;
+mod reconfig;
 mod session_clock;
 mod settings;
 mod sizes;
@@ -49,6 +51,10 @@ pub use status::{Leading, MemberStatus, Mode, TrafficFigures, TrafficStats};
 pub use unavailable::Unavailable;
 pub use watchings::Watching;
 
+/// Why the ensemble is not what a client wanted it to be.
+pub use crate::raft::NotReconfigured;
+#[cfg(feature = "testing")]
+pub use reconfig::wanted_members;
 // What a door that reads must name. Doors use the member alone.
 pub use crate::raft::{Follower, SnapshotCopy, SnapshotKnown};
 pub use crate::session::TimeoutBounds;

@@ -13,18 +13,20 @@ use super::handle::{Handle, Shared};
 use super::liveness::Liveness;
 use super::load::{HandleLimits, Load};
 use super::mailbox::CloseReason;
+use super::reconfig;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
 use crate::metrics::{RECOVERY_SECONDS, STATE_LOAD_SECONDS};
-use crate::model::{MemberAddresses, MemberId};
+use crate::model::{MemberAddresses, MemberId, Rules};
 use crate::raft::{self, Consensus, ConsensusOptions, Leadership};
 use crate::runtime::Environment;
+use crate::store::codec::FORMAT;
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, State};
 use crate::watch::{WatchLimits, WatchTable};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -42,6 +44,8 @@ pub struct Options {
     /// The shortest timeout that a session can have.
     pub session_timeout_ms_min: u32,
     pub idle: IdleOptions,
+    /// What the settings say of the requests that come through this member.
+    pub rules: Rules,
 }
 
 /// What the member stands on. Simulations bring their own.
@@ -76,6 +80,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         leader: None,
         leads: false,
     });
+    let (reconfigurer, reconfigurations) = reconfig::channel();
     let shared = Arc::new(Shared {
         member: options.consensus.member,
         incarnation: ground.incarnation,
@@ -84,9 +89,12 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         load: Arc::new(Load::new(options.limits)),
         queued: Notify::new(),
         unapplied: Mutex::default(),
+        rules: options.rules,
+        format: AtomicU32::new(state.read().format()),
+        quotas: Mutex::default(),
         progress: Notify::new(),
         resend: Notify::new(),
-        local: Mutex::new(Local::new(WatchTable::new(options.watches))),
+        local: Mutex::new(Local::new(WatchTable::new(options.watches), options.rules)),
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         proposals: Arc::default(),
@@ -94,6 +102,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         consensus: OnceLock::new(),
         led_since: Mutex::new(None),
         leadership: known_leadership,
+        reconfigurer: reconfigurer.clone(),
         liveness: Liveness::new(
             options.session_timeout_ms_min,
             options.consensus.timing.election_ms_max,
@@ -105,6 +114,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     let desk = Arc::new(Desk::new(
         clock.clone(),
         disk_room,
+        reconfigurer,
         shared.proposals.clone(),
     ));
     let observer = Arc::new(Observer {
@@ -124,6 +134,10 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     metrics::histogram!(RECOVERY_SECONDS).record(began.elapsed());
     // Nobody else sets it.
     let _ = shared.consensus.set(consensus.view());
+    if consensus.founded() {
+        // Its founders run one program, so nobody has to be asked before it is written as that does.
+        shared.agree_on(FORMAT);
+    }
 
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(shared.clone(), consensus.leadership(), leadership));
@@ -155,7 +169,9 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         ground.environment.clock.clone(),
         options.idle,
     ));
+    tasks.spawn(chores::agree_on_format(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    tasks.spawn(reconfigurations.run(shared.clone(), consensus.clone()));
     tasks.spawn(chores::end_interrupted_changes(consensus.clone()));
     Ok(Member {
         handle: Handle { shared },

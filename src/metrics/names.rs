@@ -75,6 +75,8 @@ metrics! {
         "Sessions this member expired while it led.";
     ELECTIONS = Counter "vivarium_elections_total" Count,
         "Times the leader was another one than before, or none. Should not grow in quiet times.";
+    QUOTA_EXCEEDED = Counter "vivarium_quota_exceeded_total" Count,
+        "Writes through this member that reached past a limit of a quota, by `limit` (soft, hard); hard ones are refused if quotas are enforced.";
     BATCHES_OFFERED_AGAIN = Counter "vivarium_batches_offered_again_total" Count,
         "Batches of writes handed to a leader once more, because the first did not answer.";
     SNAPSHOTS_INSTALLED = Counter "vivarium_snapshots_installed_total" Count,

@@ -1,6 +1,7 @@
 //! Who belongs to the ensemble, and where each can be reached.
 
-use super::{MemberId, Zxid};
+use super::{MemberId, Stat, Zxid};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// Whether a member votes.
@@ -32,6 +33,24 @@ pub struct Membership {
     /// One set in quiet times, two while a change is under way (joint consensus).
     pub voters: Vec<std::collections::BTreeSet<MemberId>>,
     pub members: BTreeMap<MemberId, MemberAddresses>,
+}
+
+/// What a client asks the ensemble to become (ZooKeeper's `reconfig`), in its own words: either the
+/// whole list or what is to change.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Reconfiguration {
+    pub joining: Option<String>,
+    pub leaving: Option<String>,
+    pub new_members: Option<String>,
+    /// The version of the configuration that is meant to be changed; −1 for any.
+    pub config_version: i64,
+}
+
+/// `/zookeeper/config` as one change of the membership left it. The stat's mzxid is its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    pub data: Bytes,
+    pub stat: Stat,
 }
 
 /// Stands where ZooKeeper has its election port.

@@ -22,8 +22,9 @@ use super::network::client::PeerNetwork;
 use super::network::forward::ForwardStream;
 use super::network::links::{Lane, Link, Links};
 use super::network::listening;
+use super::network::messages;
 use super::network::server::{PeerService, Raft};
-use super::observer::{ApplyObserver, LeaderDesk, ReportTaken};
+use super::observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure, ReportTaken};
 use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX, Timing};
 use super::proto;
 use super::proto::cluster_server::ClusterServer;
@@ -32,7 +33,7 @@ use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::metrics::{ELECTION_SECONDS, ELECTIONS, LEADERLESS};
-use crate::model::{LogPosition, MemberAddresses, MemberId, SessionId};
+use crate::model::{Configuration, LogPosition, MemberAddresses, MemberId, SessionId};
 use crate::runtime::{self, BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, StorageFault};
@@ -45,12 +46,15 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+
+/// How long the changes of one reconfiguration may take the leader.
+const RECONFIGURE_MAX: Duration = Duration::from_secs(120);
 
 /// Who leads, as far as this member knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +85,7 @@ pub(super) struct Inner {
     suspicions: Suspicions,
     /// Ends the peer port, and all connections to and from peers.
     closing: CancellationToken,
+    founded: AtomicBool,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
     listening: SocketAddr,
 }
@@ -162,6 +167,7 @@ impl Consensus {
             #[cfg(any(test, feature = "testing"))]
             suspicions: suspicions.clone(),
             closing,
+            founded: AtomicBool::new(false),
             tasks: Mutex::default(),
             listening,
             options,
@@ -244,7 +250,15 @@ impl Consensus {
         let Formation::Found(voters) = &self.0.options.formation else {
             return Ok(());
         };
-        formation::found(&self.0.raft, &self.0.links, self.0.options.cluster, voters).await
+        let Inner { raft, links, .. } = &*self.0;
+        let founded = formation::found(raft, links, self.0.options.cluster, voters).await?;
+        self.0.founded.store(founded, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether this run of the member has founded the cluster, with the others on its list.
+    pub fn founded(&self) -> bool {
+        self.0.founded.load(Ordering::Acquire)
     }
 
     /// Where this member listens for its peers.
@@ -323,6 +337,19 @@ impl Consensus {
         metrics.membership_config.get_node(&member.0).cloned()
     }
 
+    /// The newest format of records that all members of the ensemble know, as far as this member has
+    /// heard while it led; of those it has not heard, the first.
+    pub fn format_known_to_all(&self) -> u32 {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics
+            .membership_config
+            .nodes()
+            .map(|(id, _)| MemberId(*id));
+        let own = self.0.links.member();
+        self.0.links.formats.lowest(members.filter(|id| *id != own))
+    }
+
     /// Opens a stream of batches to the leader.
     pub async fn forward(&self, leader: MemberId) -> Result<ForwardStream, PeerError> {
         ForwardStream::open(self.link(leader, Lane::Forward)?).await
@@ -360,6 +387,24 @@ impl Consensus {
             (false, false) => Ok(ReportTaken {
                 growth_refused: answer.growth_refused,
             }),
+        }
+    }
+
+    /// Has the leader reconfigure the ensemble.
+    pub async fn ask_to_reconfigure(
+        &self,
+        leader: MemberId,
+        request: &Reconfigure,
+    ) -> Result<Configuration, NotReconfigured> {
+        let Ok(link) = self.link(leader, Lane::Control) else {
+            return Err(NotReconfigured::NotLeader);
+        };
+        let mut client = link.client();
+        let message = messages::reconfigure_request(request);
+        let call = client.reconfigure(link.introduction.introduce(message));
+        match link.within(request.patience + RECONFIGURE_MAX, call).await {
+            Ok(answer) => messages::to_reconfigure_result(answer.into_inner()),
+            Err(error) => Err(NotReconfigured::Unknown(error.to_string())),
         }
     }
 

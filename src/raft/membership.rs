@@ -415,16 +415,27 @@ impl Consensus {
         &self,
         voters: &BTreeSet<MemberId>,
     ) -> Result<(), ChangeError> {
+        self.has_majority_at(voters, |id| self.addresses(*id)).await
+    }
+
+    /// The same of voters that have these addresses.
+    pub(super) async fn has_majority_at(
+        &self,
+        voters: &BTreeSet<MemberId>,
+        address: impl Fn(&MemberId) -> Option<MemberAddresses>,
+    ) -> Result<(), ChangeError> {
         if voters.is_empty() {
             return refused("the last voter stays: without one there is no cluster");
         }
-        let members = self.status().membership.members;
-        let silent = voters.iter().map(|id| async {
-            let there = match members.get(id) {
-                Some(addresses) => self.answers(*id, addresses).await,
-                None => false,
-            };
-            (!there).then_some(*id)
+        let silent = voters.iter().map(|id| {
+            let addresses = address(id);
+            async move {
+                let there = match addresses {
+                    Some(addresses) => self.answers(*id, &addresses).await,
+                    None => false,
+                };
+                (!there).then_some(*id)
+            }
         });
         let silent: Vec<MemberId> = join_all(silent).await.into_iter().flatten().collect();
         let (answering, needed) = (voters.len() - silent.len(), voters.len() / 2 + 1);

@@ -20,6 +20,8 @@ mod error;
 mod failure;
 mod formation;
 mod free_space;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod log;
 mod log_store;
 mod machine;
@@ -29,6 +31,7 @@ mod network;
 mod observer;
 mod options;
 mod proto;
+mod reconfigure;
 mod record;
 mod snapshot;
 mod snapshot_copy;
@@ -40,14 +43,15 @@ mod view;
 
 pub use consensus::{Consensus, Leadership};
 pub use error::{ChangeError, NotLeader, NotProposed, PeerError, StartError};
-pub use membership::{ClusterStatus, MEMBERS_MAX};
+pub use membership::{ClusterStatus, MEMBERS_MAX, Turn};
 pub use network::forward::ForwardStream;
-pub use observer::{ApplyObserver, LeaderDesk, Report, ReportTaken};
+pub use observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure, Report, ReportTaken};
 pub use options::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 /// The operators' service of the peer port, for clients of it.
 pub use proto::{
     AddObserverRequest, Addresses, ChangeResponse, Member, PromoteRequest, RemoveRequest,
     ReplaceRequest, StatusRequest, StatusResponse, TransferRequest, cluster_client,
 };
+pub use reconfigure::WantedMembers;
 pub use snapshot_copy::{SnapshotCopy, SnapshotKnown};
 pub use view::{ConsensusView, Follower};

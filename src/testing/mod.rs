@@ -6,6 +6,7 @@
 pub mod certificates;
 mod disk;
 mod eventually;
+pub mod fuzz;
 pub mod processes;
 pub mod raw_client;
 pub mod simulated;

@@ -40,6 +40,7 @@ pub mod op {
     pub const CHECK: i32 = 13;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
+    pub const RECONFIG: i32 = 16;
     pub const CREATE_CONTAINER: i32 = 19;
     pub const DELETE_CONTAINER: i32 = 20;
     pub const CREATE_TTL: i32 = 21;
@@ -266,6 +267,12 @@ impl<S: Read + Write> RawClient<S> {
         }
     }
 
+    /// Watches a path: `kind` 0 for all that happens to it, 1 also for all below.
+    pub fn add_watch(&mut self, path: &str, kind: i32) -> Result<(), RawError> {
+        self.ask(op::ADD_WATCH, Bytes::new().text(path).int(kind))
+            .map(drop)
+    }
+
     /// Only the error code: 0 for success.
     ///
     /// # Panics
@@ -356,6 +363,13 @@ impl<S: Read + Write> RawClient<S> {
 /// The body of a create request with an open ACL.
 pub fn create_body(path: &str, data: &[u8], flags: i32) -> Bytes {
     Bytes::new().text(path).text(data).open_acl().int(flags)
+}
+
+/// The body of a create request whose ACL is one line.
+pub fn create_body_with_acl(path: &str, data: &[u8], acl: (i32, &str, &str), flags: i32) -> Bytes {
+    let (permissions, scheme, id) = acl;
+    let line = Bytes::new().int(1).int(permissions).text(scheme).text(id);
+    Bytes::new().text(path).text(data).raw(&line.0).int(flags)
 }
 
 /// A connection on which nothing was said yet.

@@ -22,7 +22,7 @@ fn python() -> PathBuf {
 }
 
 /// The command that runs one of the programs.
-fn command(name: &str, hosts: &str) -> Command {
+pub fn command(name: &str, hosts: &str) -> Command {
     let mut command = Command::new(python());
     command
         .arg(sources("python").join(format!("{name}.py")))

@@ -13,6 +13,7 @@ mod kazoo;
 mod once;
 mod program;
 mod proofs;
+mod reconfig;
 
 use std::path::{Path, PathBuf};
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};

@@ -3,6 +3,7 @@
 //!
 //! With `ZOOKEEPER_CLASS_PATH` set, whatever is not particular to us runs against ZooKeeper itself.
 
+mod access;
 mod authentication;
 mod catch_up;
 mod commands;
@@ -12,8 +13,11 @@ mod guarantees;
 mod hostile_input;
 mod limits;
 mod load;
+mod local_sessions;
 mod membership;
 mod metrics;
+mod quotas;
+mod reconfig;
 mod refused_starts;
 mod scripts;
 mod tls;

@@ -541,3 +541,14 @@ fn sasl_users_come_from_a_jaas_file_and_what_is_required_must_be_possible() {
     assert!(standalone_with("access.required_schemes", "kerberos").is_err());
     assert!(standalone_with("access.sasl_users_file", "/nowhere/jaas.conf").is_err());
 }
+
+#[test]
+fn access_lists_that_forbid_nothing_are_warned_of() {
+    let settings = standalone_with("access.skip_acl", "true").unwrap();
+    assert!(settings.access.skip_acl);
+    assert!(settings.warnings[0].contains("access lists forbid nothing"));
+    let settings = standalone_with("znodes.unused_container_ms_max", "0").unwrap();
+    assert!(!settings.access.skip_acl && settings.warnings.is_empty());
+    assert!(!settings.znodes.quota_enforced && !settings.znodes.ttl_enabled);
+    assert_eq!(settings.znodes.unused_container_ms_max, None);
+}

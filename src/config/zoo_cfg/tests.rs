@@ -384,3 +384,52 @@ fn servers_stand_in_one_file() {
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].to_string().starts_with("zoo.cfg:1: server: "));
 }
+
+#[test]
+fn what_zookeeper_says_by_yes_and_no_and_by_property_is_set() {
+    let (found, problems) = read_text(
+        "skipACL=yes\nenforceQuota=true\nzookeeper.extendedTypesEnabled=true\n\
+         znode.container.checkIntervalMs=1000\nznode.container.maxPerMinute=5\n\
+         znode.container.maxNeverUsedIntervalMs=7\n",
+    );
+    assert!(problems.is_empty() && found.warnings.is_empty());
+    let set: Vec<(&str, &Raw)> = found
+        .entries
+        .iter()
+        .map(|entry| (&*entry.key, &entry.raw))
+        .collect();
+    let text = |text: &str| Raw::Text(text.to_owned());
+    assert_eq!(
+        set,
+        [
+            ("access.skip_acl", &text("true")),
+            ("znodes.quota_enforced", &text("true")),
+            ("znodes.ttl_enabled", &text("true")),
+            ("znodes.idle_check_interval_ms", &text("1000")),
+            ("znodes.idle_removals_per_minute_max", &text("5")),
+            ("znodes.unused_container_ms_max", &text("7")),
+        ]
+    );
+    let (found, _) = read_text("skipACL=no\n");
+    assert_eq!(found.entries[0].raw, text("false"));
+}
+
+#[test]
+fn local_sessions_are_named_in_a_warning_when_they_are_on() {
+    let (found, problems) =
+        read_text("localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=1\n");
+    assert!(problems.is_empty() && found.entries.is_empty());
+    let keys = [
+        "zoo.cfg:1: localSessionsEnabled: ",
+        "zoo.cfg:2: localSessionsUpgradingEnabled: ",
+    ];
+    for (warning, key) in found.warnings.iter().zip(keys) {
+        assert!(
+            warning.starts_with(key) && warning.contains("global"),
+            "{warning}"
+        );
+    }
+    assert_eq!(found.warnings.len(), 2);
+    let (found, problems) = read_text("zookeeper.localSessionsEnabled=false\n");
+    assert!(problems.is_empty() && found.warnings.is_empty());
+}

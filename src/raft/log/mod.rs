@@ -28,6 +28,8 @@ mod queue;
 mod reader;
 mod record;
 mod recovery;
+#[cfg(feature = "testing")]
+mod reseal;
 mod segment;
 mod spares;
 #[cfg(test)]
@@ -48,6 +50,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use writer::Writer;
+
+#[cfg(feature = "testing")]
+pub use reseal::resealed;
 
 /// Bytes that one group takes from the queue before it is written and synced.
 pub const GROUP_BYTES_MAX: usize = 1 << 20;

@@ -1,13 +1,13 @@
 //! Members with names instead of ports, and a witness of what each applied.
 
 use crate::model::{
-    Acl, Change, ClusterId, Command, CreateMode, MemberAddresses, MemberBatch, MemberId, Operation,
-    Password, Request, SessionId, Zxid,
+    Acl, Change, ClusterId, Command, Configuration, CreateMode, MemberAddresses, MemberBatch,
+    MemberId, Operation, Password, Request, Rules, SessionId, Zxid,
 };
 use crate::raft::log::LogOptions;
 use crate::raft::{
-    ApplyObserver, Consensus, ConsensusOptions, Formation, LeaderDesk, NotLeader, PeerOptions,
-    Report, ReportTaken, StartError, Timing, UpkeepOptions, envelope,
+    ApplyObserver, Consensus, ConsensusOptions, Formation, LeaderDesk, NotLeader, NotReconfigured,
+    PeerOptions, Reconfigure, Report, ReportTaken, StartError, Timing, UpkeepOptions, envelope,
 };
 use crate::runtime::{BoxedListener, BoxedStream, Environment, Network, SystemClock, TcpNetwork};
 use crate::store::disk::{CheckpointStore, FileCheckpoint, RealDisk};
@@ -177,6 +177,10 @@ impl LeaderDesk for Desk {
                 .map(|session| (report.from, *session)),
         );
         Ok(ReportTaken::default())
+    }
+
+    async fn reconfigure(&self, _: Reconfigure) -> Result<Configuration, NotReconfigured> {
+        Err(NotReconfigured::NotLeader)
     }
 }
 
@@ -395,6 +399,7 @@ impl Writer {
             origin: WRITER,
             incarnation: 1,
             sequence,
+            rules: Rules::NONE,
             requests,
         })
     }

@@ -13,11 +13,16 @@ use super::handshake::{self, Failed};
 use super::intake;
 use super::opening::{self, Opened};
 use super::reads::{self, Asked};
+use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
 use crate::config::TlsAtDoor;
-use crate::member::{CloseReason, Connection, Delivery, ReadView, Share, SizeFigures};
+use crate::member::{
+    CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share, SizeFigures,
+};
 use crate::metrics::{CONNECTIONS_ENDED, CONNECTIONS_REFUSED};
-use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
+use crate::model::{
+    Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
+};
 use crate::runtime::BoxedStream;
 use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
@@ -136,10 +141,11 @@ pub async fn hold(
         frame,
         origin,
     } = opened;
-    let identities = origin.identities(&door.options.auth);
+    let identities: Arc<[Id]> = origin.identities(&door.options.auth).into();
+    connection.identify(identities.clone());
     let mut conversation = Conversation {
         admitted: door.options.auth.admit(&identities),
-        identities: identities.into(),
+        identities,
         origin,
         sasl: DigestMd5::default(),
         buffers,
@@ -153,6 +159,7 @@ pub async fn hold(
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
+        reconfiguring: None,
         held: door.handle.share(),
         read_at: Instant::now(),
         finished: false,
@@ -230,6 +237,8 @@ struct Conversation<'a> {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
+    /// Until it is answered nothing more is acted upon.
+    reconfiguring: Option<Reconfiguring>,
     /// What `out` takes of the member's room, once that is much.
     held: Share,
     /// When the client last read something, or had nothing to read.
@@ -251,6 +260,9 @@ impl Conversation<'_> {
         loop {
             self.take_frames(&mut received);
             self.deliver();
+            if let Some(reconfiguring) = &mut self.reconfiguring {
+                reconfiguring.begin(&self.door.handle, &self.connection, &self.identities);
+            }
             self.tell_what_was_sent();
             if self.out.is_empty()
                 && !unflushed
@@ -258,6 +270,7 @@ impl Conversation<'_> {
             {
                 return end;
             }
+            let may_answer = self.out.len() < OUT_BYTES_MAX;
             let is_whole = intake::is_whole(&received);
             if self.finished && self.ending.is_none() && !is_whole {
                 return End::ByClient;
@@ -270,6 +283,7 @@ impl Conversation<'_> {
             // looked at when it is woken.
             let stalled =
                 self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
+            let kept_waiting = stalled || self.reconfiguring.is_some();
             received.reserve(1);
             let unanswered = self.connection.backlog().requests;
             let waits_to_write = !self.out.is_empty();
@@ -305,9 +319,12 @@ impl Conversation<'_> {
                     return End::ByMember(CloseReason::SlowReader);
                 }
                 () = self.connection.woken() => {}
+                outcome = reconfig::outcome(&mut self.reconfiguring), if may_answer => {
+                    self.reconfigured(outcome);
+                }
                 () = self.door.handle.room(), if stalled => {}
                 // It is not the client that is silent.
-                () = tokio::time::sleep(sign_of_life), if stalled => self.connection.touch(),
+                () = tokio::time::sleep(sign_of_life), if kept_waiting => self.connection.touch(),
                 read = reader.read_buf(&mut received), if reading => match read {
                     Ok(0) => self.finished = true,
                     Ok(bytes) => {
@@ -376,7 +393,8 @@ impl Conversation<'_> {
     /// Whether the next frame may be acted upon.
     fn may_take(&self, received: &[u8]) -> bool {
         let (backlog, options) = (self.connection.backlog(), &self.door.options);
-        self.out.len() < OUT_BYTES_MAX
+        self.reconfiguring.is_none()
+            && self.out.len() < OUT_BYTES_MAX
             && backlog.requests < options.requests_per_connection_max
             && backlog.bytes < options.request_bytes_per_connection_max
             && (self.door.handle.has_room()
@@ -458,7 +476,7 @@ impl Conversation<'_> {
                     header,
                     kind,
                     Command::Operation(
-                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                        self.offered(create.into_operation(self.door.options.ttl_enabled)),
                     ),
                 );
             }
@@ -468,7 +486,7 @@ impl Conversation<'_> {
                 self.write(door, view, reads, header, kind, delete);
             }
             ClientRequest::DeleteContainer { path } => {
-                let delete = Operation::DeleteContainer { path };
+                let delete = self.offered(Operation::DeleteContainer { path });
                 let (kind, delete) = (ReplyKind::Header, Command::Operation(delete));
                 self.write(door, view, reads, header, kind, delete);
             }
@@ -477,7 +495,7 @@ impl Conversation<'_> {
                 data,
                 version,
             } => {
-                let set = self.within_limit(Operation::SetData {
+                let set = self.offered(Operation::SetData {
                     path,
                     data,
                     version,
@@ -494,7 +512,7 @@ impl Conversation<'_> {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
+                    .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 let (kind, multi) = (ReplyKind::Multi(kinds), Command::Multi(operations));
                 self.write(door, view, reads, header, kind, multi);
@@ -510,6 +528,25 @@ impl Conversation<'_> {
                 let kind = ReplyKind::Header;
                 self.write(door, view, reads, header, kind, Command::CloseSession);
             }
+            ClientRequest::Reconfig { .. } if !door.options.reconfig => {
+                self.refuse(door, view, reads, header, Refusal::ReconfigDisabled);
+            }
+            ClientRequest::Reconfig {
+                joining,
+                leaving,
+                new_members,
+                config_id,
+            } => {
+                let wanted = Reconfiguration {
+                    joining,
+                    leaving,
+                    new_members,
+                    config_version: config_id,
+                };
+                let mut held = door.handle.share();
+                held.set(self.frame_bytes);
+                self.reconfiguring = Some(Reconfiguring::new(header.xid, wanted, held));
+            }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
             ClientRequest::Sasl { token } => self.sasl(header.xid, &token.unwrap_or_default()),
             ClientRequest::Unknown { opcode } => {
@@ -520,9 +557,13 @@ impl Conversation<'_> {
         }
     }
 
-    /// Data above the member's limit are refused at the write's own place in the order.
-    fn within_limit(&self, operation: Operation) -> Operation {
+    /// Data above the member's limit, and what not all members know yet, are refused at the write's own
+    /// place in the order.
+    fn offered(&self, operation: Operation) -> Operation {
         match &operation {
+            unknown if !self.door.handle.is_known_to_all(unknown) => Operation::Refuse {
+                code: Refusal::Unimplemented.code(),
+            },
             Operation::Create {
                 data: Some(data), ..
             }
@@ -567,6 +608,52 @@ impl Conversation<'_> {
         });
     }
 
+    /// Refuses a write at its place in the order; it takes its zxid.
+    fn refuse<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        reads: &mut Reads,
+        header: RequestHeader,
+        refusal: Refusal,
+    ) {
+        let code = refusal.code();
+        let command = Command::Operation(Operation::Refuse { code });
+        self.write(door, view, reads, header, ReplyKind::Header, command);
+    }
+
+    /// Answers a reconfiguration that has come to its end.
+    fn reconfigured(&mut self, outcome: reconfig::Outcome) {
+        let Some(Reconfiguring { xid, arrived, .. }) = self.reconfiguring.take() else {
+            return;
+        };
+        let door = self.door.clone();
+        let mut view = None;
+        match outcome {
+            Ok(Configuration { data, stat }) => {
+                // The event that tells of it comes first.
+                let zxid = self.look(&door, &mut view).zxid();
+                let at = self.out.len();
+                let ok = ReplyHeader::ok(xid, zxid);
+                reply::data(&mut self.out, ok, Some(&data), &stat);
+                self.answered(opcode::RECONFIG, xid, zxid, arrived.elapsed(), 1);
+                self.replied(at);
+            }
+            Err(NotReconfigured::Refused(refusal)) => {
+                let header = RequestHeader {
+                    xid,
+                    opcode: opcode::RECONFIG,
+                };
+                let mut reads = Reads::default();
+                self.refuse(&door, &mut view, &mut reads, header, refusal);
+                door.handle.submit(&self.connection, &mut self.submissions);
+            }
+            Err(unknown) => {
+                self.ending = Some(End::Protocol(format!("reconfig: {unknown}")));
+            }
+        }
+    }
+
     /// Answers a read, or refuses what could not be decoded, in the session's order.
     fn read<'a>(
         &mut self,
@@ -592,6 +679,7 @@ impl Conversation<'_> {
         let asked = Asked {
             xid: header.xid,
             request,
+            skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
             connection: self.connection.clone(),
             reply_bytes_max: door.options.reply_bytes_max,
@@ -651,6 +739,7 @@ impl Conversation<'_> {
         }
         self.admitted = self.door.options.auth.admit(&all);
         self.identities = all.into();
+        self.connection.identify(self.identities.clone());
     }
 
     /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.

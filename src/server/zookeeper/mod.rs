@@ -13,6 +13,7 @@ mod handshake;
 mod intake;
 mod opening;
 mod reads;
+mod reconfig;
 mod replies;
 mod words;
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub tls: Option<Arc<Acceptor>>,
     /// Whether clients may make znodes with a time to live (`extendedTypesEnabled`).
     pub ttl_enabled: bool,
+    /// Whether clients may reconfigure the ensemble (`reconfigEnabled`).
+    pub reconfig: bool,
 }
 
 /// Serves until `stop` is cancelled, then waits until every connection has ended. Listeners share

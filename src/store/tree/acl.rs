@@ -57,7 +57,7 @@ pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal
 /// Whether somebody with these identities may do any of what is wanted.
 ///
 /// A list without lines, which no client can set but an imported znode may carry, forbids nothing.
-pub(super) fn allows(acl: &[Acl], wanted: Permissions, identities: &[Id]) -> bool {
+pub fn allows(acl: &[Acl], wanted: Permissions, identities: &[Id]) -> bool {
     acl.is_empty()
         || identities.iter().any(|id| id.scheme == "super")
         || acl

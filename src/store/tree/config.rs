@@ -8,14 +8,25 @@
 
 use super::arena::{PackedStat, Slot};
 use super::digest::Place;
-use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid, change};
-use crate::model::{Id, Permissions, Refusal, Stat};
+use super::quota::Usage;
+use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid};
+use crate::model::{Configuration, Id, Permissions, Refusal};
+use bytes::Bytes;
 
 impl Tree {
-    /// The configuration as it is shown; its mzxid is the configuration's version.
-    pub fn config(&self) -> (Option<&[u8]>, Stat) {
+    /// The configuration as it is shown.
+    pub fn config(&self) -> Configuration {
         let slot = self.config_slot();
-        (self.slab.blob(slot).data(), self.stat_of(slot))
+        let data = self.slab.blob(slot).data().unwrap_or_default();
+        Configuration {
+            data: Bytes::copy_from_slice(data),
+            stat: self.stat_of(slot),
+        }
+    }
+
+    /// The zxid of the change that made the configuration.
+    pub fn config_version(&self) -> Zxid {
+        self.slab.blob(self.config_slot()).stat().mzxid
     }
 
     /// Whether somebody with these identities may change the configuration, or −102.
@@ -32,14 +43,17 @@ impl Tree {
     /// Writes the configuration. The znode's version is −1 after it, as in ZooKeeper.
     pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64, changes: &mut Vec<Change>) {
         let slot = self.config_slot();
+        let (old, old_data) = self.slab.blob(slot).stat_and_data();
+        let bytes = data.len() as i64 - old_data.map_or(0, <[u8]>::len) as i64;
         let stat = PackedStat {
             version: -1,
             mzxid: zxid,
             mtime_ms: time_ms,
-            ..self.slab.blob(slot).stat()
+            ..old
         };
         self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
-        changes.push(change(ChangeKind::DataChanged, CONFIG_PATH, zxid));
+        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat));
+        self.charge(CONFIG_PATH, Usage { znodes: 0, bytes });
     }
 }
 
@@ -57,15 +71,20 @@ mod tests {
                 .set_config(text.as_bytes(), Zxid(zxid), 9, &mut changes);
             let (data, stat) = f.tree.data(CONFIG_PATH, &[]).unwrap();
             assert_eq!(data, Some(text.as_bytes()));
-            assert_eq!(f.tree.config(), (data, stat));
+            let configuration = Configuration {
+                data: Bytes::from_static(text.as_bytes()),
+                stat,
+            };
+            assert_eq!(f.tree.config(), configuration);
+            assert_eq!(f.tree.config_version(), Zxid(zxid));
             assert_eq!((stat.version, stat.mtime_ms), (-1, 9));
             assert_eq!(stat.mzxid, Zxid(zxid));
         }
         assert_eq!(changes.len(), 3);
-        assert_eq!(
-            changes[2],
-            change(ChangeKind::DataChanged, CONFIG_PATH, Zxid(7))
-        );
+        let last = &changes[2];
+        assert_eq!(last.kind, ChangeKind::DataChanged);
+        assert_eq!((&*last.path, last.zxid), (CONFIG_PATH, Zxid(7)));
+        assert_eq!(last.acl.as_deref(), Some(&anyone(1)[..]));
     }
 
     #[test]

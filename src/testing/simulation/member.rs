@@ -7,7 +7,7 @@
 use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
 use crate::metrics::Recorder;
-use crate::model::{ClusterId, MemberAddresses, MemberId};
+use crate::model::{ClusterId, MemberAddresses, MemberId, Rules};
 use crate::raft::log::{LogOptions, Threading};
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 use crate::server::operator::{Configuration, Operator};
@@ -38,6 +38,7 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 const SNAPSHOT_ENTRIES: u64 = 150;
 const LOG_ENTRIES_KEPT: u64 = 40;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1_500);
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(700);
 
 /// The name of a member's host.
 pub fn host(member: u64) -> String {
@@ -177,7 +178,11 @@ impl Seat {
             watches: WatchLimits::default(),
             tick_ms: TICK_MS,
             session_timeout_ms_min: SESSION_TIMEOUT_MS_MIN,
-            idle: IdleOptions::default(),
+            idle: IdleOptions {
+                check_interval: IDLE_CHECK_INTERVAL,
+                ..IdleOptions::default()
+            },
+            rules: Rules::NONE,
         }
     }
 }
@@ -195,6 +200,7 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         words: FourLetterWords::All,
         auth: zookeeper::AuthOptions::default(),
         tls: None,
-        ttl_enabled: false,
+        ttl_enabled: true,
+        reconfig: false,
     })
 }
