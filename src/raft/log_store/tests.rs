@@ -7,6 +7,7 @@ use super::super::snapshot::Snapshots;
 use super::*;
 use crate::model::{Change, LogPosition, MemberBatch, Zxid};
 use crate::raft::log::LogOptions;
+use crate::runtime::SystemClock;
 use crate::store::disk::{FileCheckpoint, RealDisk};
 use crate::store::{Applied, BatchResult, SharedState, State};
 use bytes::Bytes;
@@ -45,6 +46,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
             snapshots: Arc::new(snapshots),
             applied: watch::Sender::new(None),
             applied_bytes: AtomicU64::new(0),
+            live_since_ms: 0,
+            clock: Arc::new(SystemClock),
         };
         let store = store(directory.path());
         Ok((directory, store, StateMachine(Arc::new(machine))))
