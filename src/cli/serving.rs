@@ -9,7 +9,7 @@ use crate::config::{AccessSettings, Door, Settings, StoreSettings, TlsAtDoor, Tl
 use crate::member::{self, Member, TimeoutBounds};
 use crate::metrics::Recorder;
 use crate::raft::StartError;
-use crate::runtime::{BoxedListener, Clock, Network};
+use crate::runtime::{self, BoxedListener, Clock, Network};
 use crate::server::operator::{Configuration, Operator};
 use crate::server::{admin, grpc, zookeeper};
 use crate::store::StorageFault;
@@ -21,6 +21,9 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// What a member has open besides clients: its log, its data, other members, other doors.
+const FILES_BESIDE_CONNECTIONS: usize = 256;
 
 /// A door's address cannot be listened on.
 #[derive(Debug, Error)]
@@ -61,6 +64,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
         ground.environment.network.clone(),
     );
     let doors = Doors::bind(settings, network.as_ref()).await?;
+    make_room_for_connections(settings);
     let tls = settings.tls.as_ref();
     let tls = tls
         .map(|tls| Acceptor::new(tls_options(tls), clock.clone()))
@@ -85,6 +89,21 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     // The directory stays locked until the log is closed.
     drop(directory);
     ended
+}
+
+/// Each connection is an open file.
+fn make_room_for_connections(settings: &Settings) {
+    let files = runtime::raise_open_files();
+    let connections = settings.limits.connections_max;
+    if let (Some(files), Some(connections)) = (files, connections)
+        && files < connections.saturating_add(FILES_BESIDE_CONNECTIONS)
+    {
+        tracing::warn!(
+            files,
+            connections,
+            "fewer files may be open than there may be connections (limits.connections_max): raise `ulimit -Hn`"
+        );
+    }
 }
 
 async fn close(member: Member, tasks: &mut JoinSet<()>, stop: CancellationToken) {

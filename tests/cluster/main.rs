@@ -21,6 +21,7 @@ mod reconfig;
 mod refused_starts;
 mod scripts;
 mod tls;
+mod watches;
 mod words;
 mod znode_kinds;
 
