@@ -185,6 +185,8 @@ fn changed(path: &str) -> Change {
         kind: ChangeKind::DataChanged,
         path: Arc::from(path),
         zxid: Zxid(1),
+        acl: None,
+        parent_acl: None,
     }
 }
 

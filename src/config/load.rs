@@ -3,11 +3,8 @@
 use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
-use super::settings::{
-    AccessSettings, FourLetterWords, LimitSettings, Secret, Settings, StorageSettings,
-    TimingSettings, ZnodeSettings,
-};
-use super::{environment, identity, toml_file, value, yaml_file, zoo_cfg};
+use super::settings::{LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings};
+use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
 
 /// A configuration file longer than this is something else.
@@ -61,9 +58,14 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         limits,
         storage,
         znodes,
-        access,
     } = resolve(&mut values);
+    let access = security::access(&mut values);
+    if access.skip_acl {
+        let origin = values.origin("access.skip_acl");
+        warnings.push(format!("{origin}: access lists forbid nothing"));
+    }
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
+    let tls = security::tls(&mut values, doors.as_ref(), &mut warnings);
     match (member, doors) {
         (Some(member), Some(doors)) if values.problems.is_empty() => Ok(Settings {
             member,
@@ -73,6 +75,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             storage,
             znodes,
             access,
+            tls,
             warnings,
             effective: values.lines(),
         }),
@@ -88,7 +91,6 @@ pub(super) struct Resolved {
     limits: LimitSettings,
     storage: StorageSettings,
     znodes: ZnodeSettings,
-    access: AccessSettings,
 }
 
 pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
@@ -97,7 +99,6 @@ pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
         limits: limits(values),
         storage: storage(values),
         znodes: znodes(values),
-        access: access(values),
     }
 }
 
@@ -121,7 +122,11 @@ fn read_zoo_cfg(
     found.entries
 }
 
-fn read_file(path: &Path, named_at: &Origin, problems: &mut Vec<Problem>) -> Option<String> {
+pub(super) fn read_file(
+    path: &Path,
+    named_at: &Origin,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
     let read = std::fs::metadata(path).and_then(|found| {
         if found.len() > FILE_BYTES_MAX {
             let what = format!("longer than {FILE_BYTES_MAX} bytes");
@@ -246,18 +251,10 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
     let unused_ms_max = values.integer("znodes.unused_container_ms_max");
     ZnodeSettings {
         ttl_enabled: values.flag("znodes.ttl_enabled").unwrap_or(false),
+        quota_enforced: values.flag("znodes.quota_enforced").unwrap_or(false),
         idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
         idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
         unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),
-    }
-}
-
-fn access(values: &mut Values<'_>) -> AccessSettings {
-    let words = values.parsed("access.four_letter_words", value::words);
-    AccessSettings {
-        four_letter_words: words.unwrap_or(FourLetterWords::All),
-        reconfig: values.flag("access.reconfig").unwrap_or_default(),
-        super_digest: values.text("access.super_digest").map(Secret::new),
     }
 }
 

@@ -161,6 +161,7 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
             origin: shared.member,
             incarnation: shared.incarnation,
             sequence: unapplied.next_sequence(),
+            rules: shared.rules_in_force(),
             requests,
         };
         unapplied.push(codec::encode_batch(&batch), waiters);

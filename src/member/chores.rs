@@ -1,6 +1,7 @@
 //! What the leader does besides proposing: asks all members to compare digests, removes znodes that are
-//! nobody's any more, takes in the observers that the cluster was founded with, and ends changes of
-//! voters that an earlier leader left half done.
+//! nobody's any more, moves the ensemble on to a newer format once every member knows it, takes in the
+//! observers that the cluster was founded with, and ends changes of voters that an earlier leader left half
+//! done.
 //!
 //! At all times: chores only propose; what comes of it is decided at apply, on every member.
 
@@ -9,6 +10,7 @@ use super::session_clock::internal;
 use crate::model::{Command, MemberAddresses, MemberId, Zxid};
 use crate::raft::Consensus;
 use crate::runtime::Clock;
+use crate::store::codec::{self, FORMAT, FORMAT_FIRST};
 use crate::store::tree::Tree;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +69,9 @@ impl IdleOptions {
     }
 }
 
+/// How often it is looked whether all members know a newer format, until the newest is agreed on.
+const FORMAT_INTERVAL: Duration = Duration::from_millis(25);
+
 /// Pause before a change of the membership that could not be made is tried again.
 const CHANGE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -117,7 +122,9 @@ pub(super) async fn remove_idle(
         let removals = {
             let state = shared.state.read();
             let now_ms = state.time_ms().max(clock.wall_ms());
-            options.removals(state.tree(), now_ms)
+            let removals = options.removals(state.tree(), now_ms).into_iter();
+            let known = |command: &Command| codec::format_of_command(command) <= state.format();
+            removals.filter(known).collect::<Vec<_>>()
         };
         if !removals.is_empty() {
             tracing::debug!(znodes = removals.len(), "removing idle znodes");
@@ -130,6 +137,26 @@ pub(super) async fn remove_idle(
             shared.submit(requests.map(|command| (internal(command), None)));
             tokio::time::sleep(pause).await;
         }
+    }
+}
+
+/// Proposes the newest format that all members know, while this member leads. Ends when nothing newer
+/// than what was agreed on is known here.
+pub(super) async fn agree_on_format(shared: Arc<Shared>, consensus: Consensus) {
+    let leadership = consensus.leadership();
+    let mut proposed = FORMAT_FIRST;
+    loop {
+        let agreed = shared.state.read().format();
+        if agreed >= FORMAT {
+            return;
+        }
+        let known = consensus.format_known_to_all();
+        if leadership.borrow().leads && known > proposed.max(agreed) {
+            let command = Command::AgreeOnFormat { format: known };
+            shared.submit(std::iter::once((internal(command), None)));
+            proposed = known;
+        }
+        tokio::time::sleep(FORMAT_INTERVAL).await;
     }
 }
 
@@ -189,7 +216,7 @@ pub(super) async fn end_interrupted_changes(consensus: Consensus) {
 mod tests {
     use super::*;
     use crate::model::{
-        Acl, CreateMode, LogPosition, MemberBatch, Operation, Password, Request, SessionId,
+        Acl, CreateMode, LogPosition, MemberBatch, Operation, Password, Request, Rules, SessionId,
     };
     use crate::store::{EntryContext, State};
 
@@ -234,6 +261,7 @@ mod tests {
                 origin: MemberId(1),
                 incarnation: 1,
                 sequence: self.entries,
+                rules: Rules::NONE,
                 requests,
             };
             self.state.apply(&context, &batch, |_, _, _| {});

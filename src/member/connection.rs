@@ -2,10 +2,11 @@
 
 use super::load::Load;
 use super::mailbox::{Backlog, CloseReason, Delivery, Mailbox, Parked};
-use crate::model::{Answer, SessionId, Zxid};
+use crate::model::{Acl, Answer, Id, Permissions, SessionId, Zxid};
 use crate::store::State;
+use crate::store::tree;
 use crate::watch::{WatchTable, WatcherId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -20,6 +21,8 @@ pub struct Connection {
     generation: AtomicU32,
     timeout_ms: AtomicU32,
     touched: AtomicBool,
+    /// Who its events are for.
+    identities: RwLock<Arc<[Id]>>,
 }
 
 impl Connection {
@@ -32,7 +35,18 @@ impl Connection {
             generation: AtomicU32::new(0),
             timeout_ms: AtomicU32::new(0),
             touched: AtomicBool::new(false),
+            identities: RwLock::new(Arc::from([])),
         }
+    }
+
+    /// Who the client has proved to be by now: events from here on are judged by it.
+    pub fn identify(&self, identities: Arc<[Id]>) {
+        *self.identities.write() = identities;
+    }
+
+    /// Whether the client may be told of a znode with this access list.
+    pub(super) fn may_be_told(&self, acl: Option<&[Acl]>) -> bool {
+        acl.is_none_or(|acl| tree::allows(acl, Permissions::READ, &self.identities.read()))
     }
 
     pub fn id(&self) -> u64 {
@@ -241,6 +255,34 @@ mod tests {
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
         assert_eq!(taken, [Delivery::Close(CloseReason::SlowReader)]);
+    }
+
+    #[test]
+    fn who_proves_more_is_told_more() {
+        let connection = Connection::new(1, load());
+        let anyone = Acl {
+            perms: Permissions::READ,
+            id: Id::anyone(),
+        };
+        let owner = Acl {
+            id: Id::new("digest", "u:hash"),
+            ..anyone.clone()
+        };
+        let may = |acl: &[&Acl]| {
+            let acl: Vec<Acl> = acl.iter().map(|line| (*line).clone()).collect();
+            connection.may_be_told(Some(&acl))
+        };
+        assert!(connection.may_be_told(None));
+        assert!(may(&[&anyone]) && may(&[&owner, &anyone]) && !may(&[&owner]));
+        let no_read = Acl {
+            perms: Permissions(30),
+            ..anyone.clone()
+        };
+        assert!(!may(&[&no_read]));
+        connection.identify(Arc::from([owner.id.clone()]));
+        assert!(may(&[&owner]) && !may(&[&no_read]));
+        connection.identify(Arc::from([Id::new("super", "")]));
+        assert!(may(&[&no_read]));
     }
 
     /// Reads whose replies are large, parked behind one write: there is a limit to what apply makes.

@@ -8,7 +8,7 @@ use super::handle::Shared;
 use super::mailbox::{CloseReason, Delivery};
 use super::session_clock::SessionClock;
 use crate::metrics::SESSIONS_EXPIRED;
-use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
+use crate::model::{Answer, Change, Command, MemberBatch, Outcome, Rules, SessionId, Zxid};
 use crate::raft::ApplyObserver;
 use crate::store::{Applied, BatchResult, State};
 use crate::watch::{Event, WatchTable};
@@ -23,16 +23,19 @@ pub struct Local {
     connections: HashMap<u64, Arc<Connection>>,
     sessions: HashMap<SessionId, Arc<Connection>>,
     watches: WatchTable,
+    /// By this member's settings.
+    rules: Rules,
     /// Whose mailboxes were filled since the last `released`.
     filled: Vec<Arc<Connection>>,
 }
 
 impl Local {
-    pub fn new(watches: WatchTable) -> Local {
+    pub fn new(watches: WatchTable, rules: Rules) -> Local {
         Local {
             connections: HashMap::new(),
             sessions: HashMap::new(),
             watches,
+            rules,
             filled: Vec::new(),
         }
     }
@@ -79,11 +82,14 @@ impl Local {
 
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
+        let skip_acl = self.rules.has(Rules::SKIP_ACL);
         self.watches
             .fire(change, &mut |event: Event<'_>, watchers| {
                 let path: Arc<str> = event.path.into();
                 for watcher in watchers {
-                    if let Some(connection) = connections.get(&watcher.0) {
+                    if let Some(connection) = connections.get(&watcher.0)
+                        && (skip_acl || connection.may_be_told(event.acl))
+                    {
                         connection.put(Delivery::Event {
                             kind: event.kind,
                             path: path.clone(),
@@ -152,6 +158,12 @@ impl ApplyObserver for Observer {
         } else {
             None
         };
+        if !applied.exceeded.is_empty() && self.is_own(batch) {
+            self.shared
+                .quotas
+                .lock()
+                .exceeded(&applied.exceeded, state.time_ms());
+        }
         let mut local = self.shared.local.lock();
         for change in &applied.changes {
             local.fire(change);
@@ -175,6 +187,10 @@ impl ApplyObserver for Observer {
                 }
                 local.attached(*session, waiter.as_ref());
                 self.clock.attached(*session, *timeout_ms);
+            }
+            Ok(Outcome::FormatAgreed { format }) => {
+                tracing::info!(format, "all members know this format");
+                self.shared.agree_on(*format);
             }
             Ok(Outcome::SessionClosed) => {
                 let session = match &batch.requests[index].command {
@@ -233,6 +249,7 @@ impl ApplyObserver for Observer {
     fn replaced(&self, state: &State) {
         let sequence = state.last_sequence(self.shared.member, self.shared.incarnation);
         self.shared.unapplied.lock().forget_through(sequence);
+        self.shared.agree_on(state.format());
         self.shared
             .local
             .lock()

@@ -6,17 +6,21 @@ use super::disk_room::{DiskRoom, grows};
 use super::liveness::Liveness;
 use super::load::{Load, Share};
 use super::mailbox::CloseReason;
+use super::quota_log::QuotaLog;
 use super::reconfig::{self, Reconfigurer};
 use super::status::{MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
-use crate::model::{Command, Configuration, Id, MemberId, Reconfiguration, Refusal, Request, Zxid};
+use crate::model::{
+    Command, Configuration, Id, MemberId, Operation, Reconfiguration, Refusal, Request, Rules, Zxid,
+};
 use crate::raft::{Leadership, NotReconfigured, Reconfigure};
+use crate::store::codec;
 use crate::store::{SharedState, State};
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -37,6 +41,12 @@ pub(super) struct Shared {
     /// Something was queued.
     pub queued: Notify,
     pub unapplied: Mutex<Unapplied>,
+    /// What this member's settings say of its requests.
+    pub rules: Rules,
+    /// The format that may be written: the agreed one, as far as this member has applied the log, or its
+    /// own newest if it has just founded the ensemble.
+    pub format: AtomicU32,
+    pub quotas: Mutex<QuotaLog>,
     /// A batch of ours was applied.
     pub progress: Notify,
     /// Offer again, from the oldest unapplied batch on.
@@ -53,6 +63,22 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub fn format(&self) -> u32 {
+        self.format.load(Ordering::Acquire)
+    }
+
+    pub fn agree_on(&self, format: u32) {
+        self.format.fetch_max(format, Ordering::AcqRel);
+    }
+
+    /// The rules of the batches that may be written now.
+    pub fn rules_in_force(&self) -> Rules {
+        match codec::format_of_rules(self.rules) <= self.format() {
+            true => self.rules,
+            false => Rules::NONE,
+        }
+    }
+
     pub fn submit(&self, requests: impl Iterator<Item = (Request, Option<Arc<Connection>>)>) {
         let mut queue = self.queue.lock();
         for (request, waiter) in requests {
@@ -174,6 +200,16 @@ impl Handle {
             state: self.shared.state.read(),
             shared: &self.shared,
         }
+    }
+
+    /// Whether every member knows this operation. One that some do not must not be submitted.
+    pub fn is_known_to_all(&self, operation: &Operation) -> bool {
+        codec::format_of_operation(operation) <= self.shared.format()
+    }
+
+    /// Whether this member's settings skip access lists.
+    pub fn skips_acl(&self) -> bool {
+        self.shared.rules.has(Rules::SKIP_ACL)
     }
 
     /// Whether a session with this timeout cannot have expired unnoticed: only then is a ping

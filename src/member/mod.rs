@@ -27,6 +27,7 @@ mod handle;
 mod liveness;
 mod load;
 mod mailbox;
+mod quota_log;
 mod reconfig;
 mod session_clock;
 mod settings;

@@ -4,7 +4,7 @@ use super::chores::IdleOptions;
 use super::load::HandleLimits;
 use super::start::{Ground, Options};
 use crate::config::{Settings, Start};
-use crate::model::{ClusterId, MemberAddresses, MemberId, Role};
+use crate::model::{ClusterId, MemberAddresses, MemberId, Role, Rules};
 use crate::raft::log::LogOptions;
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 use crate::runtime::Environment;
@@ -109,6 +109,9 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             removals_per_minute_max: settings.znodes.idle_removals_per_minute_max,
             unused_container_ms_max: settings.znodes.unused_container_ms_max,
         },
+        rules: Rules::NONE
+            .with(Rules::ENFORCE_QUOTA, settings.znodes.quota_enforced)
+            .with(Rules::SKIP_ACL, settings.access.skip_acl),
     }
 }
 

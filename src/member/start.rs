@@ -16,16 +16,17 @@ use super::mailbox::CloseReason;
 use super::reconfig;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
-use crate::model::{MemberAddresses, MemberId};
+use crate::model::{MemberAddresses, MemberId, Rules};
 use crate::raft::{self, Consensus, ConsensusOptions, Leadership};
 use crate::runtime::Environment;
+use crate::store::codec::FORMAT;
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, State};
 use crate::watch::{WatchLimits, WatchTable};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub struct Options {
     /// The shortest timeout that a session can have.
     pub session_timeout_ms_min: u32,
     pub idle: IdleOptions,
+    /// What the settings say of the requests that come through this member.
+    pub rules: Rules,
 }
 
 /// What the member stands on. Simulations bring their own.
@@ -83,9 +86,12 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         load: Arc::new(Load::new(options.limits)),
         queued: Notify::new(),
         unapplied: Mutex::default(),
+        rules: options.rules,
+        format: AtomicU32::new(state.read().format()),
+        quotas: Mutex::default(),
         progress: Notify::new(),
         resend: Notify::new(),
-        local: Mutex::new(Local::new(WatchTable::new(options.watches))),
+        local: Mutex::new(Local::new(WatchTable::new(options.watches), options.rules)),
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         leadership: known_leadership,
@@ -113,6 +119,10 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         desk.clone(),
     )
     .await?;
+    if consensus.founded() {
+        // Its founders run one program, so nobody has to be asked before it is written as that does.
+        shared.agree_on(FORMAT);
+    }
 
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(consensus.leadership(), leadership));
@@ -144,6 +154,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         ground.environment.clock.clone(),
         options.idle,
     ));
+    tasks.spawn(chores::agree_on_format(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
     tasks.spawn(reconfigurations.run(shared.clone(), consensus.clone()));
     tasks.spawn(chores::end_interrupted_changes(consensus.clone()));

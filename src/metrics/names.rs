@@ -35,6 +35,10 @@ metrics! {
         "Connections that a door let in, by `door`.";
     CONNECTIONS_REFUSED = Counter "vivarium_connections_refused_total" Count,
         "Connections that were turned away, by `door` and `reason`.";
+    TLS_HANDSHAKES = Counter "vivarium_tls_handshakes_total" Count,
+        "TLS handshakes of clients, by `result`: done, failed, refused because too many were under way.";
+    TLS_RELOADS = Counter "vivarium_tls_reloads_total" Count,
+        "Changed key and trust stores that were found, by `result`: done, or failed and the old ones kept.";
     CONNECTIONS_CLOSED = Counter "vivarium_connections_closed_total" Count,
         "Client connections that the member ended, by `reason`.";
     REQUESTS = Counter "vivarium_requests_total" Count,
@@ -51,6 +55,8 @@ metrics! {
         "Sessions this member expired while it led.";
     ELECTIONS = Counter "vivarium_elections_total" Count,
         "Times the leader was another one than before, or none. Should not grow in quiet times.";
+    QUOTA_EXCEEDED = Counter "vivarium_quota_exceeded_total" Count,
+        "Writes through this member that reached past a limit of a quota, by `limit` (soft, hard); hard ones are refused if quotas are enforced.";
     BATCHES_OFFERED_AGAIN = Counter "vivarium_batches_offered_again_total" Count,
         "Batches of writes handed to a leader once more, because the first did not answer.";
     SNAPSHOTS_INSTALLED = Counter "vivarium_snapshots_installed_total" Count,

@@ -12,6 +12,7 @@ mod membership;
 mod outcome;
 mod path;
 mod refusal;
+mod rules;
 mod stat;
 mod watching;
 
@@ -23,5 +24,6 @@ pub use membership::{Configuration, MemberAddresses, Membership, Reconfiguration
 pub use outcome::{Answer, MultiFailure, Outcome};
 pub use path::{PathError, basename, is_root, parent, validate as validate_path};
 pub use refusal::Refusal;
+pub use rules::Rules;
 pub use stat::Stat;
 pub use watching::{AddWatchMode, EventKind, WatcherType};

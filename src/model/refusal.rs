@@ -41,12 +41,16 @@ pub enum Refusal {
     AuthFailed,
     #[error("the session has moved to another connection")]
     SessionMoved,
+    #[error("an identity must be proven first")]
+    AuthenticationRequired,
     #[error("no such watch")]
     NoWatcher,
     #[error("reconfiguration by clients is switched off")]
     ReconfigDisabled,
     #[error("data above the limit")]
     DataTooLarge,
+    #[error("the quota is exceeded")]
+    QuotaExceeded,
 }
 
 impl Refusal {
@@ -73,6 +77,8 @@ impl Refusal {
             Refusal::SessionMoved => -118,
             Refusal::NoWatcher => -121,
             Refusal::ReconfigDisabled => -123,
+            Refusal::AuthenticationRequired => -124,
+            Refusal::QuotaExceeded => -125,
         }
     }
 
@@ -98,6 +104,8 @@ impl Refusal {
             -118 => Refusal::SessionMoved,
             -121 => Refusal::NoWatcher,
             -123 => Refusal::ReconfigDisabled,
+            -124 => Refusal::AuthenticationRequired,
+            -125 => Refusal::QuotaExceeded,
             _ => Refusal::SystemError,
         }
     }

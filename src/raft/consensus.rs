@@ -46,7 +46,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -85,6 +85,7 @@ pub(super) struct Inner {
     suspicions: Suspicions,
     /// Ends the peer port, and all connections to and from peers.
     closing: CancellationToken,
+    founded: AtomicBool,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
     listening: SocketAddr,
 }
@@ -164,6 +165,7 @@ impl Consensus {
             #[cfg(any(test, feature = "testing"))]
             suspicions: suspicions.clone(),
             closing,
+            founded: AtomicBool::new(false),
             tasks: Mutex::default(),
             listening,
             options,
@@ -246,7 +248,15 @@ impl Consensus {
         let Formation::Found(voters) = &self.0.options.formation else {
             return Ok(());
         };
-        formation::found(&self.0.raft, &self.0.links, self.0.options.cluster, voters).await
+        let Inner { raft, links, .. } = &*self.0;
+        let founded = formation::found(raft, links, self.0.options.cluster, voters).await?;
+        self.0.founded.store(founded, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether this run of the member has founded the cluster, with the others on its list.
+    pub fn founded(&self) -> bool {
+        self.0.founded.load(Ordering::Acquire)
     }
 
     /// Where this member listens for its peers.
@@ -323,6 +333,19 @@ impl Consensus {
         let metrics = self.0.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.get_node(&member.0).cloned()
+    }
+
+    /// The newest format of records that all members of the ensemble know, as far as this member has
+    /// heard while it led; of those it has not heard, the first.
+    pub fn format_known_to_all(&self) -> u32 {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics
+            .membership_config
+            .nodes()
+            .map(|(id, _)| MemberId(*id));
+        let own = self.0.links.member();
+        self.0.links.formats.lowest(members.filter(|id| *id != own))
     }
 
     /// Opens a stream of batches to the leader.

@@ -3,6 +3,7 @@
 //!
 //! At all times: what is simulated follows from a seed and the order of the calls.
 
+pub mod certificates;
 mod disk;
 mod eventually;
 pub mod fuzz;

@@ -38,6 +38,8 @@ pub struct ClusterOptions {
     pub zoo_cfg: String,
     /// Settings of ours that a zoo.cfg has no key for.
     pub settings: Vec<(String, String)>,
+    /// Java system properties that the original takes from nowhere else.
+    pub java_properties: Vec<(String, String)>,
 }
 
 impl ClusterOptions {
@@ -48,7 +50,18 @@ impl ClusterOptions {
             members,
             zoo_cfg: String::new(),
             settings: Vec::new(),
+            java_properties: Vec::new(),
         }
+    }
+
+    /// A key that ours takes from zoo.cfg, and the original as a Java system property alone.
+    pub fn java_property(mut self, key: &str, value: &str) -> ClusterOptions {
+        if self.subject.is_vivarium() {
+            return self.zoo_cfg(&format!("{key}={value}"));
+        }
+        self.java_properties
+            .push((key.to_owned(), value.to_owned()));
+        self
     }
 
     pub fn zoo_cfg(mut self, lines: &str) -> ClusterOptions {
@@ -249,11 +262,10 @@ impl ProcessCluster {
 
     /// Starts a member that does not run; returns at once.
     pub fn start_member(&mut self, number: usize) {
-        let settings = self.options.settings.clone();
-        let subject = self.options.subject.clone();
+        let options = self.options.clone();
         let member = self.member_mut(number);
         member.forget_ended();
-        member.spawn(&subject, &settings);
+        member.spawn(&options);
     }
 
     /// Waits until the member serves.

@@ -1,8 +1,9 @@
 //! Watches: who waits for what on this member, and what each is told when it happens.
 //!
 //! Owns: the watch table of one member, its limits. A watch lives and dies with its connection; it
-//! is never replicated. Who may read what is not known here: whoever receives the events drops those
-//! whose znode the watcher may not read.
+//! is never replicated. Who may read what is not known here: an event says by which access list it is
+//! to be judged, and whoever receives the events drops those that the watcher may not see. The watch is
+//! used up all the same.
 //!
 //! | Kind | Set by | Told of | After an event |
 //! |---|---|---|---|

@@ -5,7 +5,7 @@ use super::limits::{NAMES_PER_WATCH, PATH_BYTES_PER_WATCH};
 use super::names::{Extent, Names};
 use super::watchers::{HolderId, PlaceId, Watch, Where, Who};
 use super::{LimitReached, WatchKind, WatchLimits, WatcherId};
-use crate::model::{Change, ChangeKind, EventKind, WatcherType, Zxid, parent};
+use crate::model::{Acl, Change, ChangeKind, EventKind, WatcherType, Zxid, parent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct Event<'a> {
     pub path: &'a str,
     /// Of the change.
     pub zxid: Zxid,
+    /// Who may be told: the access list of the path's znode at the change; `None` for the open one.
+    pub acl: Option<&'a [Acl]>,
 }
 
 /// All watches of one member.
@@ -173,17 +175,26 @@ impl WatchTable {
         if let Some(own) = found.own {
             self.gather(own, one_shot, &mut told);
         }
-        let zxid = change.zxid;
-        let path = &*change.path;
-        tell_once(&mut told, Event { kind, path, zxid }, tell);
+        let event = Event {
+            kind,
+            path: &change.path,
+            zxid: change.zxid,
+            acl: change.acl.as_deref(),
+        };
+        tell_once(&mut told, event, tell);
 
         if shows_in_parent
             && let Some(place) = found.parent
             && let Some(path) = parent(&change.path)
         {
             self.gather(place, &[WatchKind::Child], &mut told);
-            let kind = EventKind::ChildrenChanged;
-            tell_once(&mut told, Event { kind, path, zxid }, tell);
+            let event = Event {
+                kind: EventKind::ChildrenChanged,
+                path,
+                zxid: change.zxid,
+                acl: change.parent_acl.as_deref(),
+            };
+            tell_once(&mut told, event, tell);
         }
         self.told = told;
         self.tidy();

@@ -12,9 +12,11 @@ const TIMEOUT_MS: i32 = 30_000;
 /// The shortest that the cluster grants.
 const SHORT_TIMEOUT_MS: i32 = 1000;
 
-/// What only happens in an ensemble, when a disk is slow to answer, or after much was written.
+/// What only happens in an ensemble, when a disk is slow to answer, after much was written, or where
+/// somebody set a quota.
 const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::BATCHES_OFFERED_AGAIN,
+    vivarium::metrics::QUOTA_EXCEEDED,
     vivarium::metrics::SNAPSHOT_SECONDS,
     vivarium::metrics::SNAPSHOTS_INSTALLED,
 ];

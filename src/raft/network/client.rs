@@ -155,6 +155,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                     return Err(self.rpc_error(RPCTypes::AppendEntries, error, deadline));
                 }
             };
+            self.bulk.heard(answers.metadata());
             let results = AnswerStream {
                 peer: self,
                 answers: answers.into_inner(),

@@ -3,6 +3,7 @@
 //! Names are resolved at every dial, because `Network::connect` is given `host:port`.
 
 use super::connection::Connection;
+use super::formats::PeerFormats;
 use super::introduction::{self, Introduction};
 use crate::model::{ClusterId, LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// How often a member that goes on refusing an introduction is told of in the log.
@@ -41,6 +43,7 @@ pub struct Links {
     options: PeerOptions,
     closing: CancellationToken,
     channels: Mutex<HashMap<(MemberId, Lane), (String, Channel)>>,
+    pub formats: PeerFormats,
     /// What members are known to have on their disks, by what they said to this member as leader.
     acknowledged: Mutex<HashMap<MemberId, LogPosition>>,
     /// Why members refused an introduction last, and when that was logged.
@@ -62,6 +65,7 @@ impl Links {
             options,
             closing,
             channels: Mutex::default(),
+            formats: PeerFormats::default(),
             acknowledged: Mutex::default(),
             refusals: Mutex::default(),
         }
@@ -172,6 +176,11 @@ impl Link {
         PeerClient::new(self.links.channel(self.to, &self.address, self.lane))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Takes note of what the peer said of itself in the head of an answer.
+    pub fn heard(&self, metadata: &MetadataMap) {
+        self.links.formats.heard(self.to, metadata);
     }
 
     /// The same connection, for the operators' service of the peer.

@@ -1,6 +1,6 @@
 //! What peers may ask of this member.
 
-use super::{introduction, messages, receiving};
+use super::{formats, introduction, messages, receiving};
 use crate::model::{ClusterId, MemberId, SessionId};
 use crate::raft::consensus::has_quorum;
 use crate::raft::error::{NotLeader, StartError};
@@ -193,7 +193,9 @@ impl Peer for PeerService {
             Ok(result) => Ok(messages::append_response(&result)),
             Err(fatal) => Err(stopped(fatal)),
         });
-        Ok(Response::new(answers.boxed()))
+        let mut response: Response<Self::AppendStream> = Response::new(answers.boxed());
+        formats::announce(response.metadata_mut());
+        Ok(response)
     }
 
     async fn vote(

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Acl, Change, ClusterId, Command, Configuration, CreateMode, MemberAddresses, MemberBatch,
-    MemberId, Operation, Password, Request, SessionId, Zxid,
+    MemberId, Operation, Password, Request, Rules, SessionId, Zxid,
 };
 use crate::raft::log::LogOptions;
 use crate::raft::{
@@ -412,6 +412,7 @@ impl Writer {
             origin: WRITER,
             incarnation: 1,
             sequence,
+            rules: Rules::NONE,
             requests,
         })
     }

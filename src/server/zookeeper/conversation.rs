@@ -5,25 +5,28 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
-use super::auth;
+use super::auth::sasl::{DigestMd5, Progress};
+use super::auth::{self, Origin};
 use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
 use super::intake;
+use super::opening::{self, Opened};
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
-use super::words;
 use super::{DOOR, Door};
+use crate::config::TlsAtDoor;
 use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
 use crate::model::{
     Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
 };
 use crate::runtime::BoxedStream;
+use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Opening, RequestHeader, XID_AUTH,
-    decode_request, encode_watch_event, next_frame, recognise_opening,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, RequestHeader, XID_AUTH,
+    decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -32,7 +35,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,12 +49,10 @@ const OUT_BYTES_MAX: usize = 1024 * 1024;
 const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
-/// How much is read from a socket in one go.
-const READ_BYTES: usize = 64 * 1024;
 
 /// Why a connection ended, for the log.
 #[derive(Debug, thiserror::Error)]
-enum End {
+pub(super) enum End {
     #[error("closed by the client")]
     ByClient,
     #[error("{0}")]
@@ -70,20 +71,31 @@ enum End {
     Word,
     #[error("nothing came of the handshake in time")]
     HandshakeTimeout,
+    #[error(transparent)]
+    Tls(#[from] HandshakeFailed),
+    #[error("TLS is not spoken here")]
+    NoTls,
+    #[error("a plain client on a TLS port")]
+    NotTls,
 }
 
 /// Serves one accepted stream.
-pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: CancellationToken) {
-    let (mut stream, mut received) = (stream, BytesMut::with_capacity(READ_BYTES));
+pub async fn hold(
+    door: Arc<Door>,
+    stream: BoxedStream,
+    peer: SocketAddr,
+    tls: TlsAtDoor,
+    stop: CancellationToken,
+) {
     let opened = tokio::select! {
         opened = tokio::time::timeout(
             handshake::HANDSHAKE_MAX,
-            first_frame(&door, &mut stream, &mut received),
+            opening::open(&door, stream, peer, tls),
         ) => opened.unwrap_or(Err(End::HandshakeTimeout)),
         () = stop.cancelled() => return,
     };
-    let frame = match opened {
-        Ok(frame) => frame,
+    let opened = match opened {
+        Ok(opened) => opened,
         Err(end) => return log(peer, &end),
     };
     let connection = match door.handle.connect() {
@@ -98,8 +110,21 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
     };
     let figures = Arc::new(ConnectionFigures::new(peer, door.clock.wall_ms()));
     door.figures.opened(connection.id(), figures.clone());
+    let Opened {
+        mut stream,
+        buffers,
+        received,
+        frame,
+        origin,
+    } = opened;
+    let identities: Arc<[Id]> = origin.identities(&door.options.auth).into();
+    connection.identify(identities.clone());
     let mut conversation = Conversation {
-        identities: Arc::from([auth::address_id(peer)]),
+        admitted: door.options.auth.admit(&identities),
+        identities,
+        origin,
+        sasl: DigestMd5::default(),
+        buffers,
         door: door.clone(),
         peer,
         connection: connection.clone(),
@@ -125,8 +150,9 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         door.counted.closed(reason);
     }
     log(peer, &end);
-    // What is written last (an expired session's answer) may still be on its way.
-    let _ = stream.shutdown().await;
+    // What is written last (an expired session's answer) may still be on its way. A client that reads
+    // nothing more is not waited for.
+    let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
 }
 
 fn log(peer: SocketAddr, end: &End) {
@@ -138,40 +164,27 @@ fn log(peer: SocketAddr, end: &End) {
     }
 }
 
-/// The first whole frame; answers a four-letter word itself.
-async fn first_frame(
-    door: &Door,
-    stream: &mut BoxedStream,
-    received: &mut BytesMut,
-) -> Result<Bytes, End> {
-    loop {
-        match recognise_opening(received) {
-            Opening::Incomplete => {}
-            Opening::Word(word) => {
-                let answer = words::answer(door, word);
-                door.counted.sent_bytes.increment(answer.len() as u64);
-                stream.write_all(answer.as_bytes()).await?;
-                stream.shutdown().await?;
-                return Err(End::Word);
-            }
-            Opening::Stranger(stranger) => return Err(stranger.into()),
-            Opening::Frame => {
-                if let Some(frame) = next_frame(received, door.frame_bytes_max())? {
-                    return Ok(frame);
-                }
-            }
-        }
-        match stream.read_buf(received).await? {
-            0 => return Err(End::ByClient),
-            bytes => door.counted.received_bytes.increment(bytes as u64),
-        }
+impl Door {
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.options.frame_bytes_max + FRAME_SLACK_BYTES
     }
 }
 
-impl Door {
-    fn frame_bytes_max(&self) -> usize {
-        self.options.frame_bytes_max + FRAME_SLACK_BYTES
+/// Writes what the stream takes of `out`, or flushes once nothing is left of it.
+async fn write_some(
+    writer: &mut (impl AsyncWrite + Unpin),
+    out: &mut BytesMut,
+) -> std::io::Result<Option<usize>> {
+    if out.is_empty() {
+        writer.flush().await.map(|()| None)
+    } else {
+        writer.write_buf(out).await.map(Some)
     }
+}
+
+/// Whether an operation proves an identity, and so may come before one is proven.
+fn proves(operation: i32) -> bool {
+    matches!(operation, opcode::AUTH | opcode::SASL)
 }
 
 struct Conversation {
@@ -179,7 +192,13 @@ struct Conversation {
     peer: SocketAddr,
     connection: Arc<Connection>,
     figures: Arc<ConnectionFigures>,
+    origin: Origin,
     identities: Arc<[Id]>,
+    /// Whether enough was proven to ask for anything.
+    admitted: bool,
+    sasl: DigestMd5,
+    /// Whether what is written has to be flushed before it is sent, as under TLS.
+    buffers: bool,
     /// Writes whose answers are due, oldest first.
     awaited: VecDeque<Awaited>,
     /// Of the frame that is acted upon.
@@ -206,6 +225,7 @@ impl Conversation {
         }
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut given_up_at: Option<Instant> = None;
+        let mut unflushed = false;
         loop {
             self.take_frames(&mut received);
             self.deliver();
@@ -216,6 +236,7 @@ impl Conversation {
                 .queued
                 .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
             if self.out.is_empty()
+                && !unflushed
                 && let Some(end) = self.ending.take()
             {
                 return end;
@@ -250,15 +271,17 @@ impl Conversation {
                 {
                     return self.ending.take().expect("it is set, or nobody had given up");
                 }
-                written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
-                    match written {
-                        Ok(bytes) => {
-                            self.read_at = Instant::now();
-                            self.door.counted.sent_bytes.increment(bytes as u64);
-                        }
-                        Err(error) => return error.into(),
+                written = write_some(&mut writer, &mut self.out),
+                    if !self.out.is_empty() || unflushed => match written
+                {
+                    Ok(Some(bytes)) => {
+                        self.read_at = Instant::now();
+                        self.door.counted.sent_bytes.increment(bytes as u64);
+                        unflushed = self.buffers;
                     }
-                }
+                    Ok(None) => unflushed = false,
+                    Err(error) => return error.into(),
+                },
                 () = tokio::time::sleep_until(unread_until), if !self.out.is_empty() => {
                     return End::ByMember(CloseReason::SlowReader);
                 }
@@ -311,6 +334,7 @@ impl Conversation {
             .sent_bytes
             .increment(self.out.len() as u64);
         stream.write_all_buf(&mut self.out).await?;
+        stream.flush().await?;
         established.map_err(End::NoSession)?;
         self.figures
             .session
@@ -351,6 +375,10 @@ impl Conversation {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
+                Ok((header, _)) if !self.admitted && !proves(header.opcode) => {
+                    door.counted.request(header.opcode);
+                    self.refuse_unproven(header.xid);
+                }
                 Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
                 Ok((header, Err(malformed))) => {
                     door.counted.request(header.opcode);
@@ -399,7 +427,7 @@ impl Conversation {
                     xid,
                     kind,
                     Command::Operation(
-                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                        self.offered(create.into_operation(self.door.options.ttl_enabled)),
                     ),
                 );
             }
@@ -414,7 +442,7 @@ impl Conversation {
                 );
             }
             ClientRequest::DeleteContainer { path } => {
-                let delete = Operation::DeleteContainer { path };
+                let delete = self.offered(Operation::DeleteContainer { path });
                 let kind = ReplyKind::Header;
                 self.write(door, view, xid, kind, Command::Operation(delete));
             }
@@ -423,7 +451,7 @@ impl Conversation {
                 data,
                 version,
             } => {
-                let set = self.within_limit(Operation::SetData {
+                let set = self.offered(Operation::SetData {
                     path,
                     data,
                     version,
@@ -438,7 +466,7 @@ impl Conversation {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
+                    .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 self.write(
                     door,
@@ -474,6 +502,7 @@ impl Conversation {
                 self.reconfiguring = Some(Reconfiguring::new(xid, wanted, held));
             }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
+            ClientRequest::Sasl { token } => self.sasl(xid, &token.unwrap_or_default()),
             ClientRequest::Unknown { opcode } => {
                 reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
@@ -482,9 +511,13 @@ impl Conversation {
         }
     }
 
-    /// Data above the member's limit are refused at the write's own place in the order.
-    fn within_limit(&self, operation: Operation) -> Operation {
+    /// Data above the member's limit, and what not all members know yet, are refused at the write's own
+    /// place in the order.
+    fn offered(&self, operation: Operation) -> Operation {
         match &operation {
+            unknown if !self.door.handle.is_known_to_all(unknown) => Operation::Refuse {
+                code: Refusal::Unimplemented.code(),
+            },
             Operation::Create {
                 data: Some(data), ..
             }
@@ -588,6 +621,7 @@ impl Conversation {
         let asked = Asked {
             xid,
             request,
+            skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
             connection: self.connection.clone(),
             reply_bytes_max: door.options.reply_bytes_max,
@@ -618,16 +652,9 @@ impl Conversation {
     }
 
     fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
-        let super_digest = self.door.options.super_digest.as_deref();
-        match auth::authenticate(scheme, proof, self.peer, super_digest) {
+        match auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth) {
             Some(ids) => {
-                let mut all = self.identities.to_vec();
-                for id in ids {
-                    if !all.contains(&id) {
-                        all.push(id);
-                    }
-                }
-                self.identities = all.into();
+                self.prove(ids);
                 reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
             }
             None => {
@@ -638,6 +665,74 @@ impl Conversation {
                 )));
             }
         }
+        self.sent(1);
+    }
+
+    /// The connection is these, too, from its next request on.
+    fn prove(&mut self, ids: Vec<Id>) {
+        let mut all = self.identities.to_vec();
+        for id in ids {
+            if !all.contains(&id) {
+                all.push(id);
+            }
+        }
+        self.admitted = self.door.options.auth.admit(&all);
+        self.identities = all.into();
+        self.connection.identify(self.identities.clone());
+    }
+
+    /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
+    fn sasl(&mut self, xid: i32, token: &[u8]) {
+        let door = self.door.clone();
+        let ok = ReplyHeader::ok(xid, Zxid::ZERO);
+        let options = &door.options.auth;
+        let progress = options
+            .sasl
+            .as_ref()
+            .map(|sasl| (sasl, self.sasl.evaluate(token, &sasl.users)));
+        match progress {
+            None => reply::token(&mut self.out, ok, None),
+            Some((_, Ok(Progress::Challenge(token)))) => {
+                reply::token(&mut self.out, ok, Some(&token));
+            }
+            Some((sasl, Ok(Progress::Proven { user, token }))) => {
+                tracing::debug!(client = %self.peer, user, "SASL has succeeded");
+                let mut ids = vec![Id::new("sasl", &user)];
+                if sasl.super_users.contains(&user) {
+                    ids.push(Id::new("super", ""));
+                }
+                self.prove(ids);
+                reply::token(&mut self.out, ok, Some(&token));
+            }
+            Some((sasl, Err(failed))) => {
+                let required = options
+                    .required_schemes
+                    .iter()
+                    .any(|scheme| scheme == "sasl");
+                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
+                if sasl.failures_tolerated && !required {
+                    reply::token(&mut self.out, ok, None);
+                } else {
+                    let refusal = if required {
+                        Refusal::AuthenticationRequired
+                    } else {
+                        Refusal::AuthFailed
+                    };
+                    let header = ReplyHeader::refused(xid, Zxid::ZERO, refusal);
+                    reply::token(&mut self.out, header, None);
+                    self.ending = Some(End::Protocol(format!("SASL: {failed}")));
+                }
+            }
+        }
+        self.sent(1);
+    }
+
+    fn refuse_unproven(&mut self, xid: i32) {
+        let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
+        reply::header_only(&mut self.out, refused);
+        self.ending = Some(End::Protocol(
+            "a request before an identity was proven, as it must be".to_owned(),
+        ));
         self.sent(1);
     }
 

@@ -12,18 +12,20 @@ mod counted;
 mod figures;
 mod handshake;
 mod intake;
+mod opening;
 mod reads;
 mod reconfig;
 mod replies;
 mod words;
 
 #[cfg(feature = "testing")]
-pub use auth::authenticate;
-
 use super::admission::{AdmissionLimits, Admissions};
-use crate::config::FourLetterWords;
+use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
+use crate::tls::Acceptor;
+pub use auth::digest::DigestAlgorithm;
+pub use auth::{AuthOptions, Origin, authenticate};
 use counted::Counted;
 use figures::Figures;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What the operator decided for this door.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Most bytes of a znode's data (`jute.maxbuffer`): a write with more is refused. A frame longer
     /// than this plus 64 KiB closes its connection.
@@ -53,8 +55,9 @@ pub struct Options {
     pub unread_max: Duration,
     pub timeouts: TimeoutBounds,
     pub words: FourLetterWords,
-    /// `user:base64(sha1(user:password))` of whoever may do everything.
-    pub super_digest: Option<String>,
+    pub auth: AuthOptions,
+    /// For the listeners where TLS is spoken.
+    pub tls: Option<Arc<Acceptor>>,
     /// Whether clients may make znodes with a time to live (`extendedTypesEnabled`).
     pub ttl_enabled: bool,
     /// Whether clients may reconfigure the ensemble (`reconfigEnabled`).
@@ -63,9 +66,10 @@ pub struct Options {
     pub conf: Vec<String>,
 }
 
-/// Serves until `stop` is cancelled, then waits until every connection has ended.
+/// Serves until `stop` is cancelled, then waits until every connection has ended. Listeners share
+/// all limits.
 pub async fn serve(
-    listener: BoxedListener,
+    listeners: Vec<(BoxedListener, TlsAtDoor)>,
     handle: Handle,
     clock: Arc<dyn Clock>,
     options: Options,
@@ -87,13 +91,28 @@ pub async fn serve(
             connections_per_address_max: limit(door.options.connections_per_address_max),
         },
     );
+    let mut accepting = JoinSet::new();
+    for (listener, tls) in listeners {
+        let (door, admissions, stop) = (door.clone(), admissions.clone(), stop.clone());
+        accepting.spawn(listen(door, admissions, listener, tls, stop));
+    }
+    while accepting.join_next().await.is_some() {}
+}
+
+async fn listen(
+    door: Arc<Door>,
+    admissions: Arc<Admissions>,
+    listener: BoxedListener,
+    tls: TlsAtDoor,
+    stop: CancellationToken,
+) {
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             (stream, peer, place) = admissions.accept(&listener) => {
                 let (door, stop) = (door.clone(), stop.clone());
                 tasks.spawn(async move {
-                    conversation::hold(door, stream, peer, stop).await;
+                    conversation::hold(door, stream, peer, tls, stop).await;
                     drop(place);
                 });
             }

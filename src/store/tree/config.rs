@@ -8,7 +8,8 @@
 
 use super::arena::{PackedStat, Slot};
 use super::digest::Place;
-use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid, change};
+use super::quota::Usage;
+use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid};
 use crate::model::{Configuration, Id, Permissions, Refusal};
 use bytes::Bytes;
 
@@ -42,14 +43,17 @@ impl Tree {
     /// Writes the configuration. The znode's version is −1 after it, as in ZooKeeper.
     pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64, changes: &mut Vec<Change>) {
         let slot = self.config_slot();
+        let (old, old_data) = self.slab.blob(slot).stat_and_data();
+        let bytes = data.len() as i64 - old_data.map_or(0, <[u8]>::len) as i64;
         let stat = PackedStat {
             version: -1,
             mzxid: zxid,
             mtime_ms: time_ms,
-            ..self.slab.blob(slot).stat()
+            ..old
         };
         self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
-        changes.push(change(ChangeKind::DataChanged, CONFIG_PATH, zxid));
+        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat));
+        self.charge(CONFIG_PATH, Usage { znodes: 0, bytes });
     }
 }
 
@@ -77,10 +81,10 @@ mod tests {
             assert_eq!(stat.mzxid, Zxid(zxid));
         }
         assert_eq!(changes.len(), 3);
-        assert_eq!(
-            changes[2],
-            change(ChangeKind::DataChanged, CONFIG_PATH, Zxid(7))
-        );
+        let last = &changes[2];
+        assert_eq!(last.kind, ChangeKind::DataChanged);
+        assert_eq!((&*last.path, last.zxid), (CONFIG_PATH, Zxid(7)));
+        assert_eq!(last.acl.as_deref(), Some(&anyone(1)[..]));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::{Seed, named};
 use crate::model::{
     Acl, AddWatchMode, Command, EventKind, Id, LogPosition, MemberBatch, MemberId, MultiFailure,
-    Operation, Outcome, Password, Permissions, Refusal, Request, SessionId, Stat, WatcherType,
-    Zxid,
+    Operation, Outcome, Password, Permissions, Refusal, Request, Rules, SessionId, Stat,
+    WatcherType, Zxid,
 };
 use crate::server::zookeeper;
 use crate::store::codec::{decode_batch, encode_batch};
@@ -206,9 +206,15 @@ pub fn proof(bytes: &[u8]) {
 }
 
 fn authenticate(scheme: &str, proof: &[u8]) -> Option<Vec<Id>> {
-    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2181));
-    let super_digest = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
-    zookeeper::authenticate(scheme, proof, peer, Some(super_digest))
+    let origin = zookeeper::Origin {
+        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 2181)),
+        subject: Some("CN=ann".to_owned()),
+    };
+    let options = zookeeper::AuthOptions {
+        super_digest: Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".to_owned()),
+        ..zookeeper::AuthOptions::default()
+    };
+    zookeeper::authenticate(scheme, proof, &origin, &options)
 }
 
 pub fn proofs() -> Vec<Seed> {
@@ -216,6 +222,7 @@ pub fn proofs() -> Vec<Seed> {
         named("digest", "digest\nann:secret"),
         named("no_password", "digest\nann"),
         named("ip", "ip\n"),
+        named("x509", "x509\nCN=ann"),
         named("unknown", "sasl\ntoken"),
     ]
 }
@@ -348,6 +355,7 @@ impl Ground {
             origin: ORIGIN,
             incarnation: 1,
             sequence: self.sequence,
+            rules: Rules::default(),
             requests: vec![Request {
                 session: self.session,
                 generation: 1,

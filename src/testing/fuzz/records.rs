@@ -4,14 +4,14 @@ use super::clients::Ground;
 use super::{Seed, named};
 use crate::model::{
     Acl, Command, CreateMode, Id, LogPosition, MemberAddresses, MemberBatch, MemberId, Membership,
-    Operation, Password, Request, SessionId, Zxid,
+    Operation, Password, Request, Rules, SessionId, Zxid,
 };
 use crate::raft::{envelope, fuzz as raft};
 use crate::store::codec::{
-    CodecError, ENVELOPE_BYTES, LogEntry, VoteRecord, decode_batch, decode_batches, decode_entry,
-    decode_header, decode_membership, decode_session, decode_vote, decode_znode, encode_batch,
-    encode_entry, encode_header, encode_membership, encode_session, encode_vote, encode_znode,
-    record_length,
+    CodecError, ENVELOPE_BYTES, FORMAT, LogEntry, VoteRecord, decode_batch, decode_batches,
+    decode_entry, decode_header, decode_membership, decode_session, decode_vote, decode_znode,
+    encode_batch, encode_entry, encode_header, encode_membership, encode_session, encode_vote,
+    encode_znode, record_length,
 };
 use crate::store::{SessionRecord, StateHeader, StreamRecord, ZnodeRecord};
 use bytes::Bytes;
@@ -78,6 +78,7 @@ pub fn batches() -> Vec<Seed> {
         origin: MemberId(3),
         incarnation: 1,
         sequence: 1,
+        rules: Rules::default(),
         requests,
     };
     let requests: Vec<(&str, Request)> = commands
@@ -92,10 +93,13 @@ pub fn batches() -> Vec<Seed> {
             (name, request)
         })
         .collect();
-    let all = of(requests
-        .iter()
-        .map(|(_, request)| request.clone())
-        .collect());
+    let all = MemberBatch {
+        rules: Rules::default().with(Rules::ENFORCE_QUOTA, true),
+        ..of(requests
+            .iter()
+            .map(|(_, request)| request.clone())
+            .collect())
+    };
     let each = requests.into_iter();
     let each = each.map(|(name, request)| named(name, encode_batch(&of(vec![request]))));
     each.chain([named("all", encode_batch(&all))]).collect()
@@ -241,6 +245,7 @@ pub fn rows() -> Vec<Seed> {
             last_sequence: 3,
         }],
         digest: 7,
+        format: FORMAT,
         znodes: 3,
         sessions: 1,
     };

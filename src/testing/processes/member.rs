@@ -1,5 +1,6 @@
 //! One member as a process: its files, its ports, its life and death.
 
+use super::ClusterOptions;
 use super::ports::free_port;
 use super::subject::Subject;
 use std::fs::{self, File, OpenOptions};
@@ -112,7 +113,7 @@ impl Member {
         fs::write(self.zoo_cfg(), text).expect("zoo.cfg can be written");
     }
 
-    pub(super) fn spawn(&mut self, subject: &Subject, settings: &[(String, String)]) {
+    pub(super) fn spawn(&mut self, options: &ClusterOptions) {
         assert!(
             self.process.is_none(),
             "member {} runs already",
@@ -123,22 +124,23 @@ impl Member {
             .append(true)
             .open(self.log_path())
             .expect("the member's log can be opened");
-        let mut settings = [settings, &self.settings].concat();
+        let mut settings = [&options.settings[..], &self.settings].concat();
         for (key, port) in [
             ("doors.grpc.bind", self.ports.grpc),
             ("doors.admin.bind", self.ports.admin),
         ] {
             settings.push((key.to_owned(), format!("127.0.0.1:{port}")));
         }
-        let mut command = subject.command(&self.zoo_cfg(), &settings);
-        if let Subject::ZooKeeper { .. } = subject {
+        let mut command = options.subject.command(&self.zoo_cfg(), &settings);
+        if let Subject::ZooKeeper { .. } = options.subject {
             quiet_logback(&self.directory);
             // The class path must not be touched, so the tool's own variable names the file.
             let file = self.directory.join("logback.xml");
-            command.env(
-                "JDK_JAVA_OPTIONS",
-                format!("-Dlogback.configurationFile={}", file.display()),
-            );
+            let mut java = format!("-Dlogback.configurationFile={}", file.display());
+            for (key, value) in &options.java_properties {
+                java += &format!(" -D{key}={value}");
+            }
+            command.env("JDK_JAVA_OPTIONS", java);
         }
         command
             .current_dir(&self.directory)

@@ -19,6 +19,8 @@ fn fire(table: &mut WatchTable, kind: ChangeKind, path: &str) -> Told {
         kind,
         path: Arc::from(path),
         zxid: Zxid(7),
+        acl: None,
+        parent_acl: None,
     };
     table.fire(&change, &mut |event, watchers| {
         assert_eq!(event.zxid, Zxid(7));
@@ -489,5 +491,46 @@ proptest! {
                 prop_assert!(table.paths_by_watcher()[&watcher].iter().map(|p| &**p).eq(own));
             }
         }
+    }
+}
+
+/// ZooKeeper 3.9 judges an event of a path by that znode's list, one of children by the parent's.
+#[test]
+fn an_event_is_judged_by_the_list_of_the_znode_that_it_names() {
+    let list = |id: &str| -> Arc<[Acl]> {
+        let perms = crate::model::Permissions::READ;
+        let id = crate::model::Id::new("digest", id);
+        Arc::from([Acl { perms, id }])
+    };
+    let (own, parents) = (list("own"), list("parent's"));
+    for kind in [ChangeKind::Created, ChangeKind::Deleted] {
+        let mut table = table();
+        table.add(ANNA, WatchKind::Data, "/a/b").unwrap();
+        table.add(ANNA, WatchKind::Child, "/a").unwrap();
+        table
+            .add(BERT, WatchKind::PersistentRecursive, "/")
+            .unwrap();
+        let change = Change {
+            kind,
+            path: Arc::from("/a/b"),
+            zxid: Zxid(7),
+            acl: Some(own.clone()),
+            parent_acl: Some(parents.clone()),
+        };
+        let mut told = Vec::new();
+        table.fire(&change, &mut |event, watchers| {
+            let acl = event.acl.map(<[Acl]>::to_vec);
+            let one = |watcher: &WatcherId| (*watcher, event.path.to_owned(), acl.clone());
+            told.extend(watchers.iter().map(one));
+        });
+        let (own, parents) = (Some(own.to_vec()), Some(parents.to_vec()));
+        assert_eq!(
+            told,
+            [
+                (ANNA, "/a/b".to_owned(), own.clone()),
+                (BERT, "/a/b".to_owned(), own),
+                (ANNA, "/a".to_owned(), parents),
+            ]
+        );
     }
 }
