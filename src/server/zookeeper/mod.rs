@@ -18,7 +18,6 @@ mod reconfig;
 mod replies;
 mod words;
 
-#[cfg(feature = "testing")]
 use super::admission::{AdmissionLimits, Admissions};
 use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
