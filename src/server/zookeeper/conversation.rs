@@ -9,26 +9,25 @@ use super::super::operator::{DOOR, Listed, Response};
 use super::Door;
 use super::auth::sasl::{DigestMd5, Progress};
 use super::auth::{self, Origin};
+use super::ending::{End, ended};
 use super::handshake::{self, Failed};
 use super::intake;
 use super::opening::{self, Opened};
+use super::outgoing::{Outgoing, write_some};
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
 use crate::config::TlsAtDoor;
-use crate::member::{
-    CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share, SizeFigures,
-};
-use crate::metrics::{CONNECTIONS_ENDED, CONNECTIONS_REFUSED};
+use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
+use crate::metrics::CONNECTIONS_REFUSED;
 use crate::model::{
     Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
 };
 use crate::runtime::BoxedStream;
-use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, LENGTH_BYTES, RequestHeader,
-    XID_AUTH, decode_request, encode_watch_event, next_frame, opcode,
+    ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, RequestHeader, XID_AUTH,
+    decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -37,74 +36,16 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Room for what a frame has besides a znode's data: path, access list, numbers. A frame within it
-/// whose data are above the limit is refused as a write; a longer one closes the connection, as in
-/// ZooKeeper.
-const FRAME_SLACK_BYTES: usize = 64 * 1024;
 /// Replies that may wait to be written before the connection's requests are left unread.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
 /// Replies that wait count against the member's room once they are this many bytes.
 const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
-
-/// Why a connection ended, for the log.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    #[error("closed by the client")]
-    ByClient,
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{}", .0.as_str())]
-    ByMember(CloseReason),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    #[error("{0}")]
-    Stranger(#[from] crate::wire::Stranger),
-    #[error("{0}")]
-    Protocol(String),
-    #[error("no session: {0:?}")]
-    NoSession(Failed),
-    #[error("a four-letter word was answered")]
-    Word,
-    #[error("nothing came of the handshake in time")]
-    HandshakeTimeout,
-    #[error(transparent)]
-    Tls(#[from] HandshakeFailed),
-    #[error("TLS is not spoken here")]
-    NoTls,
-    #[error("a plain client on a TLS port")]
-    NotTls,
-}
-
-impl End {
-    /// What the metrics call it.
-    fn label(&self) -> &'static str {
-        match self {
-            End::ByClient => "client",
-            End::Io(_) => "network",
-            End::ByMember(CloseReason::SessionEnded) => "session_ended",
-            End::ByMember(CloseReason::SessionMoved) => "session_moved",
-            End::ByMember(CloseReason::OutOfTouch) => "out_of_touch",
-            End::ByMember(CloseReason::StateReplaced) => "state_replaced",
-            End::ByMember(CloseReason::SlowReader) => "slow_reader",
-            End::ByMember(CloseReason::ShuttingDown) => "shutting_down",
-            End::Frame(_) => "frame",
-            End::Stranger(_) => "stranger",
-            End::Protocol(_) => "protocol",
-            End::NoSession(_) => "no_session",
-            End::Word => "word",
-            End::HandshakeTimeout => "handshake_timeout",
-            End::Tls(_) => "tls_handshake",
-            End::NoTls => "no_tls",
-            End::NotTls => "not_tls",
-        }
-    }
-}
 
 /// Serves one accepted stream.
 pub async fn hold(
@@ -177,45 +118,9 @@ pub async fn hold(
     let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
 }
 
-fn ended(peer: SocketAddr, end: &End) {
-    counter!(CONNECTIONS_ENDED, "reason" => end.label()).increment(1);
-    match end {
-        End::ByClient | End::Word | End::ByMember(CloseReason::SessionEnded) => {
-            tracing::debug!(client = %peer, reason = %end, "connection ended");
-        }
-        _ => tracing::info!(client = %peer, reason = %end, "connection ended"),
-    }
-}
-
-impl Door {
-    pub(super) fn frame_bytes_max(&self) -> usize {
-        self.options.frame_bytes_max + FRAME_SLACK_BYTES
-    }
-}
-
-/// Writes what the stream takes of `out`, or flushes once nothing is left of it.
-async fn write_some(
-    writer: &mut (impl AsyncWrite + Unpin),
-    out: &mut BytesMut,
-) -> std::io::Result<Option<usize>> {
-    if out.is_empty() {
-        writer.flush().await.map(|()| None)
-    } else {
-        writer.write_buf(out).await.map(Some)
-    }
-}
-
 /// Whether an operation proves an identity, and so may come before one is proven.
 fn proves(operation: i32) -> bool {
     matches!(operation, opcode::AUTH | opcode::SASL)
-}
-
-/// What was sent and not yet told to those who count it.
-#[derive(Default)]
-struct Outgoing {
-    packets: u64,
-    /// Of the replies, without their length.
-    replies: SizeFigures,
 }
 
 struct Conversation<'a> {
