@@ -5,8 +5,10 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
-use super::auth::sasl::{DigestMd5, Progress};
-use super::auth::{self, Origin};
+mod proving;
+
+use super::auth::Origin;
+use super::auth::sasl::DigestMd5;
 use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
 use super::intake;
@@ -18,15 +20,13 @@ use super::{DOOR, Door};
 use crate::config::TlsAtDoor;
 use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
-use crate::model::{
-    Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
-};
+use crate::model::{Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request};
 use crate::runtime::BoxedStream;
 use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, RequestHeader, XID_AUTH,
-    decode_request, encode_watch_event, next_frame, opcode,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, RequestHeader, decode_request,
+    encode_watch_event, next_frame,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -181,11 +181,6 @@ async fn write_some(
     } else {
         writer.write_buf(out).await.map(Some)
     }
-}
-
-/// Whether an operation proves an identity, and so may come before one is proven.
-fn proves(operation: i32) -> bool {
-    matches!(operation, opcode::AUTH | opcode::SASL)
 }
 
 struct Conversation {
@@ -381,7 +376,7 @@ impl Conversation {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
-                Ok((header, _)) if !self.admitted && !proves(header.opcode) => {
+                Ok((header, _)) if !self.admitted && !proving::proves(header.opcode) => {
                     door.counted.request(header.opcode);
                     self.refuse_unproven(header.xid);
                 }
@@ -655,91 +650,6 @@ impl Conversation {
             self.deliver();
         }
         view.as_ref().expect("it was just looked at")
-    }
-
-    fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
-        match auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth) {
-            Some(ids) => {
-                self.prove(ids);
-                reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
-            }
-            None => {
-                let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
-                reply::header_only(&mut self.out, refused);
-                self.ending = Some(End::Protocol(format!(
-                    "authentication by {scheme:?} failed"
-                )));
-            }
-        }
-        self.sent(1);
-    }
-
-    /// The connection is these, too, from its next request on.
-    fn prove(&mut self, ids: Vec<Id>) {
-        let mut all = self.identities.to_vec();
-        for id in ids {
-            if !all.contains(&id) {
-                all.push(id);
-            }
-        }
-        self.admitted = self.door.options.auth.admit(&all);
-        self.identities = all.into();
-        self.connection.identify(self.identities.clone());
-    }
-
-    /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
-    fn sasl(&mut self, xid: i32, token: &[u8]) {
-        let door = self.door.clone();
-        let ok = ReplyHeader::ok(xid, Zxid::ZERO);
-        let options = &door.options.auth;
-        let progress = options
-            .sasl
-            .as_ref()
-            .map(|sasl| (sasl, self.sasl.evaluate(token, &sasl.users)));
-        match progress {
-            None => reply::token(&mut self.out, ok, None),
-            Some((_, Ok(Progress::Challenge(token)))) => {
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Ok(Progress::Proven { user, token }))) => {
-                tracing::debug!(client = %self.peer, user, "SASL has succeeded");
-                let mut ids = vec![Id::new("sasl", &user)];
-                if sasl.super_users.contains(&user) {
-                    ids.push(Id::new("super", ""));
-                }
-                self.prove(ids);
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Err(failed))) => {
-                let required = options
-                    .required_schemes
-                    .iter()
-                    .any(|scheme| scheme == "sasl");
-                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
-                if sasl.failures_tolerated && !required {
-                    reply::token(&mut self.out, ok, None);
-                } else {
-                    let refusal = if required {
-                        Refusal::AuthenticationRequired
-                    } else {
-                        Refusal::AuthFailed
-                    };
-                    let header = ReplyHeader::refused(xid, Zxid::ZERO, refusal);
-                    reply::token(&mut self.out, header, None);
-                    self.ending = Some(End::Protocol(format!("SASL: {failed}")));
-                }
-            }
-        }
-        self.sent(1);
-    }
-
-    fn refuse_unproven(&mut self, xid: i32) {
-        let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
-        reply::header_only(&mut self.out, refused);
-        self.ending = Some(End::Protocol(
-            "a request before an identity was proven, as it must be".to_owned(),
-        ));
-        self.sent(1);
     }
 
     /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
