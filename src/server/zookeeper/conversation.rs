@@ -5,10 +5,12 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
+mod proving;
+
 use super::super::operator::{DOOR, Listed, Response};
 use super::Door;
-use super::auth::sasl::{DigestMd5, Progress};
-use super::auth::{self, Origin};
+use super::auth::Origin;
+use super::auth::sasl::DigestMd5;
 use super::ending::{End, ended};
 use super::handshake::{self, Failed};
 use super::intake;
@@ -26,8 +28,8 @@ use crate::model::{
 use crate::runtime::BoxedStream;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, RequestHeader, XID_AUTH,
-    decode_request, encode_watch_event, next_frame, opcode,
+    ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, RequestHeader, decode_request,
+    encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -116,11 +118,6 @@ pub async fn hold(
     // What is written last (an expired session's answer) may still be on its way. A client that reads
     // nothing more is not waited for.
     let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
-}
-
-/// Whether an operation proves an identity, and so may come before one is proven.
-fn proves(operation: i32) -> bool {
-    matches!(operation, opcode::AUTH | opcode::SASL)
 }
 
 struct Conversation<'a> {
@@ -331,7 +328,7 @@ impl Conversation<'_> {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
-                Ok((header, _)) if !self.admitted && !proves(header.opcode) => {
+                Ok((header, _)) if !self.admitted && !proving::proves(header.opcode) => {
                     door.counted.request(header.opcode);
                     self.refuse_unproven(header.xid);
                 }
@@ -619,102 +616,6 @@ impl Conversation<'_> {
             self.deliver();
         }
         view.as_ref().expect("it was just looked at")
-    }
-
-    fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
-        let at = self.out.len();
-        let proven = auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth);
-        match proven.is_some_and(|ids| self.prove(ids)) {
-            true => reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO)),
-            false => {
-                self.door.counted.auth_failures.increment(1);
-                let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
-                reply::header_only(&mut self.out, refused);
-                self.ending.get_or_insert_with(|| {
-                    End::Protocol(format!("authentication by {scheme:?} failed"))
-                });
-            }
-        }
-        self.replied(at);
-    }
-
-    /// The connection is these, too, from its next request on. False if they would be too many: it ends.
-    fn prove(&mut self, ids: Vec<Id>) -> bool {
-        let mut all = self.identities.to_vec();
-        for id in ids {
-            if !all.contains(&id) {
-                all.push(id);
-            }
-        }
-        if !auth::may_travel(&all) {
-            let count = all.len();
-            self.ending = Some(End::Protocol(format!(
-                "{count} identities are too many for one connection"
-            )));
-            return false;
-        }
-        self.admitted = self.door.options.auth.admit(&all);
-        self.identities = all.into();
-        self.connection.identify(self.identities.clone());
-        true
-    }
-
-    /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
-    fn sasl(&mut self, xid: i32, token: &[u8]) {
-        let at = self.out.len();
-        let door = self.door.clone();
-        let ok = ReplyHeader::ok(xid, Zxid::ZERO);
-        let options = &door.options.auth;
-        let progress = options
-            .sasl
-            .as_ref()
-            .map(|sasl| (sasl, self.sasl.evaluate(token, &sasl.users)));
-        match progress {
-            None => reply::token(&mut self.out, ok, None),
-            Some((_, Ok(Progress::Challenge(token)))) => {
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Ok(Progress::Proven { user, token }))) => {
-                tracing::debug!(client = %self.peer, user, "SASL has succeeded");
-                let mut ids = vec![Id::new("sasl", &user)];
-                if sasl.super_users.contains(&user) {
-                    ids.push(Id::new("super", ""));
-                }
-                self.prove(ids);
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Err(failed))) => {
-                let required = options
-                    .required_schemes
-                    .iter()
-                    .any(|scheme| scheme == "sasl");
-                self.door.counted.auth_failures.increment(1);
-                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
-                if sasl.failures_tolerated && !required {
-                    reply::token(&mut self.out, ok, None);
-                } else {
-                    let refusal = if required {
-                        Refusal::AuthenticationRequired
-                    } else {
-                        Refusal::AuthFailed
-                    };
-                    let header = ReplyHeader::refused(xid, Zxid::ZERO, refusal);
-                    reply::token(&mut self.out, header, None);
-                    self.ending = Some(End::Protocol(format!("SASL: {failed}")));
-                }
-            }
-        }
-        self.replied(at);
-    }
-
-    fn refuse_unproven(&mut self, xid: i32) {
-        let at = self.out.len();
-        let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
-        reply::header_only(&mut self.out, refused);
-        self.ending = Some(End::Protocol(
-            "a request before an identity was proven, as it must be".to_owned(),
-        ));
-        self.replied(at);
     }
 
     /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
