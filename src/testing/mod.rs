@@ -5,6 +5,7 @@
 
 mod disk;
 mod eventually;
+pub mod once;
 pub mod processes;
 pub mod raw_client;
 pub mod simulated;

@@ -9,10 +9,10 @@
 mod curator;
 mod faults;
 mod kazoo;
-mod once;
 mod program;
 
 use std::path::{Path, PathBuf};
+use vivarium::testing::once;
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};
 
 /// What is built or installed for the tests, and the members' data: below `target`, on a real disk.
