@@ -78,7 +78,7 @@ impl From<MultiOp> for Operation {
     }
 }
 
-/// One read of a multiRead. Its watch flag is honoured like that of the same read alone.
+/// One read of a multiRead. Its watch flag sets no watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadOp {
     pub kind: ReadKind,

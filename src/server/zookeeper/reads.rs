@@ -85,24 +85,18 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
         }
         ClientRequest::MultiRead(reads) => {
             reply::multi_read(out, ok, |results| {
+                // Their watch flags have no effect (ZooKeeper 3.9 `Op.GetData#toRequestRecord`).
                 for read in reads {
                     let path = &read.path;
                     match read.kind {
-                        ReadKind::Data => match tree.data(path, &identities).and_then(|found| {
-                            set(watches, watcher, read.watch, WatchKind::Data, path).map(|()| found)
-                        }) {
+                        ReadKind::Data => match tree.data(path, &identities) {
                             Ok((data, stat)) => results.data(data, &stat),
                             Err(refusal) => results.refused(refusal),
                         },
-                        ReadKind::Children => {
-                            match tree.children(path, &identities).and_then(|found| {
-                                set(watches, watcher, read.watch, WatchKind::Child, path)
-                                    .map(|()| found)
-                            }) {
-                                Ok((names, _)) => results.children(names),
-                                Err(refusal) => results.refused(refusal),
-                            }
-                        }
+                        ReadKind::Children => match tree.children(path, &identities) {
+                            Ok((names, _)) => results.children(names),
+                            Err(refusal) => results.refused(refusal),
+                        },
                     }
                 }
             });
