@@ -42,7 +42,7 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
     let ok = ReplyHeader::ok(xid, state.zxid());
     let watcher = connection.watcher();
     let answered = request.and_then(|request| match request {
-        ClientRequest::Exists { path, watch } => match tree.exists(&path) {
+        ClientRequest::Exists { path, watch } => match tree.exists_for(&path, &identities) {
             Ok(stat) => set(watches, watcher, watch, WatchKind::Data, &path)
                 .map(|()| reply::stat(out, ok, &stat)),
             // The watch waits for the znode to be created.
