@@ -18,7 +18,7 @@ use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
 use crate::runtime::BoxedStream;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Opening, RequestHeader, XID_AUTH,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Opening, RequestHeader,
     decode_request, encode_watch_event, next_frame, recognise_opening,
 };
 use bytes::{Bytes, BytesMut};
@@ -366,7 +366,9 @@ impl Conversation {
             ClientRequest::CloseSession => {
                 self.write(xid, ReplyKind::Header, Command::CloseSession);
             }
-            ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
+            ClientRequest::Auth { scheme, auth, .. } => {
+                self.authenticate(xid, &scheme, auth.as_deref());
+            }
             ClientRequest::Unknown { opcode } => {
                 reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
@@ -443,9 +445,11 @@ impl Conversation {
         self.sent(1);
     }
 
-    fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
+    fn authenticate(&mut self, xid: i32, scheme: &str, proof: Option<&[u8]>) {
         let super_digest = self.door.options.super_digest.as_deref();
-        match auth::authenticate(scheme, proof, self.peer, super_digest) {
+        let proved =
+            proof.and_then(|proof| auth::authenticate(scheme, proof, self.peer, super_digest));
+        match proved {
             Some(ids) => {
                 let mut all = self.identities.to_vec();
                 for id in ids {
@@ -454,10 +458,10 @@ impl Conversation {
                     }
                 }
                 self.identities = all.into();
-                reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
+                reply::header_only(&mut self.out, ReplyHeader::ok(xid, Zxid::ZERO));
             }
             None => {
-                let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
+                let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthFailed);
                 reply::header_only(&mut self.out, refused);
                 self.ending = Some(End::Protocol(format!(
                     "authentication by {scheme:?} failed"
