@@ -153,6 +153,7 @@ fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> 
             .super_digest
             .as_ref()
             .map(|secret| secret.reveal().to_owned()),
+        ttl_enabled: settings.znodes.ttl_enabled,
         conf: conf(settings),
     })
 }

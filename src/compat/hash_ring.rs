@@ -13,6 +13,12 @@
 //!   task id ──hash64──▶ the first point at or behind it; behind the last point, the first of all
 //! ```
 
+mod bounded;
+mod weighted;
+
+pub use bounded::{LoadFactor, NotALoadFactor};
+pub use weighted::{WEIGHT_MAX, WEIGHT_NORMAL};
+
 use super::hash64::hash64;
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -114,9 +120,14 @@ impl HashRing {
     }
 
     fn owner_at(&self, hash: i64) -> Option<&str> {
-        let place = self.keys.partition_point(|&key| key < hash);
-        let owner = self.owners.get(place).or_else(|| self.owners.first())?;
+        let owner = self.owners.get(self.place_at(hash))?;
         Some(&self.servers[usize::from(*owner)])
+    }
+
+    /// The place of the first point at or behind the hash, or past the last the first of all.
+    fn place_at(&self, hash: i64) -> usize {
+        let place = self.keys.partition_point(|&key| key < hash);
+        if place < self.keys.len() { place } else { 0 }
     }
 
     /// The servers, in the order in which they were added.
@@ -200,9 +211,13 @@ impl HashRing {
 
 /// Where the virtual nodes of `server` are, in the order of their numbers.
 fn keys_of(server: &str) -> impl Iterator<Item = i64> {
+    keys_without_end(server).take(POINTS_PER_SERVER as usize)
+}
+
+fn keys_without_end(server: &str) -> impl Iterator<Item = i64> {
     let mut name = server.to_owned();
     let stem = name.len();
-    (0..POINTS_PER_SERVER).map(move |number| {
+    (0_u32..).map(move |number| {
         name.truncate(stem);
         // Writing to a String cannot fail.
         let _ = write!(name, "{number}");

@@ -1,6 +1,7 @@
 //! What the registries we stand in for promise their hosts, beyond what ZooKeeper promises.
 //!
-//! Owns: the task hash ring (`hash_ring`, with its hash in `hash64`). The other promises of this
+//! Owns: the task hash ring (`hash_ring`, with its hash in `hash64`), and the strategies by which
+//! hosts pick a server (`selector`). The other promises of this
 //! room (registry calls, locks, the change log, the task queue) are built on top of
 //! `member::Handle` and come into this list when they exist.
 //! At all times: what is here decides nothing that members must agree on; the ring is a pure
@@ -9,5 +10,9 @@
 
 mod hash64;
 mod hash_ring;
+pub mod selector;
 
-pub use hash_ring::{HashRing, POINTS_PER_SERVER, RingFull, SERVERS_MAX};
+pub use hash_ring::{
+    HashRing, LoadFactor, NotALoadFactor, POINTS_PER_SERVER, RingFull, SERVERS_MAX, WEIGHT_MAX,
+    WEIGHT_NORMAL,
+};

@@ -177,6 +177,15 @@ pub const SETTINGS: &[Setting] = &[
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
         "How often changed znodes are written behind; bounds what a restart has to replay."),
 
+    setting("znodes.ttl_enabled", Kind::Flag, Default::Is("false"), "",
+        "Whether clients may make znodes with a time to live (extendedTypesEnabled); else createTTL is refused with -6."),
+    integer("znodes.idle_check_interval_ms", (10, 86_400_000), "60000", "ms",
+        "How often the leader looks for emptied containers and outlived znodes (znode.container.checkIntervalMs)."),
+    integer("znodes.idle_removals_per_minute_max", (1, 60_000_000), "10000", "znodes a minute",
+        "How fast it removes them (znode.container.maxPerMinute)."),
+    integer("znodes.unused_container_ms_max", (0, 1 << 40), "0", "ms",
+        "How long a container may wait for its first child (znode.container.maxNeverUsedIntervalMs); 0 is for ever."),
+
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),
     setting("access.super_digest", Kind::Digest, Default::Empty, "",

@@ -5,7 +5,7 @@ use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
 use super::settings::{
     AccessSettings, FourLetterWords, LimitSettings, Secret, Settings, StorageSettings,
-    TimingSettings,
+    TimingSettings, ZnodeSettings,
 };
 use super::{environment, identity, toml_file, value, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let timing = timing(&mut values);
     let limits = limits(&mut values);
     let storage = storage(&mut values);
+    let znodes = znodes(&mut values);
     let access = access(&mut values);
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     match (member, doors) {
@@ -68,6 +69,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             limits,
             timing,
             storage,
+            znodes,
             access,
             warnings,
             effective: values.lines(),
@@ -212,6 +214,16 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         snapshot_entries: values.integer("storage.snapshot_entries"),
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
+    }
+}
+
+fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
+    let unused_ms_max = values.integer("znodes.unused_container_ms_max");
+    ZnodeSettings {
+        ttl_enabled: values.flag("znodes.ttl_enabled").unwrap_or(false),
+        idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
+        idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
+        unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),
     }
 }
 

@@ -43,5 +43,5 @@ pub use member_list::{InitialMember, MemberList, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
     AccessSettings, Door, DoorSettings, FourLetterWords, LimitSettings, MemberSettings, Secret,
-    Settings, Start, StorageSettings, TimingSettings,
+    Settings, Start, StorageSettings, TimingSettings, ZnodeSettings,
 };

@@ -14,6 +14,7 @@ pub struct Settings {
     pub limits: LimitSettings,
     pub timing: TimingSettings,
     pub storage: StorageSettings,
+    pub znodes: ZnodeSettings,
     pub access: AccessSettings,
     /// What an operator should read once at start: keys that have no meaning here, odd combinations.
     pub warnings: Vec<String>,
@@ -105,6 +106,16 @@ pub struct StorageSettings {
     pub snapshot_entries: u64,
     pub snapshot_bytes: u64,
     pub checkpoint_interval_ms: u64,
+}
+
+/// What kinds of znodes there may be, and when the leader removes those that are nobody's any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZnodeSettings {
+    pub ttl_enabled: bool,
+    pub idle_check_interval_ms: u64,
+    pub idle_removals_per_minute_max: u64,
+    /// How long a container may wait for its first child; `None` for ever.
+    pub unused_container_ms_max: Option<u64>,
 }
 
 #[derive(Clone, Debug)]

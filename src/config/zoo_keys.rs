@@ -39,6 +39,19 @@ const SETTINGS: &[(&str, &str)] = &[
         "DigestAuthenticationProvider.superDigest",
         "access.super_digest",
     ),
+    ("extendedTypesEnabled", "znodes.ttl_enabled"),
+    (
+        "znode.container.checkIntervalMs",
+        "znodes.idle_check_interval_ms",
+    ),
+    (
+        "znode.container.maxPerMinute",
+        "znodes.idle_removals_per_minute_max",
+    ),
+    (
+        "znode.container.maxNeverUsedIntervalMs",
+        "znodes.unused_container_ms_max",
+    ),
     ("dataDir", "storage.data_dir"),
     ("dataLogDir", "storage.log_dir"),
 ];
@@ -49,7 +62,7 @@ const MEANINGLESS: &[&str] = &[
     "admin.serverAddress", "admin.serverPort", "audit.enable", "autopurge.purgeInterval",
     "autopurge.snapRetainCount", "clientPortListenBacklog", "cnxTimeout", "commitLogCount",
     "connectToLearnerMasterLimit", "digest.enabled", "dynamicConfigVersion", "electionAlg",
-    "electionPortBindRetry", "enableEagerACLCheck", "extendedTypesEnabled", "fastleader.maxNotificationInterval",
+    "electionPortBindRetry", "enableEagerACLCheck", "fastleader.maxNotificationInterval",
     "fastleader.minNotificationInterval", "flushDelay", "forceSync", "fsync.warningthresholdms",
     "initLimit", "intBufferStartingSizeBytes", "largeRequestMaxBytes", "largeRequestThreshold",
     "leaderConnectDelayDuringRetryMs", "leaderServes", "learner.asyncSending", "localSessionsEnabled",
@@ -78,7 +91,6 @@ const MEANINGLESS_PREFIXES: &[&str] = &[
     "snapshot.",
     "throttle",
     "watcherCleaner",
-    "znode.container.",
 ];
 
 #[rustfmt::skip]

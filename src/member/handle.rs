@@ -240,7 +240,8 @@ fn weight(request: &Request) -> usize {
             }
             Operation::Delete { path, .. }
             | Operation::SetAcl { path, .. }
-            | Operation::Check { path, .. } => path.len(),
+            | Operation::Check { path, .. }
+            | Operation::DeleteContainer { path } => path.len(),
             Operation::Refuse { .. } => 0,
         }
     }
@@ -249,7 +250,9 @@ fn weight(request: &Request) -> usize {
         + match &request.command {
             Command::Operation(one) => operation(one),
             Command::Multi(many) => many.iter().map(|one| OVERHEAD + operation(one)).sum(),
-            Command::RemoveContainer { path } => path.len(),
+            Command::RemoveContainer { path }
+            | Command::RemoveUnusedContainer { path, .. }
+            | Command::RemoveExpired { path } => path.len(),
             _ => 0,
         }
 }

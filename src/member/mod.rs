@@ -31,6 +31,7 @@ mod status;
 mod unapplied;
 mod unavailable;
 
+pub use chores::IdleOptions;
 pub use connection::{Backlog, CloseReason, Connection, Delivery, Parked};
 pub use handle::{Handle, HandleLimits, ReadView};
 pub use settings::{cluster_id, real};

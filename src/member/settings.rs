@@ -1,5 +1,6 @@
 //! From what the operator wrote to what a member is started with.
 
+use super::chores::IdleOptions;
 use super::handle::HandleLimits;
 use super::start::{Ground, Options};
 use crate::config::{Settings, Start};
@@ -100,6 +101,11 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
         },
         tick_ms: u32::try_from(timing.tick_ms).unwrap_or(u32::MAX),
         session_timeout_ms_min: timing.session_timeout_ms_min,
+        idle: IdleOptions {
+            check_interval: Duration::from_millis(settings.znodes.idle_check_interval_ms),
+            removals_per_minute_max: settings.znodes.idle_removals_per_minute_max,
+            unused_container_ms_max: settings.znodes.unused_container_ms_max,
+        },
     }
 }
 

@@ -5,7 +5,7 @@
 //! state is checkpointed, the log is closed.
 
 use super::carrier;
-use super::chores;
+use super::chores::{self, IdleOptions};
 use super::connection::CloseReason;
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
@@ -38,6 +38,7 @@ pub struct Options {
     pub tick_ms: u32,
     /// The shortest timeout that a session can have.
     pub session_timeout_ms_min: u32,
+    pub idle: IdleOptions,
 }
 
 /// What the member stands on. Simulations bring their own.
@@ -127,7 +128,12 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         async move { shared.clone().liveness.run(shared, consensus, clock).await }
     });
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
-    tasks.spawn(chores::remove_containers(shared.clone(), consensus.clone()));
+    tasks.spawn(chores::remove_idle(
+        shared.clone(),
+        consensus.clone(),
+        ground.environment.clock.clone(),
+        options.idle,
+    ));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
     Ok(Member {
         handle: Handle { shared },

@@ -4,7 +4,11 @@ use super::{Acl, Id, MemberId, Password, SessionId};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// How a znode is to be created (ZooKeeper 3.9 `CreateMode`; TTL modes are not among them yet).
+/// The longest time to live, in milliseconds: about 34 years (ZooKeeper 3.9 `EphemeralType.TTL`).
+pub const TTL_MS_MAX: u64 = (1 << 40) - 1;
+
+/// How a znode is to be created (ZooKeeper 3.9 `CreateMode`, and the sequential container, which its
+/// server makes though its clients have no name for it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CreateMode {
     Persistent,
@@ -12,6 +16,15 @@ pub enum CreateMode {
     Ephemeral,
     EphemeralSequential,
     Container,
+    ContainerSequential,
+    /// Removed once it has no children and its data are older than `ttl_ms`, which is 1 at least and
+    /// [`TTL_MS_MAX`] at most.
+    PersistentWithTtl {
+        ttl_ms: u64,
+    },
+    PersistentSequentialWithTtl {
+        ttl_ms: u64,
+    },
 }
 
 impl CreateMode {
@@ -25,8 +38,27 @@ impl CreateMode {
     pub fn is_sequential(self) -> bool {
         matches!(
             self,
-            CreateMode::PersistentSequential | CreateMode::EphemeralSequential
+            CreateMode::PersistentSequential
+                | CreateMode::EphemeralSequential
+                | CreateMode::ContainerSequential
+                | CreateMode::PersistentSequentialWithTtl { .. }
         )
+    }
+
+    pub fn is_container(self) -> bool {
+        matches!(
+            self,
+            CreateMode::Container | CreateMode::ContainerSequential
+        )
+    }
+
+    /// 0 if it lives until somebody deletes it.
+    pub fn ttl_ms(self) -> u64 {
+        match self {
+            CreateMode::PersistentWithTtl { ttl_ms }
+            | CreateMode::PersistentSequentialWithTtl { ttl_ms } => ttl_ms,
+            _ => 0,
+        }
     }
 }
 
@@ -64,6 +96,10 @@ pub enum Operation {
     /// decode but not honour (unknown create flags), so that order and zxid stay as in ZooKeeper.
     Refuse {
         code: i32,
+    },
+    /// Deletes a znode without children that no session owns, whatever its version.
+    DeleteContainer {
+        path: String,
     },
 }
 
@@ -105,6 +141,18 @@ pub enum Command {
     /// The leader found this container empty. Void, and without a zxid, if it is not a container, was
     /// never used or has children by now.
     RemoveContainer {
+        path: String,
+    },
+    /// The leader found this container never used for longer than its settings allow. Void, and without
+    /// a zxid, unless it is so when the entry is applied.
+    RemoveUnusedContainer {
+        path: String,
+        /// Milliseconds since its data were set.
+        unused_ms_max: u64,
+    },
+    /// The leader found this znode past its time to live. Void, and without a zxid, unless it is so, and
+    /// has no children, when the entry is applied.
+    RemoveExpired {
         path: String,
     },
 }

@@ -17,7 +17,7 @@ mod watching;
 
 pub use acl::{Acl, Id, Permissions};
 pub use change::{Change, ChangeKind};
-pub use command::{Command, CreateMode, MemberBatch, Operation, Request};
+pub use command::{Command, CreateMode, MemberBatch, Operation, Request, TTL_MS_MAX};
 pub use ids::{ClusterId, LogPosition, MemberId, Password, SessionId, Zxid};
 pub use membership::{MemberAddresses, Membership, Role};
 pub use outcome::{Answer, MultiFailure, Outcome};

@@ -24,6 +24,8 @@ pub struct ZnodeRecord {
     pub creations: i32,
     pub owner: SessionId,
     pub container: bool,
+    /// 0 if it lives until somebody deletes it.
+    pub ttl_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 //!
 //! Rules from ZooKeeper 3.9: `PrepRequestProcessor`, `FinalRequestProcessor`, `DataTree#processTxn`.
 
-use super::tree::{Tree, WriteContext};
+use super::tree::{Idle, Tree, WriteContext};
 use super::{CheckpointDelta, SessionRecord, StateHeader, StateImage, StorageFault, StreamRecord};
 use crate::model::{
     Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Outcome, Refusal,
@@ -121,6 +121,11 @@ impl State {
     /// The zxid of the last write applied.
     pub fn zxid(&self) -> Zxid {
         self.zxid
+    }
+
+    /// The date of the last entry applied, which never runs backwards.
+    pub fn time_ms(&self) -> i64 {
+        self.time_ms
     }
 
     pub fn last_applied(&self) -> Option<LogPosition> {
@@ -284,20 +289,35 @@ impl State {
                 self.compare(*index, *digest);
                 Ok(Outcome::DigestVerified)
             }
-            Command::RemoveContainer { path } => {
-                let zxid = self.zxid.next();
-                let removed = self.tree.delete_container(path, zxid, &mut changes);
-                if removed.is_ok() {
-                    self.zxid = zxid;
-                }
-                removed
+            Command::RemoveContainer { path } => self.remove(path, Idle::Emptied, &mut changes),
+            Command::RemoveUnusedContainer {
+                path,
+                unused_ms_max,
+            } => {
+                let idle = Idle::Unused {
+                    ms_max: *unused_ms_max,
+                };
+                self.remove(path, idle, &mut changes)
             }
+            Command::RemoveExpired { path } => self.remove(path, Idle::Expired, &mut changes),
         };
         Applied {
             zxid: self.zxid,
             answer,
             changes,
         }
+    }
+
+    /// The leader's removal of an idle znode: takes a zxid only if there is something to remove.
+    fn remove(&mut self, path: &str, idle: Idle, changes: &mut Vec<Change>) -> Answer {
+        let zxid = self.zxid.next();
+        let removed = self
+            .tree
+            .remove_idle(path, idle, zxid, self.time_ms, changes);
+        if removed.is_ok() {
+            self.zxid = zxid;
+        }
+        removed
     }
 
     fn close(&mut self, session: SessionId, changes: &mut Vec<Change>) -> Outcome {

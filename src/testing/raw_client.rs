@@ -20,6 +20,7 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const FRAME_BYTES_MAX: usize = 16 << 20;
 const XID_NOTIFICATION: i32 = -1;
 const XID_PING: i32 = -2;
+const XID_AUTH: i32 = -4;
 
 pub mod op {
     //! The operations that tests send.
@@ -28,6 +29,8 @@ pub mod op {
     pub const EXISTS: i32 = 3;
     pub const GET_DATA: i32 = 4;
     pub const SET_DATA: i32 = 5;
+    pub const GET_ACL: i32 = 6;
+    pub const SET_ACL: i32 = 7;
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
@@ -35,7 +38,14 @@ pub mod op {
     pub const CHECK: i32 = 13;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
+    pub const CREATE_CONTAINER: i32 = 19;
+    pub const DELETE_CONTAINER: i32 = 20;
     pub const CREATE_TTL: i32 = 21;
+    pub const AUTH: i32 = 100;
+    pub const SET_WATCHES: i32 = 101;
+    pub const GET_EPHEMERALS: i32 = 103;
+    pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
+    pub const ADD_WATCH: i32 = 106;
     pub const CLOSE_SESSION: i32 = -11;
 }
 
@@ -43,6 +53,9 @@ pub mod flags {
     //! How a znode is created.
     pub const PERSISTENT: i32 = 0;
     pub const EPHEMERAL: i32 = 1;
+    pub const CONTAINER: i32 = 4;
+    pub const PERSISTENT_WITH_TTL: i32 = 5;
+    pub const PERSISTENT_SEQUENTIAL_WITH_TTL: i32 = 6;
 }
 
 /// Why there was no answer of the expected kind.
@@ -81,12 +94,22 @@ pub struct RawReply {
     pub body: Vec<u8>,
 }
 
+/// What a watch was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawEvent {
+    pub zxid: i64,
+    /// 1 created, 2 deleted, 3 data changed, 4 children changed.
+    pub kind: i32,
+    pub path: String,
+}
+
 /// A connected session.
 #[derive(Debug)]
 pub struct RawClient {
     stream: TcpStream,
     credentials: Credentials,
     last_xid: i32,
+    events: Vec<RawEvent>,
 }
 
 impl RawClient {
@@ -131,6 +154,7 @@ impl RawClient {
             stream,
             credentials,
             last_xid: 0,
+            events: Vec::new(),
         })
     }
 
@@ -161,7 +185,7 @@ impl RawClient {
             .write_all(&Bytes::new().int(xid).int(opcode).raw(&body.0).framed())
     }
 
-    /// The next reply that is neither a notification nor a ping's.
+    /// The next reply that is neither a notification, which is kept, nor a ping's.
     pub fn receive(&mut self) -> io::Result<RawReply> {
         loop {
             let frame = read_frame(&mut self.stream)?;
@@ -173,8 +197,18 @@ impl RawClient {
                 body: reader.0.to_vec(),
             };
             self.credentials.zxid = self.credentials.zxid.max(reply.zxid);
-            if reply.xid != XID_NOTIFICATION && reply.xid != XID_PING {
-                return Ok(reply);
+            match reply.xid {
+                XID_NOTIFICATION => {
+                    let mut event = Reader(&reply.body);
+                    let (kind, _state) = (event.int(), event.int());
+                    self.events.push(RawEvent {
+                        zxid: reply.zxid,
+                        kind,
+                        path: event.string(),
+                    });
+                }
+                XID_PING => {}
+                _ => return Ok(reply),
             }
         }
     }
@@ -190,6 +224,66 @@ impl RawClient {
         match reply.err {
             0 => Ok(reply),
             code => Err(RawError::Code(code)),
+        }
+    }
+
+    /// Kinds and paths of what the watches were told in front of the replies so far, oldest first; each
+    /// is given once.
+    pub fn take_events(&mut self) -> Vec<(i32, String)> {
+        let events = std::mem::take(&mut self.events);
+        let told = events.into_iter();
+        told.map(|event| (event.kind, event.path)).collect()
+    }
+
+    /// One more identity of this connection.
+    pub fn authenticate(&mut self, scheme: &str, proof: &str) -> Result<(), RawError> {
+        let body = Bytes::new().int(0).text(scheme).text(proof);
+        self.send_as(XID_AUTH, op::AUTH, body)?;
+        let reply = self.receive()?;
+        assert_eq!(
+            reply.xid, XID_AUTH,
+            "answers come in the order of the requests"
+        );
+        match reply.err {
+            0 => Ok(()),
+            code => Err(RawError::Code(code)),
+        }
+    }
+
+    /// Only the error code: 0 for success.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub fn code_of(&mut self, opcode: i32, body: Bytes) -> i32 {
+        match self.ask(opcode, body) {
+            Ok(_) => 0,
+            Err(RawError::Code(code)) => code,
+            Err(error) => panic!("operation {opcode} was not answered: {error:?}"),
+        }
+    }
+
+    /// Each operation's number and record; of each result its number in the reply and its error.
+    pub fn multi(&mut self, operations: &[(i32, Bytes)]) -> Result<Vec<(i32, i32)>, RawError> {
+        let mut body = Bytes::new();
+        for (opcode, record) in operations {
+            body = body.int(*opcode).flag(false).int(-1).raw(&record.0);
+        }
+        let reply = self.ask(op::MULTI, body.int(-1).flag(true).int(-1))?;
+        let mut reader = Reader(&reply.body);
+        let mut results = Vec::new();
+        loop {
+            let (opcode, done, err) = (reader.int(), reader.byte(), reader.int());
+            if done != 0 {
+                return Ok(results);
+            }
+            match opcode {
+                op::CREATE => drop(reader.string()),
+                op::CREATE2 => drop((reader.string(), reader.stat())),
+                op::SET_DATA => drop(reader.stat()),
+                -1 => drop(reader.int()),
+                _ => {}
+            }
+            results.push((opcode, err));
         }
     }
 

@@ -40,7 +40,7 @@ pub enum MultiOp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MultiKind {
     Create,
-    /// create2, createContainer and createTTL: all are answered as create2.
+    /// create2, createContainer and createTTL, and what makes a container: answered as create2.
     CreateWithStat,
     Delete,
     SetData,
@@ -50,19 +50,20 @@ pub enum MultiKind {
 impl MultiOp {
     pub fn kind(&self) -> MultiKind {
         match self {
-            MultiOp::Create(create) if create.kind.answers_with_stat() => MultiKind::CreateWithStat,
+            MultiOp::Create(create) if create.answers_with_stat_in_multi() => {
+                MultiKind::CreateWithStat
+            }
             MultiOp::Create(_) => MultiKind::Create,
             MultiOp::Delete { .. } => MultiKind::Delete,
             MultiOp::SetData { .. } => MultiKind::SetData,
             MultiOp::Check { .. } => MultiKind::Check,
         }
     }
-}
 
-impl From<MultiOp> for Operation {
-    fn from(op: MultiOp) -> Operation {
-        match op {
-            MultiOp::Create(create) => create.into_operation(),
+    /// The operation to propose; see [`CreateRequest::into_operation`].
+    pub fn into_operation(self, ttl_enabled: bool) -> Operation {
+        match self {
+            MultiOp::Create(create) => create.into_operation_at(Place::InMulti, ttl_enabled),
             MultiOp::Delete { path, version } => Operation::Delete { path, version },
             MultiOp::SetData {
                 path,

@@ -258,8 +258,8 @@ fn what_stops_the_original_is_refused() {
     assert_eq!(client.exists("/null-acl").unwrap(), None);
     neighbours.are_served("a multi with a null ACL");
 
-    // Flags 5 and 6 are those of a time to live, which is not offered; whatever it is, it is not
-    // looked at. ZooKeeper answers the same until `extendedTypesEnabled` is set.
+    // Flags 5 and 6 are those of a time to live, which is not looked at, whatever it is, until
+    // `extendedTypesEnabled` is set.
     let impossible = [
         (0, -1, BAD_ARGUMENTS),
         (7, 5, BAD_ARGUMENTS),

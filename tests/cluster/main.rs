@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod metrics;
 mod refused_starts;
+mod znode_kinds;
 
 use std::path::Path;
 use vivarium::testing::processes::{ClusterOptions, Subject};

@@ -62,7 +62,9 @@ fn every_number_is_shown_after_a_write_a_read_an_event_and_an_expiry() {
             .filter(missing)
             .collect();
         let expired = value(&text, SESSIONS_EXPIRED) >= 1.0;
-        (missing.is_empty() && expired).then_some(text)
+        // The disk is looked at now and then, and the first look may find a log without an entry.
+        let looked = value(&text, "vivarium_log_bytes") > 0.0;
+        (missing.is_empty() && expired && looked).then_some(text)
     };
     let text = eventually("every number is shown", PATIENCE, complete);
     assert_eq!(value(&text, NOTIFICATIONS), 1.0);
@@ -71,5 +73,4 @@ fn every_number_is_shown_after_a_write_a_read_an_event_and_an_expiry() {
         r#"vivarium_connections_refused_total{door="zookeeper",reason="too_many_sessions"}"#;
     assert_eq!(value(&text, refused), 1.0);
     assert!(value(&text, "vivarium_disk_free_bytes") > 0.0);
-    assert!(value(&text, "vivarium_log_bytes") > 0.0);
 }

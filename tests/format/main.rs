@@ -1,9 +1,8 @@
 //! Bytes that earlier programs wrote: still read, and to the same values.
 //!
-//! `v1/*.hex` were written once by the first program that had the format. A file here is never
-//! changed and never removed. As long as version 1 is what is written, encoding gives the same bytes
-//! too; when a version 2 comes, it gets its own directory, and the encoding half of this test moves
-//! there.
+//! `v1/*.hex` were written once by the first program that had the format, and so were those of each
+//! later version. A file here is never changed and never removed. As long as a version is what is
+//! written for a value, encoding gives the same bytes too.
 
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,6 +220,44 @@ fn removals_of_containers_of_version_1_are_read() {
     );
 }
 
+/// Operations, modes and commands that version 1 got later still.
+#[test]
+fn times_to_live_in_batches_of_version_1_are_read() {
+    let nobody: Arc<[Id]> = Vec::new().into();
+    let create = |path: &str, mode| {
+        Command::Operation(Operation::Create {
+            path: path.into(),
+            data: None,
+            acl: Acl::open(),
+            mode,
+        })
+    };
+    let commands = vec![
+        create("/c-", CreateMode::ContainerSequential),
+        create("/t", CreateMode::PersistentWithTtl { ttl_ms: TTL_MS_MAX }),
+        create("/t-", CreateMode::PersistentSequentialWithTtl { ttl_ms: 1 }),
+        Command::Operation(Operation::DeleteContainer { path: "/c".into() }),
+        Command::RemoveUnusedContainer {
+            path: "/c\u{e4}".into(),
+            unused_ms_max: 86_400_000,
+        },
+        Command::RemoveExpired { path: "/t".into() },
+    ];
+    let request = |command| Request {
+        session: SessionId(0x0100_0000_0000_0001),
+        generation: 2,
+        identities: nobody.clone(),
+        command,
+    };
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 302,
+        requests: commands.into_iter().map(request).collect(),
+    };
+    assert_kept("batch-ttl.hex", &batch, encode_batch(&batch), decode_batch);
+}
+
 #[test]
 fn znodes_of_version_1_are_read() {
     let znode = ZnodeRecord {
@@ -239,6 +276,7 @@ fn znodes_of_version_1_are_read() {
         creations: i32::MIN,
         owner: SessionId(0x0100_0000_0000_0001),
         container: true,
+        ttl_ms: 0,
     };
     assert_kept("znode.hex", &znode, encode_znode(&znode), |bytes| {
         decode_znode(bytes)
@@ -254,6 +292,33 @@ fn znodes_of_version_1_are_read() {
         ..znode
     };
     assert_kept("znode-root.hex", &root, encode_znode(&root), |bytes| {
+        decode_znode(bytes)
+    });
+}
+
+/// Of znodes, version 2 is written for those with a time to live alone.
+#[test]
+fn znodes_of_version_2_are_read() {
+    let znode = ZnodeRecord {
+        slot: 7,
+        parent: 0,
+        name: "t".into(),
+        data: Some(Bytes::from_static(b"data")),
+        acl: Acl::open(),
+        czxid: Zxid(0x1_0000_0005),
+        mzxid: Zxid(0x1_0000_0005),
+        pzxid: Zxid(0x1_0000_0005),
+        ctime_ms: 1_700_000_000_000,
+        mtime_ms: 1_700_000_000_000,
+        version: 0,
+        aversion: 0,
+        creations: 0,
+        owner: SessionId::NONE,
+        container: false,
+        ttl_ms: TTL_MS_MAX,
+    };
+    let name = "../v2/znode.hex";
+    assert_kept(name, &znode, encode_znode(&znode), |bytes| {
         decode_znode(bytes)
     });
 }

@@ -331,11 +331,17 @@ impl Conversation {
                 self.write(
                     xid,
                     kind,
-                    Command::Operation(self.within_limit(create.into_operation())),
+                    Command::Operation(
+                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                    ),
                 );
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
+                self.write(xid, ReplyKind::Header, Command::Operation(delete));
+            }
+            ClientRequest::DeleteContainer { path } => {
+                let delete = Operation::DeleteContainer { path };
                 self.write(xid, ReplyKind::Header, Command::Operation(delete));
             }
             ClientRequest::SetData {
@@ -358,7 +364,7 @@ impl Conversation {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into()))
+                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
                 self.write(xid, ReplyKind::Multi(kinds), Command::Multi(operations));
             }

@@ -44,6 +44,8 @@ pub struct Options {
     pub words: FourLetterWords,
     /// `user:base64(sha1(user:password))` of whoever may do everything.
     pub super_digest: Option<String>,
+    /// Whether clients may make znodes with a time to live (`extendedTypesEnabled`).
+    pub ttl_enabled: bool,
     /// `key=value` lines for the word `conf`.
     pub conf: Vec<String>,
 }

@@ -42,7 +42,7 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
     let ok = ReplyHeader::ok(xid, state.zxid());
     let watcher = connection.watcher();
     let answered = request.and_then(|request| match request {
-        ClientRequest::Exists { path, watch } => match tree.exists_for(&path, &identities) {
+        ClientRequest::Exists { path, watch } => match tree.stat(&path, &identities) {
             Ok(stat) => set(watches, watcher, watch, WatchKind::Data, &path)
                 .map(|()| reply::stat(out, ok, &stat)),
             // The watch waits for the znode to be created.
@@ -77,12 +77,16 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             .map(|(acl, stat)| reply::acl(out, ok, &acl, &stat)),
         ClientRequest::GetEphemerals { prefix } => {
             let mut paths = tree.ephemerals_of(connection.session());
-            if prefix != "/" {
+            // As Java trims: blanks and control characters alone ask for all.
+            if !matches!(prefix.trim_matches(|c| c <= ' '), "" | "/") {
                 paths.retain(|path| path.starts_with(&prefix));
             }
             reply::children(out, ok, paths);
             Ok(())
         }
+        ClientRequest::GetAllChildrenNumber { path } => tree
+            .descendants(&path, &identities)
+            .map(|number| reply::number(out, ok, number as i32)),
         ClientRequest::MultiRead(reads) => {
             reply::multi_read(out, ok, |results| {
                 // Their watch flags have no effect (ZooKeeper 3.9 `Op.GetData#toRequestRecord`).

@@ -67,6 +67,13 @@ enum CommandV1<'a> {
     RemoveContainer {
         path: &'a str,
     },
+    RemoveUnusedContainer {
+        path: &'a str,
+        unused_ms_max: u64,
+    },
+    RemoveExpired {
+        path: &'a str,
+    },
 }
 
 #[derive(Debug, Encode, BorrowDecode)]
@@ -98,6 +105,9 @@ enum OperationV1<'a> {
     Refuse {
         code: i32,
     },
+    DeleteContainer {
+        path: &'a str,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Encode, BorrowDecode)]
@@ -107,6 +117,9 @@ enum CreateModeV1 {
     Ephemeral,
     EphemeralSequential,
     Container,
+    ContainerSequential,
+    PersistentWithTtl { ttl_ms: u64 },
+    PersistentSequentialWithTtl { ttl_ms: u64 },
 }
 
 /// The record of a batch.
@@ -204,7 +217,9 @@ fn bytes_guess(request: &Request) -> usize {
     let command = match &request.command {
         Command::Operation(operation) => operation_bytes_guess(operation),
         Command::Multi(operations) => operations.iter().map(operation_bytes_guess).sum(),
-        Command::RemoveContainer { path } => path.len(),
+        Command::RemoveContainer { path }
+        | Command::RemoveUnusedContainer { path, .. }
+        | Command::RemoveExpired { path } => path.len(),
         _ => 32,
     };
     24 + command
@@ -217,7 +232,9 @@ fn operation_bytes_guess(operation: &Operation) -> usize {
         } => path.len() + data.as_ref().map_or(0, Bytes::len) + acl_bytes_guess(acl),
         Operation::SetData { path, data, .. } => path.len() + data.as_ref().map_or(0, Bytes::len),
         Operation::SetAcl { path, acl, .. } => path.len() + acl_bytes_guess(acl),
-        Operation::Delete { path, .. } | Operation::Check { path, .. } => path.len(),
+        Operation::Delete { path, .. }
+        | Operation::Check { path, .. }
+        | Operation::DeleteContainer { path } => path.len(),
         Operation::Refuse { .. } => 0,
     }
 }
@@ -259,6 +276,14 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
                 digest: *digest,
             },
             Command::RemoveContainer { path } => CommandV1::RemoveContainer { path },
+            Command::RemoveUnusedContainer {
+                path,
+                unused_ms_max,
+            } => CommandV1::RemoveUnusedContainer {
+                path,
+                unused_ms_max: *unused_ms_max,
+            },
+            Command::RemoveExpired { path } => CommandV1::RemoveExpired { path },
         }
     }
 }
@@ -303,6 +328,16 @@ impl CommandV1<'_> {
             CommandV1::RemoveContainer { path } => Command::RemoveContainer {
                 path: path.to_owned(),
             },
+            CommandV1::RemoveUnusedContainer {
+                path,
+                unused_ms_max,
+            } => Command::RemoveUnusedContainer {
+                path: path.to_owned(),
+                unused_ms_max,
+            },
+            CommandV1::RemoveExpired { path } => Command::RemoveExpired {
+                path: path.to_owned(),
+            },
         }
     }
 }
@@ -344,6 +379,7 @@ impl<'a> From<&'a Operation> for OperationV1<'a> {
                 version: *version,
             },
             Operation::Refuse { code } => OperationV1::Refuse { code: *code },
+            Operation::DeleteContainer { path } => OperationV1::DeleteContainer { path },
         }
     }
 }
@@ -385,6 +421,9 @@ impl OperationV1<'_> {
                 version,
             },
             OperationV1::Refuse { code } => Operation::Refuse { code },
+            OperationV1::DeleteContainer { path } => Operation::DeleteContainer {
+                path: path.to_owned(),
+            },
         }
     }
 }
@@ -397,6 +436,11 @@ impl From<CreateMode> for CreateModeV1 {
             CreateMode::Ephemeral => CreateModeV1::Ephemeral,
             CreateMode::EphemeralSequential => CreateModeV1::EphemeralSequential,
             CreateMode::Container => CreateModeV1::Container,
+            CreateMode::ContainerSequential => CreateModeV1::ContainerSequential,
+            CreateMode::PersistentWithTtl { ttl_ms } => CreateModeV1::PersistentWithTtl { ttl_ms },
+            CreateMode::PersistentSequentialWithTtl { ttl_ms } => {
+                CreateModeV1::PersistentSequentialWithTtl { ttl_ms }
+            }
         }
     }
 }
@@ -409,6 +453,11 @@ impl From<CreateModeV1> for CreateMode {
             CreateModeV1::Ephemeral => CreateMode::Ephemeral,
             CreateModeV1::EphemeralSequential => CreateMode::EphemeralSequential,
             CreateModeV1::Container => CreateMode::Container,
+            CreateModeV1::ContainerSequential => CreateMode::ContainerSequential,
+            CreateModeV1::PersistentWithTtl { ttl_ms } => CreateMode::PersistentWithTtl { ttl_ms },
+            CreateModeV1::PersistentSequentialWithTtl { ttl_ms } => {
+                CreateMode::PersistentSequentialWithTtl { ttl_ms }
+            }
         }
     }
 }

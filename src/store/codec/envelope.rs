@@ -101,7 +101,8 @@ pub(super) fn seal<T: bincode::Encode>(
     record
 }
 
-/// Decodes the one record that `bytes` are, in the only version known of its kind.
+/// Decodes the one record that `bytes` are, in the given version, which is the newest known of its kind
+/// unless the caller has seen that they are of that version.
 pub(super) fn open<'de, T: bincode::BorrowDecode<'de, ()>>(
     kind: RecordKind,
     version: u8,
@@ -169,6 +170,11 @@ pub fn record_kind(bytes: &[u8]) -> Result<RecordKind, CodecError> {
             found: 0,
         }),
     }
+}
+
+/// The version of the record that starts here. Does not verify the checksum.
+pub(super) fn record_version(bytes: &[u8]) -> Option<u8> {
+    bytes.get(1).copied()
 }
 
 /// Takes the first record off `bytes`, without copying; `None` at the end. Verifies its length only:

@@ -2,7 +2,7 @@
 
 use super::CodecError;
 use super::acl::{AclV1, acl_bytes_guess, acl_from_v1, acl_v1};
-use super::envelope::{RecordKind, open, seal};
+use super::envelope::{RecordKind, open, record_version, seal};
 use super::list::List;
 use super::membership::{MembershipV1, PositionV1};
 use crate::model::{LogPosition, MemberId, Password, SessionId, Zxid};
@@ -10,7 +10,7 @@ use crate::store::{SessionRecord, StateHeader, StreamRecord, ZnodeRecord};
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
-const ZNODE_VERSION: u8 = 1;
+const ZNODE_VERSION: u8 = 2;
 const SESSION_VERSION: u8 = 1;
 const HEADER_VERSION: u8 = 1;
 
@@ -31,6 +31,19 @@ struct ZnodeV1<'a> {
     creations: i32,
     owner: i64,
     container: bool,
+}
+
+/// Written for a znode with a time to live alone: all others are version 1 still.
+#[derive(Encode, BorrowDecode)]
+struct ZnodeV2<'a> {
+    v1: ZnodeV1<'a>,
+    ttl_ms: u64,
+}
+
+impl<'a> From<ZnodeV1<'a>> for ZnodeV2<'a> {
+    fn from(v1: ZnodeV1<'a>) -> ZnodeV2<'a> {
+        ZnodeV2 { v1, ttl_ms: 0 }
+    }
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -84,12 +97,23 @@ pub fn encode_znode(znode: &ZnodeRecord) -> Vec<u8> {
         + znode.name.len()
         + znode.data.as_ref().map_or(0, Bytes::len)
         + acl_bytes_guess(&znode.acl);
-    seal(RecordKind::Znode, ZNODE_VERSION, &v1, guess)
+    match znode.ttl_ms {
+        0 => seal(RecordKind::Znode, 1, &v1, guess),
+        ttl_ms => seal(
+            RecordKind::Znode,
+            ZNODE_VERSION,
+            &ZnodeV2 { v1, ttl_ms },
+            guess,
+        ),
+    }
 }
 
 /// The znode that exactly these bytes are. Its data are a copy.
 pub fn decode_znode(bytes: &[u8]) -> Result<ZnodeRecord, CodecError> {
-    let v1: ZnodeV1<'_> = open(RecordKind::Znode, ZNODE_VERSION, bytes)?;
+    let ZnodeV2 { v1, ttl_ms } = match record_version(bytes) {
+        Some(1) => open::<ZnodeV1<'_>>(RecordKind::Znode, 1, bytes)?.into(),
+        _ => open(RecordKind::Znode, ZNODE_VERSION, bytes)?,
+    };
     Ok(ZnodeRecord {
         slot: v1.slot,
         parent: v1.parent,
@@ -106,6 +130,7 @@ pub fn decode_znode(bytes: &[u8]) -> Result<ZnodeRecord, CodecError> {
         creations: v1.creations,
         owner: SessionId(v1.owner),
         container: v1.container,
+        ttl_ms,
     })
 }
 
@@ -199,6 +224,7 @@ mod tests {
             counts in any::<(i32, i32, i32)>(),
             owner in any::<i64>(),
             container in any::<bool>(),
+            ttl_ms in prop_oneof![Just(0), any::<u64>()],
         ) {
             let znode = ZnodeRecord {
                 slot: places.0,
@@ -216,6 +242,7 @@ mod tests {
                 creations: counts.2,
                 owner: SessionId(owner),
                 container,
+                ttl_ms,
             };
             prop_assert_eq!(decode_znode(&encode_znode(&znode)), Ok(znode));
         }

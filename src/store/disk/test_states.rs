@@ -96,10 +96,10 @@ impl Scripted {
                 path,
                 data,
                 acl: Acl::open(),
-                mode: if self.random.random() {
-                    CreateMode::Persistent
-                } else {
-                    CreateMode::Ephemeral
+                mode: match self.random.random_range(0..5) {
+                    0 => CreateMode::PersistentWithTtl { ttl_ms: 40 },
+                    1 | 2 => CreateMode::Persistent,
+                    _ => CreateMode::Ephemeral,
                 },
             }),
             500..800 => Command::Operation(Operation::SetData {

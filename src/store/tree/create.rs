@@ -53,7 +53,8 @@ impl Tree {
         let parent_place = Place::of(parent_path);
         let stat = PackedStat {
             owner,
-            container: mode == CreateMode::Container,
+            container: mode.is_container(),
+            ttl_ms: mode.ttl_ms(),
             ..PackedStat::born(c.zxid, c.time_ms, self.acls.hold(&stored_acl))
         };
         let slot = self.attach(

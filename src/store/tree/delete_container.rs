@@ -1,32 +1,38 @@
-//! `deleteContainer`: the leader's own, for containers that `empty_containers` named.
+//! `deleteContainer`, as a client may send it: a delete without a version, of what no session owns.
 //!
-//! Between the leader's look and the apply anything may have happened to the path. Checks, in this
-//! order: existence (−101), no children (−111), a container that once had a child (−8). No access list
-//! is asked: whoever made a container has agreed to its end.
+//! Checks, in this order: a slash and no U+0000 in the path, and not one of ZooKeeper's own (−8),
+//! existence (−101), no children (−111), not ephemeral (−103), DELETE on the parent (−102).
 //!
-//! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn` (deleteContainer), `ContainerManager`;
-//! it answers −103 where this says −8, which nobody is told.
+//! ZooKeeper's servers send it to themselves, and take it from clients by oversight, without a look at
+//! any access list. The last check is ours: otherwise anybody could delete any znode without children.
+//!
+//! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn` (deleteContainer).
 
-use super::Tree;
-use crate::model::{Change, Outcome, Refusal, Zxid};
+use super::{SYSTEM_PATHS, Tree, WriteContext, split_parent};
+use crate::model::{Change, Outcome, Permissions, Refusal};
 
 impl Tree {
-    /// Removes a container that has become empty; refused, it changed nothing.
-    pub fn delete_container(
+    pub(super) fn delete_container(
         &mut self,
+        c: &WriteContext,
         path: &str,
-        zxid: Zxid,
         changes: &mut Vec<Change>,
     ) -> Result<Outcome, Refusal> {
+        split_parent(path)?;
+        if SYSTEM_PATHS.contains(&path) {
+            return Err(Refusal::BadArguments);
+        }
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         if !self.families.children(slot).is_empty() {
             return Err(Refusal::NotEmpty);
         }
-        let stat = self.slab.blob(slot).stat();
-        if !stat.container || stat.creations == 0 {
-            return Err(Refusal::BadArguments);
+        if !self.slab.blob(slot).stat().owner.is_none() {
+            return Err(Refusal::BadVersion);
         }
-        self.remove(path, slot, zxid, changes);
+        let parent_stat = self.slab.blob(self.slab.parent(slot)).stat();
+        self.permit(&parent_stat, Permissions::DELETE, c.identities)?;
+
+        self.remove(path, slot, c.zxid, changes);
         Ok(Outcome::Deleted)
     }
 }
@@ -35,55 +41,56 @@ impl Tree {
 mod tests {
     use super::super::fixture::*;
     use super::*;
-    use crate::model::{ChangeKind, CreateMode};
+    use crate::model::{ChangeKind, CreateMode, Operation};
 
-    const LATER: Zxid = Zxid(1 << 40);
-
-    fn used_container() -> Fixture {
-        let mut f = Fixture::new();
-        f.apply(create_as("/c", CreateMode::Container)).unwrap();
-        f.apply(create("/c/x")).unwrap();
-        f
-    }
-
-    #[test]
-    fn an_emptied_container_goes_and_its_parent_knows() {
-        let mut f = used_container();
-        f.apply(delete("/c/x", -1)).unwrap();
-        let mut changes = Vec::new();
-        let removed = f.tree.delete_container("/c", LATER, &mut changes);
-        assert_eq!(removed, Ok(Outcome::Deleted));
-        let change = &changes[0];
-        assert_eq!((change.kind, &*change.path), (ChangeKind::Deleted, "/c"));
-        assert_eq!(f.tree.exists("/c"), Err(Refusal::NoNode));
-        assert_eq!(f.stat("/").pzxid, LATER);
-        assert_eq!(f.tree.empty_containers(), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn what_is_no_empty_used_container_any_more_stays() {
-        let mut f = used_container();
-        f.apply(create_as("/never", CreateMode::Container)).unwrap();
-        f.apply(create("/plain")).unwrap();
-        f.apply(create("/plain/x")).unwrap();
-        f.apply(delete("/plain/x", -1)).unwrap();
-        let digest = f.tree.digest();
-        for (path, refusal) in [
-            ("/c", Refusal::NotEmpty),
-            ("/never", Refusal::BadArguments),
-            // Deleted and created again as something else while the proposal was under way.
-            ("/plain", Refusal::BadArguments),
-            ("/gone", Refusal::NoNode),
-            ("gone", Refusal::NoNode),
-            ("/", Refusal::NotEmpty),
-            ("", Refusal::NotEmpty),
-            ("/zookeeper/config", Refusal::BadArguments),
-            ("/c/", Refusal::NoNode),
-        ] {
-            let mut changes = Vec::new();
-            let removed = f.tree.delete_container(path, LATER, &mut changes);
-            assert_eq!((removed, changes.len()), (Err(refusal), 0), "{path:?}");
+    fn delete_container(path: &str) -> Operation {
+        Operation::DeleteContainer {
+            path: path.to_owned(),
         }
-        assert_eq!(f.tree.digest(), digest, "a refused removal changes nothing");
+    }
+
+    #[test]
+    fn whatever_no_session_owns_is_deleted_whatever_its_version() {
+        let mut f = Fixture::with(&["/plain"]);
+        f.apply(set_data("/plain", None, -1)).unwrap();
+        f.apply(create_as("/container", CreateMode::Container))
+            .unwrap();
+        f.apply(create_as(
+            "/ttl",
+            CreateMode::PersistentWithTtl { ttl_ms: 1 },
+        ))
+        .unwrap();
+        for path in ["/plain", "/container", "/ttl"] {
+            assert_eq!(f.apply(delete_container(path)), Ok(Outcome::Deleted));
+            assert_eq!(f.changed(), [(ChangeKind::Deleted, path)]);
+            assert_eq!(f.stat("/").pzxid, f.zxid);
+        }
+    }
+
+    #[test]
+    fn refusals_come_in_the_order_of_zookeeper_and_the_access_list_last() {
+        let mut f = Fixture::with(&["/a", "/a/b", "/closed", "/closed/a", "/closed/a/b"]);
+        f.apply(create_as("/e", CreateMode::Ephemeral)).unwrap();
+        f.apply(set_acl("/closed", anyone(1), -1)).unwrap();
+        f.apply(set_acl("/closed/a", anyone(1), -1)).unwrap();
+        for (path, refusal) in [
+            ("", Refusal::BadArguments),
+            ("a", Refusal::BadArguments),
+            ("/a\0", Refusal::BadArguments),
+            ("/", Refusal::BadArguments),
+            ("/zookeeper", Refusal::BadArguments),
+            ("/zookeeper/quota", Refusal::BadArguments),
+            ("/zookeeper/config", Refusal::BadArguments),
+            ("/no", Refusal::NoNode),
+            ("/no/a", Refusal::NoNode),
+            ("/a/", Refusal::NoNode),
+            ("/closed/no", Refusal::NoNode),
+            ("/closed/a", Refusal::NotEmpty),
+            ("/a", Refusal::NotEmpty),
+            ("/e", Refusal::BadVersion),
+            ("/closed/a/b", Refusal::NoAuth),
+        ] {
+            assert_eq!(f.apply(delete_container(path)), Err(refusal), "{path:?}");
+        }
     }
 }

@@ -85,7 +85,14 @@ pub(super) fn of_stat(place: Place, stat: &PackedStat, acl_digest: u64, null_dat
     put(&stat.owner.0.to_le_bytes());
     put(&acl_digest.to_le_bytes());
     put(&[u8::from(stat.container), u8::from(null_data)]);
-    XxHash64::oneshot(place.hash ^ STAT_SALT, &bytes)
+    match stat.ttl_ms {
+        0 => XxHash64::oneshot(place.hash ^ STAT_SALT, &bytes),
+        // Appended only where there is one, so that trees without keep the digest they always had.
+        ttl_ms => {
+            let longer = [&bytes[..], &ttl_ms.to_le_bytes()].concat();
+            XxHash64::oneshot(place.hash ^ STAT_SALT, &longer)
+        }
+    }
 }
 
 pub(super) fn of_data(place: Place, data: &[u8]) -> u64 {
@@ -109,6 +116,7 @@ mod tests {
             creations: 8,
             owner: SessionId(9),
             container: false,
+            ttl_ms: 0,
             acl: 10,
         }
     }
@@ -128,7 +136,7 @@ mod tests {
     fn every_field_counts() {
         let place = Place::of("/a");
         let base = of_stat(place, &stat(), 1, false);
-        let differ: [fn(&mut PackedStat); 10] = [
+        let differ: [fn(&mut PackedStat); 11] = [
             |s| s.czxid = Zxid(0),
             |s| s.mzxid = Zxid(0),
             |s| s.pzxid = Zxid(0),
@@ -139,6 +147,7 @@ mod tests {
             |s| s.creations = 0,
             |s| s.owner = SessionId(0),
             |s| s.container = true,
+            |s| s.ttl_ms = 1,
         ];
         for change in differ {
             let mut other = stat();

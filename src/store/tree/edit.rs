@@ -1,7 +1,7 @@
 //! The only ways to change the tree, and how they are taken back.
 //!
-//! At all times, between two calls: slab, index and families say the same; digest, counts, ephemerals
-//! and containers are those of the znodes in the slab; every znode in the slab, and every older state
+//! At all times, between two calls: slab, index and families say the same; digest, counts, ephemerals,
+//! containers and deadlines are those of the znodes in the slab; every znode in the slab, and every older state
 //! of one in the journal, holds its access list once.
 //!
 //! The journal keeps no data that the multi did not bring or remove itself: a thousand creates below a
@@ -185,6 +185,9 @@ impl Tree {
         if stat.container {
             self.containers.insert(slot);
         }
+        if let Some(deadline_ms) = stat.deadline_ms() {
+            self.expiring.insert((deadline_ms, slot));
+        }
         self.znodes += 1;
     }
 
@@ -230,18 +233,33 @@ impl Tree {
         if stat.container {
             self.containers.remove(&slot);
         }
+        if let Some(deadline_ms) = stat.deadline_ms() {
+            self.expiring.remove(&(deadline_ms, slot));
+        }
         self.znodes -= 1;
         self.dirty.mark(slot);
         self.slab.remove(slot)
     }
 
-    /// Puts another blob of the same name and owner into a slot.
+    /// Puts another blob of the same name, owner and time to live into a slot.
     fn swap(&mut self, place: Place, slot: Slot, blob: Blob) -> Blob {
         self.uncount(place, slot);
+        let stat = blob.stat();
         let old = std::mem::replace(self.slab.blob_mut(slot), blob);
+        self.defer(slot, &old.stat(), &stat);
         self.count(place, slot);
         self.dirty.mark(slot);
         old
+    }
+
+    /// Setting a znode's data begins its time to live anew.
+    fn defer(&mut self, slot: Slot, old: &PackedStat, new: &PackedStat) {
+        if let (Some(old), Some(new)) = (old.deadline_ms(), new.deadline_ms())
+            && old != new
+        {
+            self.expiring.remove(&(old, slot));
+            self.expiring.insert((new, slot));
+        }
     }
 
     /// Replaces the stat. The new one names an access list that was held for it.
@@ -257,7 +275,8 @@ impl Tree {
         }
     }
 
-    /// Puts another stat of the same owner into a slot; the data are neither copied nor hashed.
+    /// Puts another stat of the same owner and deadline into a slot; the data are neither copied nor
+    /// hashed.
     fn swap_stat(&mut self, place: Place, slot: Slot, stat: &PackedStat) -> PackedStat {
         let old = self.slab.blob(slot).stat();
         let before = self.stat_term(place, slot);

@@ -75,6 +75,7 @@ impl View {
             creations: stat.creations,
             owner: stat.owner,
             container: stat.container,
+            ttl_ms: stat.ttl_ms,
         }
     }
 }

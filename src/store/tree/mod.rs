@@ -1,9 +1,9 @@
 //! The znodes in memory, and what an operation does to them.
 //!
 //! Owns: the znodes with their data, stats and access lists; who owns which ephemeral; the digest.
-//! One operation, one file: `create`, `delete`, `delete_container` (the leader's), `set_data`,
-//! `set_acl`, `check`, `multi`, `ephemerals` (the end of a session), `config`. All of them change the tree through `edit` alone,
-//! which keeps the books. `read` answers what takes no consensus.
+//! One operation, one file: `create`, `delete`, `delete_container`, `set_data`, `set_acl`, `check`,
+//! `multi`, `ephemerals` (the end of a session), `idle` (the leader's removals), `config`. All of them
+//! change the tree through `edit` alone, which keeps the books. `read` answers what takes no consensus.
 //!
 //! At all times
 //! 1. The same operations in the same order give the same outcomes, changes and digest on every
@@ -30,6 +30,7 @@ mod dirty;
 mod edit;
 mod ephemerals;
 mod freeze;
+mod idle;
 mod multi;
 mod read;
 mod restore;
@@ -42,6 +43,7 @@ mod fixture;
 mod tests;
 
 pub use freeze::FrozenTree;
+pub use idle::Idle;
 
 use crate::model::{
     Acl, Change, ChangeKind, Id, Operation, Outcome, Permissions, Refusal, SessionId, Zxid,
@@ -87,6 +89,8 @@ pub struct Tree {
     ephemerals: BTreeMap<SessionId, BTreeSet<Slot>>,
     ephemeral_count: usize,
     containers: BTreeSet<Slot>,
+    /// Znodes with a time to live, by the last moment of it.
+    expiring: BTreeSet<(i64, Slot)>,
     dirty: Dirty,
     digest: u64,
     znodes: usize,
@@ -137,6 +141,7 @@ impl Tree {
             ephemerals: BTreeMap::new(),
             ephemeral_count: 0,
             containers: BTreeSet::new(),
+            expiring: BTreeSet::new(),
             dirty: Dirty::default(),
             digest: 0,
             znodes: 0,
@@ -171,6 +176,7 @@ impl Tree {
             }
             Operation::Check { path, version } => self.check(c, path, *version),
             Operation::Refuse { code } => Err(Refusal::from_code(*code)),
+            Operation::DeleteContainer { path } => self.delete_container(c, path, changes),
         }
     }
 

@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(before, (f.records(), f.tree.digest(), f.tree.data_bytes()));
         assert_eq!(f.tree.ephemerals_of(f.session), ["/e"]);
         assert_eq!(f.tree.ephemeral_count(), 1);
-        assert_eq!(f.tree.empty_containers(), [] as [String; 0]);
+        assert_eq!(f.tree.emptied_containers(), [] as [String; 0]);
         assert_eq!(f.tree.descendants("/", &[]), Ok(7));
         f.apply(create_as("/n-", CreateMode::PersistentSequential))
             .unwrap();

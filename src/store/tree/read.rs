@@ -10,7 +10,7 @@ use super::{Tree, acl};
 use crate::model::{Acl, Id, Permissions, Refusal, Stat};
 
 impl Tree {
-    /// The stat of a znode, whoever asks.
+    /// The stat of a znode, for who need not ask its access list.
     ///
     /// # Errors
     /// −8 for a path with U+0000, −101 if there is no such znode.
@@ -23,13 +23,13 @@ impl Tree {
             .ok_or(Refusal::NoNode)
     }
 
-    /// The stat of a znode, for a client. ZooKeeper demands READ from 3.9.4 on.
+    /// The stat of a znode, for a client.
     ///
     /// # Errors
-    /// −8 for a path with U+0000, −101 if there is no such znode, and −102 without READ.
-    pub fn exists_for(&self, path: &str, identities: &[Id]) -> Result<Stat, Refusal> {
+    /// As `exists`, and −102 without READ (since ZooKeeper 3.9.2).
+    pub fn stat(&self, path: &str, identities: &[Id]) -> Result<Stat, Refusal> {
         let stat = self.exists(path)?;
-        self.may_read(path, identities)?;
+        self.find_allowed(path, Permissions::READ, identities)?;
         Ok(stat)
     }
 
@@ -80,13 +80,14 @@ impl Tree {
         Ok((shown, self.stat_of(slot)))
     }
 
-    /// How many znodes lie below, at any depth.
+    /// How many znodes lie below, at any depth. Below the empty path lies the root too, because
+    /// ZooKeeper 3.9 `DataTree#getAllChildrenNumber` counts the paths that begin with it and a slash.
     ///
     /// # Errors
     /// −101, and −102 without READ.
     pub fn descendants(&self, path: &str, identities: &[Id]) -> Result<usize, Refusal> {
         let slot = self.find_allowed(path, Permissions::READ, identities)?;
-        let mut found = 0;
+        let mut found = usize::from(path.is_empty());
         let mut open = vec![slot];
         while let Some(parent) = open.pop() {
             let children = self.families.children(parent);
@@ -102,21 +103,6 @@ impl Tree {
     pub fn may_read(&self, path: &str, identities: &[Id]) -> Result<(), Refusal> {
         self.find_allowed(path, Permissions::READ, identities)
             .map(|_| ())
-    }
-
-    /// Containers without children that once had one, sorted: those that are to be removed.
-    ///
-    /// Rules from ZooKeeper 3.9 `ContainerManager#getCandidates`.
-    pub fn empty_containers(&self) -> Vec<String> {
-        let mut paths: Vec<String> = self
-            .containers
-            .iter()
-            .filter(|slot| self.families.children(**slot).is_empty())
-            .filter(|slot| self.slab.blob(**slot).stat().creations != 0)
-            .map(|slot| self.path_of(*slot))
-            .collect();
-        paths.sort_unstable();
-        paths
     }
 
     fn find_allowed(
@@ -135,7 +121,6 @@ impl Tree {
 mod tests {
     use super::super::fixture::*;
     use super::*;
-    use crate::model::CreateMode;
 
     #[test]
     fn paths_that_break_the_rules_name_nothing() {
@@ -152,20 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn the_unauthorized_learn_that_a_znode_exists_and_no_more() {
+    fn the_unauthorized_learn_nothing_of_a_znode_but_that_it_is_there() {
         let mut f = Fixture::new();
         f.apply(create_with_acl("/a", anyone(30 - 16))).unwrap();
-        assert_eq!(f.tree.exists_for("/a", &[]), Err(Refusal::NoAuth));
-        assert_eq!(f.tree.exists_for("/b", &[]), Err(Refusal::NoNode));
-        assert_eq!(f.tree.exists_for("/a\0", &[]), Err(Refusal::BadArguments));
+        assert_eq!(f.tree.stat("/a", &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.stat("/b", &[]), Err(Refusal::NoNode));
+        assert_eq!(f.tree.stat("/a\0", &[]), Err(Refusal::BadArguments));
         assert_eq!(f.tree.data("/a", &[]), Err(Refusal::NoAuth));
         assert_eq!(f.tree.acl("/a", &[]), Err(Refusal::NoAuth));
         assert_eq!(f.tree.descendants("/a", &[]), Err(Refusal::NoAuth));
         assert_eq!(f.tree.may_read("/a", &[]), Err(Refusal::NoAuth));
         assert!(f.tree.children("/a", &[]).is_err());
         let all = [Id::new("super", "")];
-        assert_eq!(f.tree.exists_for("/a", &all), f.tree.exists("/a"));
         assert_eq!(f.tree.data("/a", &all).unwrap().0, None);
+        assert_eq!(f.tree.stat("/a", &all), f.tree.exists("/a"));
         assert_eq!(f.tree.may_read("/a", &all), Ok(()));
     }
 
@@ -179,6 +164,7 @@ mod tests {
         assert_eq!(names, ["x", "y"]);
         assert_eq!(f.tree.descendants("/a", &[]), Ok(3));
         assert_eq!(f.tree.descendants("/", &[]), Ok(f.tree.znode_count() - 1));
+        assert_eq!(f.tree.descendants("", &[]), Ok(f.tree.znode_count()));
         assert_eq!(f.tree.children("/a/x", &[]).unwrap().0.len(), 0);
     }
 
@@ -197,23 +183,5 @@ mod tests {
             f.tree.acl("/a", &[]).unwrap().0[1].id,
             Id::new("digest", "user:x")
         );
-    }
-
-    #[test]
-    fn a_container_is_up_for_removal_once_its_last_child_went() {
-        let mut f = Fixture::new();
-        for path in ["/c2", "/c1", "/never", "/busy"] {
-            f.apply(create_as(path, CreateMode::Container)).unwrap();
-        }
-        for path in ["/c1/x", "/c2/x", "/busy/x", "/busy/y"] {
-            f.apply(create(path)).unwrap();
-        }
-        assert_eq!(f.tree.empty_containers(), [] as [&str; 0]);
-        for path in ["/c1/x", "/c2/x", "/busy/x"] {
-            f.apply(delete(path, -1)).unwrap();
-        }
-        assert_eq!(f.tree.empty_containers(), ["/c1", "/c2"]);
-        f.apply(delete("/c1", -1)).unwrap();
-        assert_eq!(f.tree.empty_containers(), ["/c2"]);
     }
 }

@@ -64,6 +64,7 @@ impl Tree {
             creations: record.creations,
             owner: record.owner,
             container: record.container,
+            ttl_ms: record.ttl_ms,
             acl: self.acls.hold(&record.acl),
         };
         let blob = Blob::new(&record.name, &stat, record.data.as_deref());

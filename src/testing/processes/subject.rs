@@ -44,7 +44,6 @@ impl Subject {
                 let mut command = Command::new("java");
                 command
                     .args(["-Xmx256m", "-XX:TieredStopAtLevel=1"])
-                    .arg("-Dzookeeper.extendedTypesEnabled=true")
                     .args(["-cp", class_path])
                     .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
                     .arg(zoo_cfg);

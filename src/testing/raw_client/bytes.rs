@@ -76,6 +76,10 @@ impl<'a> Reader<'a> {
         taken
     }
 
+    pub fn byte(&mut self) -> u8 {
+        self.take(1)[0]
+    }
+
     pub fn int(&mut self) -> i32 {
         i32::from_be_bytes(self.take(4).try_into().expect("four bytes were taken"))
     }

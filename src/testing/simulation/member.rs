@@ -5,7 +5,7 @@
 //! segments, snapshots and the log behind them are small, so that each of them is used in every run.
 
 use crate::config::FourLetterWords;
-use crate::member::{self, Ground, Handle, HandleLimits};
+use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
 use crate::model::{ClusterId, MemberAddresses, MemberId};
 use crate::raft::log::{LogOptions, Threading};
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
@@ -170,6 +170,7 @@ impl Seat {
             watches: WatchLimits::default(),
             tick_ms: TICK_MS,
             session_timeout_ms_min: SESSION_TIMEOUT_MS_MIN,
+            idle: IdleOptions::default(),
         }
     }
 }
@@ -184,6 +185,7 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         timeouts: TimeoutBounds::new(SESSION_TIMEOUT_MS_MIN, SESSION_TIMEOUT_MS_MAX)?,
         words: FourLetterWords::All,
         super_digest: None,
+        ttl_enabled: false,
         conf: Vec::new(),
     })
 }

@@ -3,22 +3,29 @@
 //! | flags | create, create2 | createContainer | createTTL |
 //! |---|---|---|---|
 //! | 0, 1 | persistent, ephemeral | container | −8 |
-//! | 2, 3 | the same, sequential | −8 (ZooKeeper: a sequential container) | −8 |
+//! | 2, 3 | the same, sequential | the same, sequential | −8 |
 //! | 4 | persistent | container | −8 |
-//! | 5, 6 | −6 | −6 | −6 |
+//! | 5, 6 | −8, or −6 | −8, or −6 | with time to live, sequential; −8 for a ttl out of range; or −6 |
 //! | other | −8 | −8 | −8 |
 //!
-//! Inside a multi, flags that are −6 or −8 here make the multi as a whole malformed (−5), except those
-//! of a createTTL and of a sequential container.
+//! −6 as long as znodes with a time to live are disabled. A createTTL with other flags and a negative
+//! ttl ends a ZooKeeper server; here it is −8.
 //!
-//! −6 is what ZooKeeper answers while its extended types are disabled, which is its default. A
-//! createTTL with other flags and a negative ttl ends a ZooKeeper server; here it is −8.
+//! Inside a multi (observed on ZooKeeper 3.9.5):
+//!
+//! | flags | create, create2 | createContainer | createTTL |
+//! |---|---|---|---|
+//! | 0 to 3 | as alone | as alone | as create, whatever the ttl |
+//! | 4 | container | container | container |
+//! | 5, 6 | the multi is malformed | the multi is malformed | as alone |
+//! | other | the multi is malformed | the multi is malformed | −8 |
+//!
 //! Rules from: ZooKeeper 3.9 `CreateMode#fromFlag`, `PrepRequestProcessor#validateCreateRequest`,
-//! `EphemeralType#validateTTL`.
+//! `EphemeralType#validateTTL`, `MultiOperationRecord#deserialize`, `Op#create`.
 
 use super::super::jute::{Malformed, Reader, put_acl, put_buffer, put_int, put_long, put_string};
 use super::super::opcode;
-use crate::model::{Acl, CreateMode, Operation, Refusal};
+use crate::model::{Acl, CreateMode, Operation, Refusal, TTL_MS_MAX};
 use bytes::{Bytes, BytesMut};
 
 /// The flags that need no ttl.
@@ -60,27 +67,43 @@ pub struct CreateRequest {
 }
 
 impl CreateRequest {
-    /// What the flags mean, or why they are refused.
-    pub fn mode(&self) -> Result<CreateMode, Refusal> {
-        match (self.kind, self.flags) {
-            (_, 5 | 6) => Err(Refusal::Unimplemented),
-            (CreateKind::Ttl { .. }, _) => Err(Refusal::BadArguments),
-            (CreateKind::Container, 0 | 1 | 4) => Ok(CreateMode::Container),
-            (CreateKind::Container, _) => Err(Refusal::BadArguments),
-            (CreateKind::Create | CreateKind::Create2, flags) => match flags {
-                0 | 4 => Ok(CreateMode::Persistent),
-                1 => Ok(CreateMode::Ephemeral),
-                2 => Ok(CreateMode::PersistentSequential),
-                3 => Ok(CreateMode::EphemeralSequential),
-                _ => Err(Refusal::BadArguments),
-            },
+    /// What the flags mean, or why they are refused. `ttl_enabled` is whether znodes with a time to live
+    /// may be made at all.
+    pub(in super::super) fn mode(
+        &self,
+        place: Place,
+        ttl_enabled: bool,
+    ) -> Result<CreateMode, Refusal> {
+        match (self.flags, self.kind, place) {
+            (5 | 6, ..) if !ttl_enabled => Err(Refusal::Unimplemented),
+            (5, CreateKind::Ttl { ttl_ms }, _) => {
+                in_range(ttl_ms).map(|ttl_ms| CreateMode::PersistentWithTtl { ttl_ms })
+            }
+            (6, CreateKind::Ttl { ttl_ms }, _) => {
+                in_range(ttl_ms).map(|ttl_ms| CreateMode::PersistentSequentialWithTtl { ttl_ms })
+            }
+            (_, CreateKind::Ttl { .. }, Place::Alone) => Err(Refusal::BadArguments),
+            (0 | 1 | 4, CreateKind::Container, _) => Ok(CreateMode::Container),
+            (2 | 3, CreateKind::Container, _) => Ok(CreateMode::ContainerSequential),
+            (_, CreateKind::Container, _) => Err(Refusal::BadArguments),
+            (0, ..) => Ok(CreateMode::Persistent),
+            (1, ..) => Ok(CreateMode::Ephemeral),
+            (2, ..) => Ok(CreateMode::PersistentSequential),
+            (3, ..) => Ok(CreateMode::EphemeralSequential),
+            (4, _, Place::Alone) => Ok(CreateMode::Persistent),
+            (4, _, Place::InMulti) => Ok(CreateMode::Container),
+            _ => Err(Refusal::BadArguments),
         }
     }
 
     /// The operation to propose. Refused flags travel as a refusal, so that it is given at its place
     /// in the order and takes its zxid.
-    pub fn into_operation(self) -> Operation {
-        match self.mode() {
+    pub fn into_operation(self, ttl_enabled: bool) -> Operation {
+        self.into_operation_at(Place::Alone, ttl_enabled)
+    }
+
+    pub(in super::super) fn into_operation_at(self, place: Place, ttl_enabled: bool) -> Operation {
+        match self.mode(place, ttl_enabled) {
             Ok(mode) => Operation::Create {
                 path: self.path,
                 data: self.data,
@@ -92,6 +115,22 @@ impl CreateRequest {
             },
         }
     }
+
+    /// Whether its result in a multi holds the stat: a createTTL that is none is answered as a create.
+    pub(in super::super) fn answers_with_stat_in_multi(&self) -> bool {
+        match self.kind {
+            CreateKind::Create => self.flags == 4,
+            CreateKind::Create2 | CreateKind::Container => true,
+            CreateKind::Ttl { .. } => (4..=6).contains(&self.flags),
+        }
+    }
+}
+
+fn in_range(ttl_ms: i64) -> Result<u64, Refusal> {
+    match u64::try_from(ttl_ms) {
+        Ok(ttl_ms) if (1..=TTL_MS_MAX).contains(&ttl_ms) => Ok(ttl_ms),
+        _ => Err(Refusal::BadArguments),
+    }
 }
 
 /// Where a create stands, which decides what of it is malformed and what is refused by apply.
@@ -99,8 +138,7 @@ impl CreateRequest {
 pub(in super::super) enum Place {
     /// Unknown flags and a null access list are refused at apply.
     Alone,
-    /// The multi as a whole is malformed by either (observed on ZooKeeper 3.9.5), except for the
-    /// flags of a createTTL.
+    /// The multi as a whole is malformed by either, except by those of a createTTL.
     InMulti,
 }
 
@@ -123,7 +161,7 @@ pub(in super::super) fn decode_create(
         data: reader.buffer()?,
         acl: match reader.acl()? {
             Some(acl) => acl,
-            None if place == Place::Alone => Vec::new(),
+            None if place == Place::Alone || opcode == opcode::CREATE_TTL => Vec::new(),
             None => {
                 return Err(Malformed::new(
                     "the access list of a multi's create is null",

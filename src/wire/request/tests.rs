@@ -2,7 +2,7 @@
 
 use super::super::{MultiKind, ReadKind, next_frame};
 use super::*;
-use crate::model::{CreateMode, Id, Operation, Permissions, Refusal};
+use crate::model::{CreateMode, Id, Operation, Permissions, Refusal, TTL_MS_MAX};
 use bytes::{BufMut, BytesMut};
 use proptest::prelude::*;
 
@@ -484,7 +484,11 @@ fn a_multi_with_a_null_or_unknown_flags_is_malformed_as_a_whole() {
             assert!(end(create(opcode, flags)).is_err(), "{opcode} {flags}");
         }
     }
-    assert!(end(create(opcode::CREATE_TTL, 5).long(1)).is_ok());
+    for flags in [-1, 0, 5, 7] {
+        assert!(end(create(opcode::CREATE_TTL, flags).long(1)).is_ok());
+    }
+    let without_acl = op(opcode::CREATE_TTL).text("/a").null().null();
+    assert!(end(without_acl.int(5).long(1)).is_ok());
     assert!(end(op(opcode::CREATE).text("/a").null().null().int(0)).is_err());
 }
 
@@ -496,7 +500,7 @@ fn an_empty_access_list_is_left_to_apply() {
         panic!("a create with a null access list is decoded");
     };
     assert_eq!(
-        create.into_operation(),
+        create.into_operation(false),
         Operation::Create {
             path: "/a".to_owned(),
             data: None,
@@ -506,11 +510,23 @@ fn an_empty_access_list_is_left_to_apply() {
     );
 }
 
+fn with_flags(kind: CreateKind, flags: i32) -> CreateRequest {
+    CreateRequest {
+        kind,
+        path: "/a".to_owned(),
+        data: None,
+        acl: Vec::new(),
+        flags,
+    }
+}
+
+fn ttl(ttl_ms: i64) -> CreateKind {
+    CreateKind::Ttl { ttl_ms }
+}
+
 #[test]
 fn create_flags_mean_what_they_mean_in_zookeeper() {
     use CreateKind::{Container, Create, Create2};
-    let ttl = CreateKind::Ttl { ttl_ms: 5 };
-    let wrong_ttl = CreateKind::Ttl { ttl_ms: -1 };
     for (kind, flags, mode) in [
         (Create, 0, Ok(CreateMode::Persistent)),
         (Create, 1, Ok(CreateMode::Ephemeral)),
@@ -520,29 +536,28 @@ fn create_flags_mean_what_they_mean_in_zookeeper() {
         (Create2, 4, Ok(CreateMode::Persistent)),
         (Container, 4, Ok(CreateMode::Container)),
         (Container, 0, Ok(CreateMode::Container)),
-        (Container, 2, Err(Refusal::BadArguments)),
+        (Container, 1, Ok(CreateMode::Container)),
+        (Container, 2, Ok(CreateMode::ContainerSequential)),
+        (Container, 3, Ok(CreateMode::ContainerSequential)),
         (Create, 5, Err(Refusal::Unimplemented)),
         (Create2, 6, Err(Refusal::Unimplemented)),
         (Container, 5, Err(Refusal::Unimplemented)),
-        (ttl, 5, Err(Refusal::Unimplemented)),
-        (ttl, 6, Err(Refusal::Unimplemented)),
-        (ttl, 0, Err(Refusal::BadArguments)),
-        (wrong_ttl, 1, Err(Refusal::BadArguments)),
+        (ttl(5), 5, Err(Refusal::Unimplemented)),
+        (ttl(0), 5, Err(Refusal::Unimplemented)),
+        (ttl(5), 6, Err(Refusal::Unimplemented)),
+        (ttl(5), 0, Err(Refusal::BadArguments)),
+        (ttl(-1), 1, Err(Refusal::BadArguments)),
+        (ttl(5), 4, Err(Refusal::BadArguments)),
+        (ttl(5), 7, Err(Refusal::BadArguments)),
         (Create, 7, Err(Refusal::BadArguments)),
         (Create, -1, Err(Refusal::BadArguments)),
         (Container, 9, Err(Refusal::BadArguments)),
     ] {
-        let create = CreateRequest {
-            kind,
-            path: "/a".to_owned(),
-            data: None,
-            acl: Vec::new(),
-            flags,
-        };
-        assert_eq!(create.mode(), mode, "{kind:?} {flags}");
+        let create = with_flags(kind, flags);
+        assert_eq!(create.mode(Place::Alone, false), mode, "{kind:?} {flags}");
         if let Err(refusal) = mode {
             assert_eq!(
-                create.into_operation(),
+                create.into_operation(false),
                 Operation::Refuse {
                     code: refusal.code()
                 }
@@ -552,22 +567,70 @@ fn create_flags_mean_what_they_mean_in_zookeeper() {
 }
 
 #[test]
-fn each_operation_of_a_multi_is_remembered_by_its_kind() {
-    let create = |kind| {
-        MultiOp::Create(CreateRequest {
-            kind,
-            path: String::new(),
-            data: None,
-            acl: Vec::new(),
-            flags: 0,
-        })
-    };
-    assert_eq!(create(CreateKind::Create).kind(), MultiKind::Create);
-    for kind in [
-        CreateKind::Create2,
-        CreateKind::Container,
-        CreateKind::Ttl { ttl_ms: 1 },
+fn a_time_to_live_is_between_one_and_the_longest_and_belongs_to_create_ttl_alone() {
+    use CreateKind::{Container, Create, Create2};
+    let longest = TTL_MS_MAX as i64;
+    let persistent = |ttl_ms| Ok(CreateMode::PersistentWithTtl { ttl_ms });
+    let sequential = |ttl_ms| Ok(CreateMode::PersistentSequentialWithTtl { ttl_ms });
+    for (kind, flags, mode) in [
+        (ttl(1), 5, persistent(1)),
+        (ttl(longest), 5, persistent(TTL_MS_MAX)),
+        (ttl(longest), 6, sequential(TTL_MS_MAX)),
+        (ttl(0), 5, Err(Refusal::BadArguments)),
+        (ttl(-1), 6, Err(Refusal::BadArguments)),
+        (ttl(i64::MIN), 5, Err(Refusal::BadArguments)),
+        (ttl(longest + 1), 5, Err(Refusal::BadArguments)),
+        (ttl(5), 0, Err(Refusal::BadArguments)),
+        (ttl(5), 7, Err(Refusal::BadArguments)),
+        (Create, 5, Err(Refusal::BadArguments)),
+        (Create2, 6, Err(Refusal::BadArguments)),
+        (Container, 5, Err(Refusal::BadArguments)),
+        (Create, 0, Ok(CreateMode::Persistent)),
     ] {
-        assert_eq!(create(kind).kind(), MultiKind::CreateWithStat);
+        let create = with_flags(kind, flags);
+        assert_eq!(create.mode(Place::Alone, true), mode, "{kind:?} {flags}");
     }
+}
+
+/// As observed on ZooKeeper 3.9.5.
+#[test]
+fn flags_in_a_multi_make_containers_of_creates_and_creates_of_create_ttl() {
+    use CreateKind::{Container, Create, Create2};
+    for (kind, flags, mode, with_stat) in [
+        (Create, 0, Ok(CreateMode::Persistent), false),
+        (Create, 3, Ok(CreateMode::EphemeralSequential), false),
+        (Create, 4, Ok(CreateMode::Container), true),
+        (Create2, 0, Ok(CreateMode::Persistent), true),
+        (Create2, 4, Ok(CreateMode::Container), true),
+        (Container, 1, Ok(CreateMode::Container), true),
+        (Container, 2, Ok(CreateMode::ContainerSequential), true),
+        (ttl(5), 0, Ok(CreateMode::Persistent), false),
+        (ttl(-5), 1, Ok(CreateMode::Ephemeral), false),
+        (ttl(0), 2, Ok(CreateMode::PersistentSequential), false),
+        (ttl(5), 4, Ok(CreateMode::Container), true),
+        (
+            ttl(7),
+            5,
+            Ok(CreateMode::PersistentWithTtl { ttl_ms: 7 }),
+            true,
+        ),
+        (ttl(0), 6, Err(Refusal::BadArguments), true),
+        (ttl(7), 7, Err(Refusal::BadArguments), false),
+        (ttl(7), -1, Err(Refusal::BadArguments), false),
+    ] {
+        let create = with_flags(kind, flags);
+        assert_eq!(create.mode(Place::InMulti, true), mode, "{kind:?} {flags}");
+        let remembered = if with_stat {
+            MultiKind::CreateWithStat
+        } else {
+            MultiKind::Create
+        };
+        assert_eq!(
+            MultiOp::Create(create).kind(),
+            remembered,
+            "{kind:?} {flags}"
+        );
+    }
+    let disabled = with_flags(ttl(7), 5).mode(Place::InMulti, false);
+    assert_eq!(disabled, Err(Refusal::Unimplemented));
 }

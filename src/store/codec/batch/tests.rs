@@ -118,6 +118,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         Just(CreateMode::Ephemeral),
         Just(CreateMode::EphemeralSequential),
         Just(CreateMode::Container),
+        Just(CreateMode::ContainerSequential),
+        any::<u64>().prop_map(|ttl_ms| CreateMode::PersistentWithTtl { ttl_ms }),
+        any::<u64>().prop_map(|ttl_ms| CreateMode::PersistentSequentialWithTtl { ttl_ms }),
     ];
     prop_oneof![
         (".{0,20}", data(), acl(), mode).prop_map(|(path, data, acl, mode)| {
@@ -143,6 +146,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         }),
         (".{0,20}", any::<i32>()).prop_map(|(path, version)| Operation::Check { path, version }),
         any::<i32>().prop_map(|code| Operation::Refuse { code }),
+        ".{0,20}".prop_map(|path| Operation::DeleteContainer { path }),
     ]
 }
 
@@ -173,6 +177,13 @@ fn command() -> impl Strategy<Value = Command> {
         proptest::collection::vec(operation(), 0..4).prop_map(Command::Multi),
         any::<(u64, u64)>().prop_map(|(index, digest)| Command::VerifyDigest { index, digest }),
         any::<String>().prop_map(|path| Command::RemoveContainer { path }),
+        any::<(String, u64)>().prop_map(|(path, unused_ms_max)| {
+            Command::RemoveUnusedContainer {
+                path,
+                unused_ms_max,
+            }
+        }),
+        any::<String>().prop_map(|path| Command::RemoveExpired { path }),
     ]
 }
 

@@ -56,6 +56,9 @@ enum Step {
     Create(usize, u8, u8),
     Set(usize, u8),
     Delete(usize, u8),
+    DeleteContainer(usize, u8),
+    /// The leader's removal, in each of its senses.
+    RemoveIdle(u8, u8),
     Multi(usize, u8, u8),
     NewTerm,
     Again,
@@ -69,9 +72,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => who.clone().prop_map(Step::Attach),
         1 => who.clone().prop_map(Step::Close),
         1 => who.clone().prop_map(Step::Expire),
-        8 => (who.clone(), name.clone(), 0..5u8).prop_map(|(w, n, m)| Step::Create(w, n, m)),
+        8 => (who.clone(), name.clone(), 0..8u8).prop_map(|(w, n, m)| Step::Create(w, n, m)),
         3 => (who.clone(), name.clone()).prop_map(|(w, n)| Step::Set(w, n)),
         3 => (who.clone(), name.clone()).prop_map(|(w, n)| Step::Delete(w, n)),
+        1 => (who.clone(), name.clone()).prop_map(|(w, n)| Step::DeleteContainer(w, n)),
+        3 => (name.clone(), 0..3u8).prop_map(|(n, sense)| Step::RemoveIdle(n, sense)),
         2 => (who, name.clone(), name).prop_map(|(w, n, o)| Step::Multi(w, n, o)),
         1 => Just(Step::NewTerm),
         1 => Just(Step::Again),
@@ -88,12 +93,15 @@ fn path(name: u8) -> String {
     }
 }
 
-const MODES: [CreateMode; 5] = [
+const MODES: [CreateMode; 8] = [
     CreateMode::Persistent,
     CreateMode::PersistentSequential,
     CreateMode::Ephemeral,
     CreateMode::EphemeralSequential,
     CreateMode::Container,
+    CreateMode::ContainerSequential,
+    CreateMode::PersistentWithTtl { ttl_ms: 25 },
+    CreateMode::PersistentSequentialWithTtl { ttl_ms: 55 },
 ];
 
 /// Entries, computed from the steps and from a state which only serves to know the sessions.
@@ -124,6 +132,24 @@ fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
             }
             Step::Set(n, name) => of(who(n), Command::Operation(set(name))),
             Step::Delete(n, name) => of(who(n), Command::Operation(delete(name))),
+            Step::DeleteContainer(n, name) => {
+                let path = path(name);
+                of(
+                    who(n),
+                    Command::Operation(Operation::DeleteContainer { path }),
+                )
+            }
+            Step::RemoveIdle(name, sense) => {
+                let path = path(name);
+                internal(match sense {
+                    0 => Command::RemoveContainer { path },
+                    1 => Command::RemoveUnusedContainer {
+                        path,
+                        unused_ms_max: 15,
+                    },
+                    _ => Command::RemoveExpired { path },
+                })
+            }
             Step::Multi(n, a, b) => of(who(n), Command::Multi(vec![set(a), delete(b)])),
             Step::NewTerm => {
                 scout.term += 1;

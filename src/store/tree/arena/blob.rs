@@ -26,6 +26,7 @@ const OWNED: u8 = 1 << 3;
 const LISTED: u8 = 1 << 4;
 const AVERSION: u8 = 1 << 5;
 const CONTAINER: u8 = 1 << 6;
+const TTL: u8 = 1 << 7;
 
 /// What a blob says of its znode besides name and data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(in crate::store::tree) struct PackedStat {
     pub creations: i32,
     pub owner: SessionId,
     pub container: bool,
+    /// 0 if it lives until somebody deletes it.
+    pub ttl_ms: u64,
     pub acl: AclId,
 }
 
@@ -57,8 +60,15 @@ impl PackedStat {
             creations: 0,
             owner: SessionId::NONE,
             container: false,
+            ttl_ms: 0,
             acl,
         }
+    }
+
+    /// The last moment at which it has not outlived its time to live.
+    pub fn deadline_ms(&self) -> Option<i64> {
+        let ttl_ms = i64::try_from(self.ttl_ms).unwrap_or(i64::MAX);
+        (ttl_ms != 0).then(|| self.mtime_ms.saturating_add(ttl_ms))
     }
 
     fn pack(&self, null_data: bool, buffer: &mut Vec<u8>) {
@@ -73,7 +83,8 @@ impl PackedStat {
                 | flag(!self.owner.is_none(), OWNED)
                 | flag(self.acl != 0, LISTED)
                 | flag(self.aversion != 0, AVERSION)
-                | flag(self.container, CONTAINER),
+                | flag(self.container, CONTAINER)
+                | flag(self.ttl_ms != 0, TTL),
         );
         varint::put(buffer, self.czxid.0 as u64);
         varint::put(buffer, self.ctime_ms as u64);
@@ -94,6 +105,9 @@ impl PackedStat {
         }
         if self.aversion != 0 {
             varint::put_signed(buffer, self.aversion.into());
+        }
+        if self.ttl_ms != 0 {
+            varint::put(buffer, self.ttl_ms);
         }
     }
 
@@ -123,6 +137,9 @@ impl PackedStat {
             stat.aversion = varint::take_signed(bytes) as i32;
         }
         stat.container = flags & CONTAINER != 0;
+        if flags & TTL != 0 {
+            stat.ttl_ms = varint::take(bytes);
+        }
         (stat, flags & NULL_DATA != 0)
     }
 }
@@ -218,6 +235,7 @@ mod tests {
             creations: i32::MAX,
             owner: SessionId(i64::MIN),
             container: true,
+            ttl_ms: u64::MAX,
             acl: AclId::MAX,
         }
     }
@@ -268,6 +286,7 @@ mod tests {
             long in any::<[i64; 6]>(),
             short in any::<[i32; 3]>(),
             container: bool,
+            ttl_ms in prop_oneof![Just(0), any::<u64>()],
             acl: u32,
         ) {
             let stat = PackedStat {
@@ -281,6 +300,7 @@ mod tests {
                 creations: short[2],
                 owner: SessionId(long[5]),
                 container,
+                ttl_ms,
                 acl,
             };
             let blob = Blob::new(&name, &stat, data.as_deref());

@@ -1,7 +1,7 @@
 //! The tree as one would write it without a thought for memory or speed: a map of whole paths.
 //! The real one must be indistinguishable from it.
 
-use super::super::WriteContext;
+use super::super::{Idle, WriteContext};
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,7 @@ pub(super) struct Znode {
     stat: Stat,
     creations: i32,
     container: bool,
+    ttl_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +88,7 @@ impl Model {
                 stat: Stat::default(),
                 creations: 0,
                 container: false,
+                ttl_ms: 0,
             };
             model.znodes.insert(path.to_owned(), znode);
         }
@@ -148,15 +150,42 @@ impl Model {
             .collect()
     }
 
-    pub fn empty_containers(&self) -> Vec<String> {
-        let empty = |(path, znode): &(&String, &Znode)| {
-            znode.container && znode.creations > 0 && self.children(path).is_empty()
-        };
+    /// The paths of what is idle now, in whichever sense.
+    pub fn idle(&self, idle: Idle, now_ms: i64) -> Vec<String> {
+        let is_idle = |(path, _): &(&String, &Znode)| self.is_idle(path, idle, now_ms);
         self.znodes
             .iter()
-            .filter(empty)
+            .filter(is_idle)
             .map(|(path, _)| path.clone())
             .collect()
+    }
+
+    fn is_idle(&self, path: &str, idle: Idle, now_ms: i64) -> bool {
+        let znode = self.get(path).unwrap();
+        let age_ms = now_ms - znode.stat.mtime_ms;
+        let fits = match idle {
+            Idle::Emptied => znode.container && znode.creations > 0,
+            Idle::Unused { ms_max } => {
+                znode.container && znode.creations == 0 && age_ms > ms_max as i64
+            }
+            Idle::Expired => znode.ttl_ms > 0 && age_ms > znode.ttl_ms as i64,
+        };
+        fits && self.children(path).is_empty()
+    }
+
+    /// As the tree, but for the code of a refusal.
+    pub fn remove_idle(
+        &mut self,
+        path: &str,
+        idle: Idle,
+        c: &WriteContext,
+        changes: &mut Vec<Change>,
+    ) -> bool {
+        let removed = self.get(path).is_ok() && self.is_idle(path, idle, c.time_ms);
+        if removed {
+            self.remove(path, c.zxid, changes);
+        }
+        removed
     }
 
     pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64) {
@@ -253,7 +282,7 @@ impl Model {
                     },
                     ..Stat::default()
                 };
-                let container = *mode == CreateMode::Container;
+                let container = mode.is_container();
                 let data = data.as_ref().map(|data| data.to_vec());
                 self.znodes.insert(
                     path.clone(),
@@ -263,6 +292,7 @@ impl Model {
                         stat,
                         creations: 0,
                         container,
+                        ttl_ms: mode.ttl_ms(),
                     },
                 );
                 let parent = self.znodes.get_mut(key(&parent_path)).unwrap();
@@ -324,6 +354,22 @@ impl Model {
                 Ok(Outcome::Checked)
             }
             Operation::Refuse { code } => Err(Refusal::from_code(*code)),
+            Operation::DeleteContainer { path } => {
+                let system = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
+                if !path.contains('/') || path.contains('\0') || system.contains(&path.as_str()) {
+                    return Err(Refusal::BadArguments);
+                }
+                let owner = self.get(path)?.stat.ephemeral_owner;
+                if !self.children(path).is_empty() {
+                    return Err(Refusal::NotEmpty);
+                }
+                if owner != SessionId::NONE {
+                    return Err(Refusal::BadVersion);
+                }
+                may(&self.get(parent_of(path))?.acl, 8, c.identities)?;
+                self.remove(path, c.zxid, changes);
+                Ok(Outcome::Deleted)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::model::Model;
 use crate::model::*;
 use crate::store::ZnodeRecord;
-use crate::store::tree::{FrozenTree, Tree, WriteContext};
+use crate::store::tree::{FrozenTree, Idle, Tree, WriteContext};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ enum Step {
     One(Writer, Operation),
     Multi(Writer, Vec<Operation>),
     EndSession(SessionId),
+    RemoveIdle(String, Idle),
     Configure(Vec<u8>),
     Checkpoint,
     /// The twin comes back from its records, in other slots.
@@ -100,6 +101,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         CreateMode::Ephemeral,
         CreateMode::EphemeralSequential,
         CreateMode::Container,
+        CreateMode::ContainerSequential,
+        CreateMode::PersistentWithTtl { ttl_ms: 1_500 },
+        CreateMode::PersistentSequentialWithTtl { ttl_ms: 4_000 },
     ]);
     prop_oneof![
         8 => (path(), data(), acl(), mode)
@@ -110,6 +114,15 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (path(), acl(), version())
             .prop_map(|(path, acl, version)| Operation::SetAcl { path, acl, version }),
         1 => (path(), version()).prop_map(|(path, version)| Operation::Check { path, version }),
+        1 => path().prop_map(|path| Operation::DeleteContainer { path }),
+    ]
+}
+
+fn idle() -> impl Strategy<Value = Idle> {
+    prop_oneof![
+        Just(Idle::Emptied),
+        (0..5_000u64).prop_map(|ms_max| Idle::Unused { ms_max }),
+        Just(Idle::Expired),
     ]
 }
 
@@ -135,6 +148,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (writer, prop::collection::vec(operation(), 0..6))
             .prop_map(|(who, operations)| Step::Multi(who, operations)),
         1 => session().prop_map(Step::EndSession),
+        2 => (path(), idle()).prop_map(|(path, idle)| Step::RemoveIdle(path, idle)),
         1 => prop::collection::vec(any::<u8>(), 0..9).prop_map(Step::Configure),
         2 => Just(Step::Checkpoint),
         1 => (1..400u32).prop_map(|gap| Step::RestartTwin { gap }),
@@ -161,6 +175,12 @@ fn renumbered(tree: &Tree, gap: u32) -> Tree {
 /// What all members must agree on.
 type Seen = (Result<Vec<Outcome>, MultiFailure>, Vec<Change>);
 
+/// Nobody is told why the leader's removal was void.
+const REFUSED_REMOVAL: MultiFailure = MultiFailure {
+    index: 0,
+    refusal: Refusal::BadArguments,
+};
+
 fn write(tree: &mut Tree, c: &WriteContext, step: &Step) -> Seen {
     let mut changes = Vec::new();
     let result = match step {
@@ -180,6 +200,12 @@ fn write(tree: &mut Tree, c: &WriteContext, step: &Step) -> Seen {
         Step::EndSession(session) => {
             tree.remove_ephemerals(*session, c.zxid, c.time_ms, &mut changes);
             Ok(vec![])
+        }
+        Step::RemoveIdle(path, idle) => {
+            let removed = tree.remove_idle(path, *idle, c.zxid, c.time_ms, &mut changes);
+            removed
+                .map(|outcome| vec![outcome])
+                .map_err(|_| REFUSED_REMOVAL)
         }
         Step::Configure(data) => {
             tree.set_config(data, c.zxid, c.time_ms, &mut changes);
@@ -203,6 +229,10 @@ fn write_model(model: &mut Model, c: &WriteContext, step: &Step) -> Seen {
             model.remove_ephemerals(*session, c.zxid, &mut changes);
             Ok(vec![])
         }
+        Step::RemoveIdle(path, idle) => match model.remove_idle(path, *idle, c, &mut changes) {
+            true => Ok(vec![Outcome::Deleted]),
+            false => Err(REFUSED_REMOVAL),
+        },
         Step::Configure(data) => {
             model.set_config(data, c.zxid, c.time_ms);
             Ok(vec![])
@@ -252,7 +282,7 @@ impl Checkpoint {
     }
 }
 
-fn compare(tree: &Tree, model: &Model) {
+fn compare(tree: &Tree, model: &Model, now_ms: i64) {
     let all = [Id::new("super", "")];
     assert_eq!(tree.znode_count(), model.paths().count());
     assert_eq!(tree.data_bytes(), model.data_bytes());
@@ -286,7 +316,15 @@ fn compare(tree: &Tree, model: &Model) {
         let session = SessionId(session);
         assert_eq!(tree.ephemerals_of(session), model.ephemerals_of(session));
     }
-    assert_eq!(tree.empty_containers(), model.empty_containers());
+    assert_eq!(tree.emptied_containers(), model.idle(Idle::Emptied, 0));
+    for now_ms in (now_ms - 6_000..=now_ms + 6_000).step_by(500) {
+        assert_eq!(tree.expired(now_ms), model.idle(Idle::Expired, now_ms));
+        let unused = Idle::Unused { ms_max: 1_000 };
+        assert_eq!(
+            tree.unused_containers(1_000, now_ms),
+            model.idle(unused, now_ms)
+        );
+    }
 }
 
 proptest! {
@@ -323,8 +361,9 @@ proptest! {
                 _ => {}
             }
         }
-        compare(&tree, &model);
-        compare(&twin, &model);
+        let now_ms = 1_000 * steps.len() as i64;
+        compare(&tree, &model, now_ms);
+        compare(&twin, &model, now_ms);
         checkpoint.save(&mut tree);
         checkpoint.verify(&tree);
     }
