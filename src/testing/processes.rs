@@ -38,6 +38,8 @@ pub struct ClusterOptions {
     pub zoo_cfg: String,
     /// Settings of ours that a zoo.cfg has no key for.
     pub settings: Vec<(String, String)>,
+    /// Options of the original's Java machine, for what its zoo.cfg has no key for.
+    pub java_options: Vec<String>,
 }
 
 impl ClusterOptions {
@@ -48,6 +50,7 @@ impl ClusterOptions {
             members,
             zoo_cfg: String::new(),
             settings: Vec::new(),
+            java_options: Vec::new(),
         }
     }
 
@@ -59,6 +62,11 @@ impl ClusterOptions {
 
     pub fn setting(mut self, key: &str, value: impl ToString) -> ClusterOptions {
         self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    pub fn java_option(mut self, option: &str) -> ClusterOptions {
+        self.java_options.push(option.to_owned());
         self
     }
 }
@@ -214,11 +222,10 @@ impl ProcessCluster {
 
     /// Starts a member that does not run; returns at once.
     pub fn start_member(&mut self, number: usize) {
-        let settings = self.options.settings.clone();
-        let subject = self.options.subject.clone();
+        let options = self.options.clone();
         let member = self.member_mut(number);
         member.forget_ended();
-        member.spawn(&subject, &settings);
+        member.spawn(&options);
     }
 
     /// Waits until the member serves.

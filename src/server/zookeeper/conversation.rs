@@ -18,8 +18,8 @@ use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
 use crate::runtime::BoxedStream;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Opening, RequestHeader,
-    decode_request, encode_watch_event, next_frame, recognise_opening,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Malformed, Opening, RequestHeader,
+    decode_request, encode_watch_event, next_frame, opcode, recognise_opening,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -287,10 +287,7 @@ impl Conversation {
             match decode_request(frame) {
                 Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
                 Ok((header, Err(malformed))) => {
-                    door.counted.request(header.opcode);
-                    tracing::debug!(client = %self.peer, xid = header.xid, %malformed, "malformed request");
-                    let refusal = Err(Refusal::MarshallingError);
-                    self.read(&door, &mut view, header.xid, refusal);
+                    self.malformed(&door, &mut view, header, &malformed);
                 }
                 Err(no_header) => self.ending = Some(End::Protocol(no_header.to_string())),
             }
@@ -380,6 +377,30 @@ impl Conversation {
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
             }
             read => self.read(door, view, xid, Ok(read)),
+        }
+    }
+
+    /// Refuses what could not be decoded. A write is refused at its place in the log, where it takes its
+    /// zxid; an auth ends the connection without a word.
+    fn malformed<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        header: RequestHeader,
+        malformed: &Malformed,
+    ) {
+        door.counted.request(header.opcode);
+        tracing::debug!(client = %self.peer, xid = header.xid, %malformed, "malformed request");
+        let refusal = Refusal::MarshallingError;
+        if header.opcode == opcode::AUTH {
+            self.ending = Some(End::Protocol(format!("auth: {malformed}")));
+        } else if opcode::takes_zxid(header.opcode) {
+            let refuse = Operation::Refuse {
+                code: refusal.code(),
+            };
+            self.write(header.xid, ReplyKind::Header, Command::Operation(refuse));
+        } else {
+            self.read(door, view, header.xid, Err(refusal));
         }
     }
 

@@ -1,5 +1,6 @@
 //! One member as a process: its files, its ports, its life and death.
 
+use super::ClusterOptions;
 use super::ports::free_port;
 use super::subject::Subject;
 use std::fs::{self, File, OpenOptions};
@@ -98,7 +99,7 @@ impl Member {
         fs::write(self.zoo_cfg(), text).expect("zoo.cfg can be written");
     }
 
-    pub(super) fn spawn(&mut self, subject: &Subject, settings: &[(String, String)]) {
+    pub(super) fn spawn(&mut self, options: &ClusterOptions) {
         assert!(
             self.process.is_none(),
             "member {} runs already",
@@ -109,22 +110,21 @@ impl Member {
             .append(true)
             .open(self.log_path())
             .expect("the member's log can be opened");
-        let mut settings = settings.to_vec();
+        let mut settings = options.settings.clone();
         for (key, port) in [
             ("doors.grpc.bind", self.ports.grpc),
             ("doors.admin.bind", self.ports.admin),
         ] {
             settings.push((key.to_owned(), format!("127.0.0.1:{port}")));
         }
-        let mut command = subject.command(&self.zoo_cfg(), &settings);
-        if let Subject::ZooKeeper { .. } = subject {
+        let mut command = options.subject.command(&self.zoo_cfg(), &settings);
+        if let Subject::ZooKeeper { .. } = options.subject {
             quiet_logback(&self.directory);
             // The class path must not be touched, so the tool's own variable names the file.
             let file = self.directory.join("logback.xml");
-            command.env(
-                "JDK_JAVA_OPTIONS",
-                format!("-Dlogback.configurationFile={}", file.display()),
-            );
+            let logging = format!("-Dlogback.configurationFile={}", file.display());
+            let java_options = [&[logging], &options.java_options[..]].concat();
+            command.env("JDK_JAVA_OPTIONS", java_options.join(" "));
         }
         // What the test itself is told by such a variable is none of the member's settings.
         for (name, _) in std::env::vars_os() {
