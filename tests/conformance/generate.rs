@@ -126,10 +126,7 @@ impl Generator {
             170 => self.create(opcode::CREATE),
             90 => self.create(opcode::CREATE2),
             40 => self.create_container(),
-            30 => match offered(Part::Ttl) {
-                true => self.create_ttl(),
-                false => self.create(opcode::CREATE2),
-            },
+            30 => self.create_ttl(),
             130 => { let path = self.path(); delete(path, self.version()) },
             100 => self.set_data(),
             90 => self.read(opcode::GET_DATA),
@@ -151,14 +148,8 @@ impl Generator {
             30 => self.set_watches(3),
             30 => self.set_watches(5),
             20 => on_path(opcode::GET_EPHEMERALS, self.any_path()),
-            10 => match offered(Part::AllChildrenNumber) {
-                true => on_path(opcode::GET_ALL_CHILDREN_NUMBER, self.any_path()),
-                false => bare(opcode::WHO_AM_I),
-            },
-            10 => match offered(Part::DeleteContainer) {
-                true => on_path(opcode::DELETE_CONTAINER, self.path()),
-                false => ping(),
-            },
+            10 => on_path(opcode::GET_ALL_CHILDREN_NUMBER, self.any_path()),
+            10 => on_path(opcode::DELETE_CONTAINER, self.open_path()),
             10 => bare(opcode::WHO_AM_I),
             80 => self.spoilt(),
         })
@@ -199,6 +190,11 @@ impl Generator {
         })
     }
 
+    /// Below a parent that allows everything to everybody.
+    fn open_path(&mut self) -> PathArg {
+        below(self.pick(&["/a", "/b", "/c", "/none", ""]))
+    }
+
     /// For requests that a path of any kind does not harm, as it does not exist or may not be changed.
     fn refused_path(&mut self) -> PathArg {
         match self.random.random_range(0..REFUSED_PATHS.len() + 1) {
@@ -232,10 +228,9 @@ impl Generator {
         create_with(op, path, data.as_deref(), acl, flags)
     }
 
-    /// Without children ever: the leaders of both subjects remove emptied ones when they like.
     fn create_container(&mut self) -> Request {
-        let path = below(self.pick(&["/k0", "/k1", "/k2"]));
-        let flags = self.pick(&[4, 4, 4, 4, 0, 1, 7]);
+        let path = self.path();
+        let flags = self.pick(&[4, 4, 4, 4, 4, 0, 1, 2, 3, 7]);
         let (data, acl) = (self.data(), self.acl());
         create_with(opcode::CREATE_CONTAINER, path, data.as_deref(), acl, flags)
     }
@@ -350,11 +345,12 @@ impl Generator {
         weighted!(self.random, {
             30 => {
                 let op = self.pick(&[opcode::CREATE, opcode::CREATE2]);
-                let flags = self.pick(&[0, 0, 0, 1, 2, 3]);
+                let flags = self.pick(&[0, 0, 0, 0, 1, 2, 3, 4]);
                 let (data, acl) = (self.data(), self.acl().or_else(open_acl));
                 create_with(op, path, data.as_deref(), acl, flags)
             },
-            5 => create(opcode::CREATE_CONTAINER, below(self.pick(&["/k0", "/k1"])), None, 4),
+            4 => create(opcode::CREATE_CONTAINER, path, None, self.pick(&[0, 1, 2, 3, 4])),
+            4 => self.create_ttl(),
             25 => delete(path, self.version()),
             20 => {
                 let data = self.data();

@@ -116,7 +116,12 @@ pub fn options(subject: Subject, members: usize) -> ClusterOptions {
         "DigestAuthenticationProvider.superDigest={}",
         digest_id(SUPER_PROOF)
     );
-    ClusterOptions::new(subject, scratch("members"), members).zoo_cfg(&super_digest)
+    ClusterOptions::new(subject, scratch("members"), members)
+        .zoo_cfg(&super_digest)
+        .zoo_cfg("extendedTypesEnabled=true")
+        // Emptied containers are removed when the leader looks; not while anybody compares.
+        .zoo_cfg("znode.container.checkIntervalMs=86400000")
+        .java_option("-Dznode.container.checkIntervalMs=86400000")
 }
 
 /// What access lists have for `user:password`.

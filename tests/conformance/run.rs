@@ -65,8 +65,8 @@ pub struct Seen {
     pub value: Value,
 }
 
-/// Changes a frame on its way, to see whether the comparison notices.
-pub type Mutation = fn(&mut VecDeque<Vec<u8>>);
+/// Turns a frame on its way into others, to see whether the comparison notices.
+pub type Mutation = Box<dyn FnMut(Vec<u8>) -> Vec<Vec<u8>> + Send>;
 
 pub struct Run {
     addresses: Vec<SocketAddr>,
@@ -347,7 +347,7 @@ impl Run {
         if !greeting.ends {
             let bye = Bytes::new().int(1).int(opcode::CLOSE_SESSION).framed();
             let _ = link.stream.write_all(&bye);
-            let reply = link.next(self.mutation);
+            let reply = link.next(None);
             self.note_reply(
                 SLOTS,
                 None,
@@ -432,11 +432,10 @@ impl Run {
         label: &str,
     ) -> bool {
         loop {
-            let mutation = self.mutation;
             let Some(link) = &mut self.slots[slot].link else {
                 return false;
             };
-            let incoming = link.next(mutation);
+            let incoming = link.next(self.mutation.as_mut());
             match &incoming {
                 Incoming::Frame(bytes) if is_event(bytes) => self.note_event(slot, bytes),
                 Incoming::Frame(_) => {
@@ -605,19 +604,19 @@ impl Run {
 }
 
 impl Link {
-    fn next(&mut self, mutation: Option<Mutation>) -> Incoming {
+    fn next(&mut self, mut mutation: Option<&mut Mutation>) -> Incoming {
         while self.waiting.is_empty() {
             match read_frame(&mut self.stream) {
-                Ok(frame) => self.waiting.push_back(frame),
+                Ok(frame) => match &mut mutation {
+                    Some(mutation) => self.waiting.extend(mutation(frame)),
+                    None => self.waiting.push_back(frame),
+                },
                 Err(error) => {
                     return match error.kind() {
                         ErrorKind::WouldBlock | ErrorKind::TimedOut => Incoming::Silent,
                         _ => Incoming::Ended,
                     };
                 }
-            }
-            if let Some(mutation) = mutation {
-                mutation(&mut self.waiting);
             }
         }
         let frame = self.waiting.pop_front().expect("one was awaited");

@@ -4,7 +4,7 @@ use super::same;
 use crate::pair::digest_id;
 use crate::request::*;
 use crate::run::SUPER_PROOF;
-use crate::step::{Step, ask, ask_last, burst, connect, reattach};
+use crate::step::{Step, ask, ask_last, connect, reattach};
 use vivarium::wire::opcode;
 
 const ANN: &str = "ann:secret";
@@ -227,22 +227,4 @@ fn what_cannot_be_proved_ends_the_connection() {
     }
     steps.push(ask(0, ping()));
     same(steps);
-}
-
-#[test]
-fn a_write_is_judged_by_what_was_proved_before_it() {
-    let own = || Some(vec![acl_line(31, "auth", "")]);
-    same(vec![
-        connect(0, 1),
-        burst(
-            0,
-            vec![
-                create_with(opcode::CREATE, below("/early"), None, own(), 0),
-                auth("digest", ANN),
-                create_with(opcode::CREATE, below("/late"), None, own(), 0),
-                on_path(opcode::GET_ACL, below("/late")),
-            ],
-        ),
-        Step::Census,
-    ]);
 }
