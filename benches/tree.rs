@@ -4,7 +4,7 @@
 //! engineering-notes §7, where ZooKeeper's live heap takes 505 bytes a znode at 100 bytes of data.
 
 use std::hint::black_box;
-use vivarium::model::{Acl, CreateMode, Operation, SessionId, Zxid};
+use vivarium::model::{Acl, CreateMode, Operation, Rules, SessionId, Zxid};
 use vivarium::store::tree::{Tree, WriteContext};
 
 const ZNODES: u64 = 1_000_000;
@@ -112,6 +112,7 @@ impl Bench {
             time_ms: 1_790_000_000_000 + self.zxid.0 % 100_000,
             session: SessionId(1),
             identities: &[],
+            rules: Rules::NONE,
             data_bytes_max: 1 << 20,
         };
         let mut changes = Vec::new();

@@ -13,6 +13,7 @@ pub mod wire;
 pub mod config;
 pub mod metrics;
 pub mod runtime;
+pub mod tls;
 
 pub mod compat;
 pub mod store;

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["model"]),
     ("config", &["model"]),
     ("metrics", &["model"]),
+    ("tls", &["metrics", "runtime"]),
     ("store", &["model", "session"]),
     (
         "raft",
@@ -33,7 +34,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "compat", "console", "member", "wire", "model", "config", "metrics", "runtime", "proto",
+            "compat", "console", "member", "wire", "model", "config", "metrics", "runtime", "tls",
+            "proto",
         ],
     ),
 ];

@@ -19,6 +19,7 @@ use crate::config;
 use crate::store::disk::abort_on_panic;
 use clap::{Parser, Subcommand};
 use logging::LogFormat;
+use std::io::Write;
 
 /// A self-contained coordination registry that speaks the ZooKeeper protocol.
 #[derive(Parser, Debug)]
@@ -57,7 +58,8 @@ pub fn run(cli: Cli) -> Exit {
         }
     });
     ended.unwrap_or_else(|error| {
-        eprintln!("vivarium: {error:#}");
+        // The exit code says it too, where nobody can be told.
+        let _ = writeln!(std::io::stderr(), "vivarium: {error:#}");
         exit_of(&error)
     })
 }

@@ -5,15 +5,17 @@
 //! accepted by a member that is about to go.
 
 use super::exit::Exit;
-use crate::config::{Door, Settings};
+use crate::config::{AccessSettings, Door, Settings, StoreSettings, TlsAtDoor, TlsSettings};
 use crate::member::{self, Handle, Member, TimeoutBounds};
 use crate::metrics::Recorder;
 use crate::raft::StartError;
 use crate::runtime::{BoxedListener, Clock, Network};
 use crate::server::{admin, grpc, zookeeper};
 use crate::store::StorageFault;
+use crate::tls::{self, Acceptor, TlsError};
 use anyhow::Context;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -38,7 +40,7 @@ pub struct DoorFailed {
 pub struct ConsensusStopped(String);
 
 struct Doors {
-    client: BoxedListener,
+    client: Vec<(BoxedListener, TlsAtDoor)>,
     grpc: BoxedListener,
     admin: BoxedListener,
 }
@@ -58,7 +60,11 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
         ground.environment.network.clone(),
     );
     let doors = Doors::bind(settings, network.as_ref()).await?;
-    let zookeeper = zookeeper_options(settings)?;
+    let tls = settings.tls.as_ref();
+    let tls = tls
+        .map(|tls| Acceptor::new(tls_options(tls), clock.clone()))
+        .transpose()?;
+    let zookeeper = zookeeper_options(settings, tls)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let member = member::start(options, ground).await?;
@@ -96,8 +102,19 @@ impl Doors {
             })
         };
         let doors = &settings.doors;
+        let client = bind("the ZooKeeper protocol", "doors.client.bind", &doors.client).await?;
+        let mut client = vec![(client, doors.client_tls)];
+        if let Some(address) = &doors.client_tls_bind {
+            let door = Door {
+                bind: address.clone(),
+                advertise: String::new(),
+            };
+            let what = "the ZooKeeper protocol over TLS";
+            let listener = bind(what, "doors.client_tls.bind", &door).await?;
+            client.push((listener, TlsAtDoor::Only));
+        }
         Ok(Doors {
-            client: bind("the ZooKeeper protocol", "doors.client.bind", &doors.client).await?,
+            client,
             grpc: bind("gRPC", "doors.grpc.bind", &doors.grpc).await?,
             admin: bind("admin HTTP", "doors.admin.bind", &doors.admin).await?,
         })
@@ -112,6 +129,9 @@ impl Doors {
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        if let Some(tls) = &zookeeper_options.tls {
+            tasks.spawn(tls.clone().watch_files(stop.clone()));
+        }
         tasks.spawn(zookeeper::serve(
             self.client,
             handle.clone(),
@@ -137,37 +157,105 @@ impl Doors {
     }
 }
 
-fn zookeeper_options(settings: &Settings) -> anyhow::Result<zookeeper::Options> {
+fn zookeeper_options(
+    settings: &Settings,
+    tls: Option<Arc<Acceptor>>,
+) -> anyhow::Result<zookeeper::Options> {
     let (limits, timing) = (&settings.limits, &settings.timing);
     Ok(zookeeper::Options {
         frame_bytes_max: limits.frame_bytes_max,
         connections_per_address_max: limits.connections_per_address_max,
         requests_per_connection_max: limits.requests_per_connection_max,
         request_bytes_per_connection_max: limits.request_bytes_per_connection_max,
+        reply_bytes_max: limits.reply_bytes_per_connection_max,
+        unread_max: Duration::from_millis(limits.unread_ms_max),
         sessions_max: limits.sessions_max,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
         words: settings.access.four_letter_words.clone(),
-        super_digest: settings
-            .access
-            .super_digest
-            .as_ref()
-            .map(|secret| secret.reveal().to_owned()),
+        auth: auth_options(&settings.access),
+        tls,
         ttl_enabled: settings.znodes.ttl_enabled,
+        reconfig: settings.access.reconfig,
         conf: conf(settings),
     })
 }
 
+fn auth_options(access: &AccessSettings) -> zookeeper::AuthOptions {
+    zookeeper::AuthOptions {
+        digest: access
+            .digest_algorithm
+            .as_deref()
+            .and_then(zookeeper::DigestAlgorithm::from_name),
+        super_digest: access
+            .super_digest
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned()),
+        x509_super_user: access.x509_super_user.clone(),
+        sasl: access.sasl.clone().map(Arc::new),
+        required_schemes: access.required_schemes.clone(),
+    }
+}
+
+fn tls_options(settings: &TlsSettings) -> tls::Options {
+    tls::Options {
+        key_store: store_file(&settings.key_store),
+        trust_store: settings.trust_store.as_ref().map(store_file),
+        client_auth: match settings.client_auth.as_str() {
+            "none" => tls::ClientAuth::None,
+            "want" => tls::ClientAuth::Want,
+            _ => tls::ClientAuth::Need,
+        },
+        protocols: settings
+            .protocols
+            .iter()
+            .map(|name| match name.as_str() {
+                "TLSv1.2" => tls::Protocol::Tls12,
+                _ => tls::Protocol::Tls13,
+            })
+            .collect(),
+        cipher_suites: settings.cipher_suites.clone(),
+        verify_client_address: settings.verify_client_address,
+        handshakes_max: settings.handshakes_max,
+        reload_interval: settings.reload_interval_ms.map(Duration::from_millis),
+    }
+}
+
+fn store_file(settings: &StoreSettings) -> tls::StoreFile {
+    let kind = settings.kind.as_deref().map(|kind| match kind {
+        "PEM" => tls::StoreKind::Pem,
+        "JKS" => tls::StoreKind::Jks,
+        _ => tls::StoreKind::Pkcs12,
+    });
+    let password = match (&settings.password_file, &settings.password) {
+        (Some(path), _) => tls::Password::InFile(path.clone()),
+        (None, Some(password)) => tls::Password::Given(password.reveal().to_owned()),
+        (None, None) => tls::Password::Given(String::new()),
+    };
+    tls::StoreFile {
+        path: settings.path.clone(),
+        kind,
+        password,
+    }
+}
+
 /// What the word `conf` shows, by ZooKeeper's names.
 fn conf(settings: &Settings) -> Vec<String> {
-    let port = settings
-        .doors
-        .client
-        .bind
-        .rsplit_once(':')
-        .map_or("", |(_, port)| port);
-    vec![
-        format!("clientPort={port}"),
+    let port = |address: &str| {
+        let port = address.rsplit_once(':').map_or("", |(_, port)| port);
+        port.to_owned()
+    };
+    let doors = &settings.doors;
+    let mut lines = Vec::new();
+    let client = port(&doors.client.bind);
+    match doors.client_tls {
+        TlsAtDoor::Only => lines.push(format!("secureClientPort={client}")),
+        TlsAtDoor::No | TlsAtDoor::Also => lines.push(format!("clientPort={client}")),
+    }
+    if let Some(address) = &doors.client_tls_bind {
+        lines.push(format!("secureClientPort={}", port(address)));
+    }
+    lines.extend([
         format!("dataDir={}", settings.storage.data_dir.display()),
         format!("dataLogDir={}", settings.storage.log_dir.display()),
         format!("tickTime={}", settings.timing.tick_ms),
@@ -184,11 +272,15 @@ fn conf(settings: &Settings) -> Vec<String> {
             settings.timing.session_timeout_ms_max
         ),
         format!("serverId={}", settings.member.id),
-    ]
+    ]);
+    lines
 }
 
 /// The exit code of a start that failed, by the type of its cause.
 pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
+    if error.is::<TlsError>() {
+        return Some(Exit::Configuration);
+    }
     if error.is::<DoorFailed>() {
         return Some(Exit::Door);
     }
@@ -204,6 +296,7 @@ pub fn exit_of(error: &anyhow::Error) -> Option<Exit> {
     }
     match error.downcast_ref::<StartError>()? {
         StartError::Storage(fault) => Some(storage(fault)),
+        StartError::DataLost(_) => Some(Exit::Storage),
         StartError::Listen { .. } => Some(Exit::Door),
         _ => None,
     }

@@ -38,6 +38,12 @@ fn kind(setting: &Setting) -> String {
         Kind::Flag => "true or false".to_owned(),
         Kind::Text { chars_max } => format!("text of at most {chars_max} characters"),
         Kind::Path => "directory".to_owned(),
+        Kind::File => "file".to_owned(),
+        Kind::Line { chars_max } | Kind::Secret { chars_max } => {
+            format!("line of at most {chars_max} characters")
+        }
+        Kind::Choice(names) => format!("one of {}", names.join(", ")),
+        Kind::Choices(names) => format!("some of {}", names.join(", ")),
         Kind::Address => "HOST:PORT".to_owned(),
         Kind::Members => "list".to_owned(),
         Kind::Words => "list of words, or *".to_owned(),

@@ -16,13 +16,26 @@ pub enum Kind {
         chars_max: usize,
     },
     Path,
+    File,
+    /// A text with blanks, in one line.
+    Line {
+        chars_max: usize,
+    },
+    /// A text that is never printed.
+    Secret {
+        chars_max: usize,
+    },
+    /// One of the names; how their letters are written does not matter.
+    Choice(&'static [&'static str]),
+    /// Some of the names, separated by commas.
+    Choices(&'static [&'static str]),
     /// `host:port`.
     Address,
     /// `ID=HOST[:CLIENT[:PEER[:GRPC[:ADMIN]]]][/observer]`, separated by commas.
     Members,
     /// Four-letter words separated by commas, or `*`.
     Words,
-    /// `user:base64(sha1(user:password))`.
+    /// `user:base64(hash(user:password))`.
     Digest,
 }
 
@@ -50,7 +63,7 @@ pub struct Setting {
 impl Setting {
     /// Never printed, only its presence.
     pub fn is_secret(&self) -> bool {
-        self.kind == Kind::Digest
+        matches!(self.kind, Kind::Digest | Kind::Secret { .. })
     }
 
     /// `VIVARIUM_` and the key in capitals, with `_` for every dot.
@@ -95,6 +108,46 @@ const fn integer(
     )
 }
 
+const fn file(key: &'static str, doc: &'static str) -> Setting {
+    setting(key, Kind::File, Default::Empty, "", doc)
+}
+
+const fn secret(key: &'static str, doc: &'static str) -> Setting {
+    let kind = Kind::Secret { chars_max: 1024 };
+    setting(key, kind, Default::Empty, "", doc)
+}
+
+const fn store_kind(key: &'static str) -> Setting {
+    let default = Default::Derived("by the ending of the file: .pem, .p12 or .pfx, .jks");
+    let doc = "How the store is written. JKS and PKCS12 are told apart by their first bytes, whichever is said.";
+    setting(key, Kind::Choice(STORE_KINDS), default, "", doc)
+}
+
+/// How key and trust stores are written.
+pub const STORE_KINDS: &[&str] = &["PEM", "PKCS12", "JKS"];
+/// How far TLS is spoken at a door.
+pub const TLS_AT_A_DOOR: &[&str] = &["no", "also", "only"];
+/// Whether clients show a certificate.
+pub const CLIENT_AUTH: &[&str] = &["need", "want", "none"];
+/// The versions of TLS, by their names in Java.
+pub const TLS_PROTOCOLS: &[&str] = &["TLSv1.2", "TLSv1.3"];
+/// The cipher suites of TLS, by their names in Java; the room `tls` has the same list.
+pub const CIPHER_SUITES: &[&str] = &[
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+];
+/// Hashes of `digest` identities, by their names in Java.
+pub const DIGEST_ALGORITHMS: &[&str] = &["SHA1", "SHA-256", "SHA-512", "SHA3-256"];
+/// What a client can prove.
+pub const SCHEMES: &[&str] = &["digest", "ip", "sasl", "x509"];
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// Timeouts travel as signed 32-bit milliseconds in the ZooKeeper protocol.
@@ -117,6 +170,10 @@ pub const SETTINGS: &[Setting] = &[
         "Where the ZooKeeper protocol is served."),
     setting("doors.client.advertise", Kind::Address, Default::Derived("this member's entry in cluster.members, else doors.client.bind unless it is a wildcard"), "",
         "What /zookeeper/config tells clients. Curator replaces its connection string by it, so it is reachable or empty."),
+    setting("doors.client.tls", Kind::Choice(TLS_AT_A_DOOR), Default::Is("no"), "",
+        "Whether TLS is spoken at doors.client.bind: no; also, told from plain connections by their first byte (client.portUnification); or only."),
+    setting("doors.client_tls.bind", Kind::Address, Default::Empty, "",
+        "A second port for the ZooKeeper protocol, where TLS alone is spoken (secureClientPort). Nothing: there is none."),
     setting("doors.peer.bind", Kind::Address, Default::Derived("as doors.client.bind, port 2192; 127.0.0.1 when standalone"), "",
         "Where other members connect."),
     setting("doors.peer.advertise", Kind::Address, Default::Derived("as doors.client.advertise"), "",
@@ -139,11 +196,15 @@ pub const SETTINGS: &[Setting] = &[
     integer("limits.requests_per_connection_max", (1, 1 << 20), "1024", "requests",
         "Unanswered requests of one connection; past it the connection is not read until some are answered."),
     integer("limits.request_bytes_per_connection_max", (1024, GIB), "8388608", "bytes",
-        "The same in bytes of their frames; the last one taken may go past it. Not below limits.frame_bytes_max."),
+        "The same in bytes of their frames and of the replies that reads behind writes are expected to have; the last one taken may go past it. Not below limits.frame_bytes_max."),
+    integer("limits.reply_bytes_per_connection_max", (65536, GIB), "33554432", "bytes",
+        "What may wait to be sent on one connection, beside the replies being written; one that reaches it is closed as a slow reader."),
+    integer("limits.unread_ms_max", (100, 86_400_000), "60000", "ms",
+        "How long a client may read nothing of what waits for it; past it the connection is closed as a slow reader. Its session lives on until it expires."),
     integer("limits.requests_max", (1, 1 << 24), "65536", "requests",
-        "Unanswered requests of all connections (globalOutstandingLimit); past it no connection is read."),
+        "Unanswered requests of all connections (globalOutstandingLimit); past it only small requests of connections that have none are read."),
     integer("limits.request_bytes_max", (1024, 64 * GIB), "268435456", "bytes",
-        "The same in bytes. Not below limits.request_bytes_per_connection_max."),
+        "The same in bytes of all that is held for connections, replies too. Not below limits.request_bytes_per_connection_max."),
     integer("limits.watches_per_connection_max", (1, 1 << 30), "500000", "watches",
         "Watches of one connection; the request that would set one more is refused."),
     integer("limits.watches_max", (1, 1 << 32), "10000000", "watches",
@@ -174,11 +235,17 @@ pub const SETTINGS: &[Setting] = &[
         "Entries applied since the last snapshot after which the next is taken."),
     integer("storage.snapshot_bytes", (MIB, 1 << 50), "268435456", "bytes",
         "Bytes of log since the last snapshot after which the next is taken."),
+    integer("storage.free_bytes_min", (0, 1 << 50), "268435456", "bytes",
+        "Free space to keep where the log and the data are; 0 is none. With less, creates and sets are refused with -1; reads, pings, deletes and goodbyes go on, and so do writes once there is room."),
+    integer("storage.log_entries_kept", (0, 1 << 40), "10000", "log entries",
+        "Entries kept behind the last snapshot: a member that lacks no more than these is sent them, one that lacks more a snapshot."),
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
         "How often changed znodes are written behind; bounds what a restart has to replay."),
 
     setting("znodes.ttl_enabled", Kind::Flag, Default::Is("false"), "",
         "Whether clients may make znodes with a time to live (extendedTypesEnabled); else createTTL is refused with -6."),
+    setting("znodes.quota_enforced", Kind::Flag, Default::Is("false"), "",
+        "Whether writes past the hard limits of a quota are refused (enforceQuota); else they are logged and counted like those past soft ones. The same on all members, because the member that a client is connected to decides."),
     integer("znodes.idle_check_interval_ms", (10, 86_400_000), "60000", "ms",
         "How often the leader looks for emptied containers and outlived znodes (znode.container.checkIntervalMs)."),
     integer("znodes.idle_removals_per_minute_max", (1, 60_000_000), "10000", "znodes a minute",
@@ -188,8 +255,57 @@ pub const SETTINGS: &[Setting] = &[
 
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),
+    setting("access.reconfig", Kind::Flag, Default::Is("false"), "",
+        "Whether clients that may write /zookeeper/config may change who belongs to the ensemble (reconfigEnabled). `vivarium cluster` always may."),
     setting("access.super_digest", Kind::Digest, Default::Empty, "",
-        "Who passes every access list (superDigest): user:base64(sha1(user:password))."),
+        "Who passes every access list (superDigest): user:base64(hash(user:password)), with the hash of access.digest_algorithm."),
+    setting("access.skip_acl", Kind::Flag, Default::Is("false"), "",
+        "Whether access lists are kept and forbid nothing (skipACL). The same on all members, because the member that a client is connected to decides."),
+    setting("access.digest_enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether clients may prove identities of scheme digest (DigestAuthenticationProvider.enabled)."),
+    setting("access.digest_algorithm", Kind::Choice(DIGEST_ALGORITHMS), Default::Is("SHA1"), "",
+        "The hash in digest identities (digestAlg). The same on all members; identities of another hash are other identities."),
+    setting("access.x509_super_user", Kind::Line { chars_max: 4096 }, Default::Empty, "",
+        "The subject of a client certificate that passes every access list (X509AuthenticationProvider.superUser)."),
+    file("access.sasl_users_file",
+        "A JAAS file with the users of SASL DIGEST-MD5 (java.security.auth.login.config): entries user_NAME=\"PASSWORD\". Nothing: there is no SASL."),
+    setting("access.sasl_section", Kind::Text { chars_max: 256 }, Default::Is("Server"), "",
+        "The section of that file (sasl.serverconfig)."),
+    setting("access.sasl_super_users", Kind::Line { chars_max: 4096 }, Default::Empty, "",
+        "SASL users who pass every access list, separated by commas (superUser)."),
+    secret("access.sasl_super_password",
+        "The password of the SASL user `super`, in place of the one in the file (SASLAuthenticationProvider.superPassword)."),
+    setting("access.sasl_failures_tolerated", Kind::Flag, Default::Is("false"), "",
+        "Whether a client that fails in SASL keeps its connection, as nobody (allowSaslFailedClients). Not where SASL is required."),
+    setting("access.required_schemes", Kind::Choices(SCHEMES), Default::Empty, "",
+        "A client that has not proven an identity of one of these is closed at its first request, with -124 (enforce.auth.schemes)."),
+
+    file("tls.key_store",
+        "The member's private key and certificate (ssl.keyStore.location). Read again when it changes."),
+    store_kind("tls.key_store_type"),
+    secret("tls.key_store_password",
+        "The password of the store and of the keys in it."),
+    file("tls.key_store_password_file",
+        "The file in which that password stands instead (ssl.keyStore.passwordPath)."),
+    file("tls.trust_store",
+        "The certificates by which those of clients are judged (ssl.trustStore.location). Read again when it changes."),
+    store_kind("tls.trust_store_type"),
+    secret("tls.trust_store_password",
+        "The password of the store."),
+    file("tls.trust_store_password_file",
+        "The file in which that password stands instead (ssl.trustStore.passwordPath)."),
+    setting("tls.client_auth", Kind::Choice(CLIENT_AUTH), Default::Is("need"), "",
+        "Whether a TLS client shows a certificate (ssl.clientAuth): need; want, and one that is shown must be good; or none."),
+    setting("tls.protocols", Kind::Choices(TLS_PROTOCOLS), Default::Is("TLSv1.2,TLSv1.3"), "",
+        "Versions of TLS that are spoken (ssl.enabledProtocols)."),
+    setting("tls.cipher_suites", Kind::Choices(CIPHER_SUITES), Default::Derived("all there are"), "",
+        "Cipher suites that are taken, by Java's names (ssl.ciphersuites)."),
+    setting("tls.verify_client_address", Kind::Flag, Default::Is("false"), "",
+        "Whether a client's certificate must name the address it comes from (ssl.clientHostnameVerification). No names are looked up."),
+    integer("tls.handshakes_max", (1, 1 << 20), "2048", "handshakes",
+        "TLS handshakes under way at once; the next connection is closed."),
+    integer("tls.reload_interval_ms", (0, 86_400_000), "5000", "ms",
+        "How often the stores and their password files are looked at for changes; 0 is never."),
 ];
 
 pub fn find(key: &str) -> Option<&'static Setting> {

@@ -1,11 +1,11 @@
-//! Who the member is, how it starts, and what its four doors are: settings that depend on each other.
+//! Who the member is, how it starts, and what its doors are: settings that depend on each other.
 
 use super::member_list::{
     ADMIN_PORT, CLIENT_PORT, GRPC_PORT, InitialMember, MemberList, PEER_PORT, is_loopback,
     is_wildcard, parse_id, split_host,
 };
 use super::resolver::Values;
-use super::settings::{Door, DoorSettings, MemberSettings, Start, StorageSettings};
+use super::settings::{Door, DoorSettings, MemberSettings, Start, StorageSettings, TlsAtDoor};
 use crate::model::{MemberAddresses, MemberId, Role};
 use std::path::Path;
 
@@ -182,7 +182,15 @@ fn doors(
         port: ADMIN_PORT,
         private: true,
     };
+    let client_tls = match values.text("doors.client.tls").as_deref() {
+        Some("also") => TlsAtDoor::Also,
+        Some("only") => TlsAtDoor::Only,
+        _ => TlsAtDoor::No,
+    };
+    let client_tls_bind = values.text("doors.client_tls.bind");
     let doors = DoorSettings {
+        client_tls,
+        client_tls_bind: client_tls_bind.filter(|bind| !bind.is_empty()),
         client: door(
             values,
             &client,
@@ -257,8 +265,11 @@ fn door(
 
 /// Two doors cannot listen on one port; port 0 is a different one each time.
 fn check_apart(values: &mut Values<'_>, doors: &DoorSettings) {
+    let none = String::new();
+    let client_tls = doors.client_tls_bind.as_ref().unwrap_or(&none);
     let all = [
         ("doors.client.bind", &doors.client.bind),
+        ("doors.client_tls.bind", client_tls),
         ("doors.peer.bind", &doors.peer.bind),
         ("doors.grpc.bind", &doors.grpc.bind),
         ("doors.admin.bind", &doors.admin.bind),

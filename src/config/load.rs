@@ -3,11 +3,8 @@
 use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
-use super::settings::{
-    AccessSettings, FourLetterWords, LimitSettings, Secret, Settings, StorageSettings,
-    TimingSettings, ZnodeSettings,
-};
-use super::{environment, identity, toml_file, value, yaml_file, zoo_cfg};
+use super::settings::{LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings};
+use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
 
 /// A configuration file longer than this is something else.
@@ -56,12 +53,19 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     layers.lay(flags.collect(), &mut problems);
 
     let mut values = Values::new(&layers, problems);
-    let timing = timing(&mut values);
-    let limits = limits(&mut values);
-    let storage = storage(&mut values);
-    let znodes = znodes(&mut values);
-    let access = access(&mut values);
+    let Resolved {
+        timing,
+        limits,
+        storage,
+        znodes,
+    } = resolve(&mut values);
+    let access = security::access(&mut values);
+    if access.skip_acl {
+        let origin = values.origin("access.skip_acl");
+        warnings.push(format!("{origin}: access lists forbid nothing"));
+    }
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
+    let tls = security::tls(&mut values, doors.as_ref(), &mut warnings);
     match (member, doors) {
         (Some(member), Some(doors)) if values.problems.is_empty() => Ok(Settings {
             member,
@@ -71,12 +75,30 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             storage,
             znodes,
             access,
+            tls,
             warnings,
             effective: values.lines(),
         }),
         _ => Err(ConfigError {
             problems: values.problems,
         }),
+    }
+}
+
+/// What is settled without looking at any file.
+pub(super) struct Resolved {
+    timing: TimingSettings,
+    limits: LimitSettings,
+    storage: StorageSettings,
+    znodes: ZnodeSettings,
+}
+
+pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
+    Resolved {
+        timing: timing(values),
+        limits: limits(values),
+        storage: storage(values),
+        znodes: znodes(values),
     }
 }
 
@@ -100,7 +122,11 @@ fn read_zoo_cfg(
     found.entries
 }
 
-fn read_file(path: &Path, named_at: &Origin, problems: &mut Vec<Problem>) -> Option<String> {
+pub(super) fn read_file(
+    path: &Path,
+    named_at: &Origin,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
     let read = std::fs::metadata(path).and_then(|found| {
         if found.len() > FILE_BYTES_MAX {
             let what = format!("longer than {FILE_BYTES_MAX} bytes");
@@ -166,6 +192,8 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
         request_bytes_per_connection_max: values.size("limits.request_bytes_per_connection_max"),
         requests_max: values.size("limits.requests_max"),
         request_bytes_max: values.size("limits.request_bytes_max"),
+        reply_bytes_per_connection_max: values.size("limits.reply_bytes_per_connection_max"),
+        unread_ms_max: values.integer("limits.unread_ms_max"),
         watches_per_connection_max: values.size("limits.watches_per_connection_max"),
         watches_max: values.size("limits.watches_max"),
         sessions_max: values.size("limits.sessions_max"),
@@ -213,6 +241,8 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         log_segment_bytes: values.integer("storage.log_segment_bytes"),
         snapshot_entries: values.integer("storage.snapshot_entries"),
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
+        free_bytes_min: values.integer("storage.free_bytes_min"),
+        log_entries_kept: values.integer("storage.log_entries_kept"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
     }
 }
@@ -221,17 +251,10 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
     let unused_ms_max = values.integer("znodes.unused_container_ms_max");
     ZnodeSettings {
         ttl_enabled: values.flag("znodes.ttl_enabled").unwrap_or(false),
+        quota_enforced: values.flag("znodes.quota_enforced").unwrap_or(false),
         idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
         idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
         unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),
-    }
-}
-
-fn access(values: &mut Values<'_>) -> AccessSettings {
-    let words = values.parsed("access.four_letter_words", value::words);
-    AccessSettings {
-        four_letter_words: words.unwrap_or(FourLetterWords::All),
-        super_digest: values.text("access.super_digest").map(Secret::new),
     }
 }
 

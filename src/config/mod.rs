@@ -20,28 +20,39 @@
 //! silently keeps its default is found out at the worst moment.
 //!
 //! Rules from ZooKeeper 3.9: `QuorumPeerConfig#parseProperties`, `QuorumPeer.QuorumServer`,
-//! `FourLetterCommands`, `DigestAuthenticationProvider`.
+//! `FourLetterCommands`, `DigestAuthenticationProvider`, `X509Util`, `ServerCnxnFactory`
+//! (`configureSaslLogin`), `AuthenticationHelper`.
 
 mod catalogue;
 mod environment;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod identity;
+mod jaas;
 mod layers;
 mod load;
 mod member_list;
 mod problem;
 mod resolver;
+mod security;
 mod settings;
 mod toml_file;
 mod value;
 mod yaml_file;
 mod zoo_cfg;
 mod zoo_keys;
+mod zoo_security;
 
-pub use catalogue::{Default as SettingDefault, Kind, SETTINGS, Setting};
+pub use catalogue::{
+    CIPHER_SUITES, CLIENT_AUTH, DIGEST_ALGORITHMS, Default as SettingDefault, Kind, SETTINGS,
+    STORE_KINDS, Setting, TLS_PROTOCOLS,
+};
 pub use load::{Sources, load};
-pub use member_list::{InitialMember, MemberList, parse_member};
+pub use member_list::{InitialMember, MemberList, check_members, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
-    AccessSettings, Door, DoorSettings, FourLetterWords, LimitSettings, MemberSettings, Secret,
-    Settings, Start, StorageSettings, TimingSettings, ZnodeSettings,
+    AccessSettings, Door, DoorSettings, FourLetterWords, LimitSettings, MemberSettings,
+    SaslSettings, Secret, Settings, Start, StorageSettings, StoreSettings, TimingSettings,
+    TlsAtDoor, TlsSettings, ZnodeSettings,
 };
+pub use zoo_cfg::{Property, parse_server, properties};

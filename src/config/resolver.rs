@@ -4,6 +4,7 @@ use super::catalogue::{self, Kind, SETTINGS};
 use super::layers::{Entry, Layers, Raw};
 use super::member_list::{self, MemberList};
 use super::problem::{Origin, Problem};
+use super::settings::Secret;
 use super::value;
 use std::collections::BTreeMap;
 
@@ -70,13 +71,30 @@ impl<'a> Values<'a> {
         self.parsed(key, |text| match kind {
             Kind::Text { chars_max } => value::text(text, chars_max),
             Kind::Path => value::path(text),
+            Kind::File => value::file(text),
+            Kind::Line { chars_max } => value::line(text, chars_max),
+            Kind::Secret { chars_max } => value::secret(text, chars_max),
+            Kind::Choice(names) => value::choice(text, names),
             Kind::Address if text.is_empty() => Ok(String::new()),
             Kind::Address => value::address(text),
             Kind::Digest => value::digest(text),
-            Kind::Integer { .. } | Kind::Flag | Kind::Members | Kind::Words => {
+            Kind::Integer { .. } | Kind::Flag | Kind::Members | Kind::Words | Kind::Choices(_) => {
                 Err("this setting is not a text".to_owned())
             }
         })
+    }
+
+    /// The names of a list, each once, in the catalogue's spelling; `None` where nobody gave any.
+    pub fn choices(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let Kind::Choices(names) = catalogue::find(key)?.kind else {
+            return None;
+        };
+        self.parsed(key, |text| value::choices(text, names))
+    }
+
+    /// A text that is never printed.
+    pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        self.text(key).map(Secret::new)
     }
 
     pub fn members(&mut self) -> MemberList {

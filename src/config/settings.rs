@@ -2,7 +2,7 @@
 
 use super::member_list::MemberList;
 use crate::model::MemberId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -16,6 +16,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     pub znodes: ZnodeSettings,
     pub access: AccessSettings,
+    /// `None` where no door speaks TLS.
+    pub tls: Option<TlsSettings>,
     /// What an operator should read once at start: keys that have no meaning here, odd combinations.
     pub warnings: Vec<String>,
     pub(super) effective: Vec<String>,
@@ -61,9 +63,21 @@ pub struct Door {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorSettings {
     pub client: Door,
+    pub client_tls: TlsAtDoor,
+    /// `host:port` of a second client door, where TLS alone is spoken.
+    pub client_tls_bind: Option<String>,
     pub peer: Door,
     pub grpc: Door,
     pub admin: Door,
+}
+
+/// How far TLS is spoken at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsAtDoor {
+    No,
+    /// Beside plain connections.
+    Also,
+    Only,
 }
 
 /// What one offender may take. `None` means that the operator switched the limit off (0).
@@ -79,6 +93,9 @@ pub struct LimitSettings {
     /// The same over all connections of the member.
     pub requests_max: usize,
     pub request_bytes_max: usize,
+    /// Bytes that may wait to be sent on one connection; one that reaches it is closed.
+    pub reply_bytes_per_connection_max: usize,
+    pub unread_ms_max: u64,
     pub watches_per_connection_max: usize,
     pub watches_max: usize,
     pub sessions_max: usize,
@@ -105,6 +122,9 @@ pub struct StorageSettings {
     /// A snapshot is taken when this many entries, or bytes of log, were applied since the last.
     pub snapshot_entries: u64,
     pub snapshot_bytes: u64,
+    /// Below this much free space writes that make the state grow are refused; 0 is no reserve.
+    pub free_bytes_min: u64,
+    pub log_entries_kept: u64,
     pub checkpoint_interval_ms: u64,
 }
 
@@ -112,6 +132,8 @@ pub struct StorageSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZnodeSettings {
     pub ttl_enabled: bool,
+    /// Hard limits of quotas are refused.
+    pub quota_enforced: bool,
     pub idle_check_interval_ms: u64,
     pub idle_removals_per_minute_max: u64,
     /// How long a container may wait for its first child; `None` for ever.
@@ -121,8 +143,62 @@ pub struct ZnodeSettings {
 #[derive(Clone, Debug)]
 pub struct AccessSettings {
     pub four_letter_words: FourLetterWords,
-    /// `user:base64(sha1(user:password))`; who proves it by scheme `digest` passes every access list.
+    /// Whether clients may reconfigure.
+    pub reconfig: bool,
+    /// `user:base64(hash(user:password))`; who proves it by scheme `digest` passes every access list.
     pub super_digest: Option<Secret>,
+    /// Of digest identities, among [`super::DIGEST_ALGORITHMS`]; `None` where there is no scheme
+    /// `digest`.
+    pub digest_algorithm: Option<String>,
+    /// The subject of a certificate; who shows it passes every access list.
+    pub x509_super_user: Option<String>,
+    /// `None` where there is no SASL.
+    pub sasl: Option<SaslSettings>,
+    /// Of one of these schemes an identity must be proven before anything is asked; none of them
+    /// means that nobody has to prove anything.
+    pub required_schemes: Vec<String>,
+    /// Access lists forbid nothing.
+    pub skip_acl: bool,
+}
+
+/// SASL DIGEST-MD5.
+#[derive(Clone, Debug)]
+pub struct SaslSettings {
+    /// Passwords by user.
+    pub users: BTreeMap<String, Secret>,
+    /// Who passes every access list.
+    pub super_users: BTreeSet<String>,
+    /// Whether a client that fails keeps its connection.
+    pub failures_tolerated: bool,
+}
+
+/// TLS at the client doors.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    pub key_store: StoreSettings,
+    /// There is one unless clients are not asked for certificates.
+    pub trust_store: Option<StoreSettings>,
+    /// Among [`super::CLIENT_AUTH`].
+    pub client_auth: String,
+    /// Among [`super::TLS_PROTOCOLS`], at least one.
+    pub protocols: Vec<String>,
+    /// Among [`super::CIPHER_SUITES`]; none of them means all.
+    pub cipher_suites: Vec<String>,
+    pub verify_client_address: bool,
+    pub handshakes_max: usize,
+    /// `None` for never.
+    pub reload_interval_ms: Option<u64>,
+}
+
+/// A file with keys or certificates.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    pub path: PathBuf,
+    /// Among [`super::STORE_KINDS`]; by the file's ending if it is not said.
+    pub kind: Option<String>,
+    pub password: Option<Secret>,
+    /// Goes before `password`.
+    pub password_file: Option<PathBuf>,
 }
 
 /// Which four-letter words are answered.
@@ -149,6 +225,12 @@ pub struct Secret(String);
 impl Secret {
     pub(super) fn new(text: String) -> Secret {
         Secret(text)
+    }
+
+    /// For tests of other rooms.
+    #[cfg(test)]
+    pub fn of(text: &str) -> Secret {
+        Secret(text.to_owned())
     }
 
     /// The text itself; for comparing, never for a log.

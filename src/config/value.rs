@@ -12,9 +12,6 @@ const FOUR_LETTER_WORDS: &[&str] = &[
     "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
 ];
 
-/// Bytes of a SHA-1, which is what a digest identity is made of.
-const SHA1_BYTES: usize = 20;
-
 /// A whole number within bounds, decimal or `0x` hexadecimal.
 pub fn integer(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -58,6 +55,57 @@ pub fn path(text: &str) -> Result<String, String> {
     }
 }
 
+pub fn file(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('\0') {
+        Err(format!("{text:?} is not the name of a file"))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+pub fn line(text: &str, chars_max: usize) -> Result<String, String> {
+    if text.is_empty() || text.chars().count() > chars_max || text.chars().any(char::is_control) {
+        Err(format!(
+            "{text:?} is not a text of 1 to {chars_max} characters in one line"
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// The text is not repeated in the message.
+pub fn secret(text: &str, chars_max: usize) -> Result<String, String> {
+    line(text, chars_max)
+        .map_err(|_| format!("this is not a text of 1 to {chars_max} characters in one line"))
+}
+
+/// One of the names, in their own spelling.
+pub fn choice(text: &str, names: &[&str]) -> Result<String, String> {
+    let known = names.iter().find(|name| name.eq_ignore_ascii_case(text));
+    known.map(|name| (*name).to_owned()).ok_or_else(|| {
+        let suggestion = catalogue::suggestion(text, names.iter().copied());
+        format!(
+            "{text:?} is not offered{suggestion}; allowed: {}",
+            names.join(", ")
+        )
+    })
+}
+
+/// Some of the names, each once; an empty text is none of them.
+pub fn choices(text: &str, names: &[&str]) -> Result<Vec<String>, String> {
+    let mut chosen = Vec::new();
+    if text.trim().is_empty() {
+        return Ok(chosen);
+    }
+    for name in text.split(',').map(str::trim) {
+        let name = choice(name, names)?;
+        if !chosen.contains(&name) {
+            chosen.push(name);
+        }
+    }
+    Ok(chosen)
+}
+
 /// `host:port`; port 0 is a free one where one is listened on.
 pub fn address(text: &str) -> Result<String, String> {
     let parts = split_host(text).and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
@@ -91,16 +139,26 @@ pub fn words(text: &str) -> Result<FourLetterWords, String> {
     Ok(FourLetterWords::Only(words))
 }
 
-/// `user:base64(sha1(user:password))`. The text is not repeated in the message.
+/// `user:base64(hash(user:password))`; how long the hash is, its algorithm says ([`digest_bytes`]).
+/// The text is not repeated in the message.
 pub fn digest(text: &str) -> Result<String, String> {
-    let hash = text
-        .split_once(':')
-        .filter(|(user, _)| !user.is_empty())
-        .and_then(|(_, hash)| base64::engine::general_purpose::STANDARD.decode(hash).ok());
-    match hash {
-        Some(hash) if hash.len() == SHA1_BYTES => Ok(text.to_owned()),
-        _ => Err("this is not USER:BASE64, with the 20 bytes of sha1(USER:PASSWORD)".to_owned()),
+    match hash_of(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("this is not USER:BASE64, with the hash of USER:PASSWORD".to_owned()),
     }
+}
+
+/// How many bytes the hash of a digest identity has.
+pub fn digest_bytes(text: &str) -> usize {
+    hash_of(text).map_or(0, |hash| hash.len())
+}
+
+fn hash_of(text: &str) -> Option<Vec<u8>> {
+    let (user, hash) = text.split_once(':')?;
+    let hash = base64::engine::general_purpose::STANDARD
+        .decode(hash)
+        .ok()?;
+    (!user.is_empty() && !hash.is_empty()).then_some(hash)
 }
 
 /// The line, counted from 1, that the byte at `at` stands on.
@@ -188,12 +246,33 @@ mod tests {
             "super",
             "super:",
             ":D/InIHSb7yEEbrWz8b9l71RjZJU=",
-            "super:secret",
-            "a:AAAA",
+            "super:secret!",
         ] {
             let told = digest(bad).unwrap_err();
             assert!(!told.contains("secret"), "{told}");
         }
+    }
+
+    #[test]
+    fn names_are_taken_in_any_letters_and_others_are_refused_with_those_there_are() {
+        let names = &["TLSv1.2", "TLSv1.3"];
+        assert_eq!(choice("tlsV1.3", names).as_deref(), Ok("TLSv1.3"));
+        let both = choices("TLSv1.3, TLSv1.2,TLSv1.3", names).unwrap();
+        assert_eq!(both, ["TLSv1.3", "TLSv1.2"]);
+        assert_eq!(choices(" ", names), Ok(vec![]));
+        for bad in ["TLSv1.1", "TLSv1.2,", "TLSv1.2,SSLv3"] {
+            let told = choices(bad, names).unwrap_err();
+            assert!(told.contains("TLSv1.2, TLSv1.3"), "{bad}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_repeated() {
+        for bad in ["", "pass\nword", &"x".repeat(9)] {
+            let told = secret(bad, 8).unwrap_err();
+            assert!(!told.contains("pass") && !told.contains("xx"), "{told}");
+        }
+        assert_eq!(secret("pass word", 9).as_deref(), Ok("pass word"));
     }
 
     #[test]

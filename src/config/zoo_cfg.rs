@@ -13,11 +13,13 @@ use super::member_list::{
 };
 use super::problem::{Origin, Problem};
 use super::zoo_keys::{self, ZooKey};
+use super::zoo_security::Security;
 use crate::model::{MemberAddresses, MemberId, Role};
 use std::path::{Path, PathBuf};
 
-/// With these, a key of what we do not offer asks for nothing: it is off, or as it is here anyway.
-const HARMLESS_VALUES: &[&str] = &["false", "no", "SHA1"];
+/// With these, a key of what we do not offer, or offer otherwise, asks for nothing: it is off, or as it is
+/// here anyway.
+const HARMLESS_VALUES: &[&str] = &["false", "no", "x509"];
 
 /// What a zoo.cfg said.
 #[derive(Debug, Default)]
@@ -34,15 +36,22 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
     let mut members_at = None;
     let mut client_port: Option<(String, Origin)> = None;
     let mut client_host: Option<(String, Origin)> = None;
+    let mut security = Security::default();
     for Property { key, value, line } in properties(text) {
         let origin = Origin::File {
             path: path.to_owned(),
             line,
         };
         match zoo_keys::classify(&key) {
+            ZooKey::Security(which) => security.take(which, &key, &value, &origin, problems),
             // ZooKeeper's own way to write "the default".
             ZooKey::Setting(ours) if ours.starts_with("timing.session") && value == "-1" => {}
             ZooKey::Setting(ours) => {
+                let value = match (ours, value.as_str()) {
+                    ("access.skip_acl", "yes") => "true".to_owned(),
+                    ("access.skip_acl", "no") => "false".to_owned(),
+                    _ => value,
+                };
                 found
                     .entries
                     .push(Entry::text(ours, value, &origin).written_as(&key));
@@ -52,11 +61,8 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
                 Err(what) => problems.push(Problem::new(&origin, key, what)),
             },
             ZooKey::ClientPortAddress => match bracketed(&value) {
-                Some(host) => client_host = Some((host, origin)),
-                None => {
-                    let what = format!("{value:?} is not a host name or an address");
-                    problems.push(Problem::new(&origin, key, what));
-                }
+                Ok(host) => client_host = Some((host, origin)),
+                Err(what) => problems.push(Problem::new(&origin, key, what)),
             },
             ZooKey::Server => {
                 let listed = parse_server(&key, &value).and_then(|(id, member)| {
@@ -76,6 +82,8 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
                     .warnings
                     .push(format!("{origin}: {key} has no meaning here"));
             }
+            ZooKey::Otherwise(_) if HARMLESS_VALUES.contains(&value.as_str()) => {}
+            ZooKey::Otherwise(what) => found.warnings.push(format!("{origin}: {key}: {what}")),
             ZooKey::NotOffered if HARMLESS_VALUES.contains(&value.as_str()) => {}
             ZooKey::NotOffered => {
                 let what = "is not offered, and what it protects would stand open; \
@@ -89,23 +97,17 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
             }
         }
     }
-    match (client_host, client_port) {
-        (host, Some((port, origin))) => {
-            let host = host.map_or("0.0.0.0".to_owned(), |(host, _)| host);
-            let bind = format!("{host}:{port}");
-            found
-                .entries
-                .push(Entry::text("doors.client.bind", bind, &origin).written_as("clientPort"));
-        }
-        (Some((_, origin)), None) => {
-            problems.push(Problem::new(
-                &origin,
-                "clientPortAddress",
-                "needs clientPort beside it",
-            ));
-        }
-        (None, None) => {}
-    }
+    let plain = at_port(
+        ("clientPort", client_port),
+        ("clientPortAddress", client_host),
+        problems,
+    );
+    // A dynamic configuration always says the client's port, too.
+    let listed = found.dynamic_config.is_some()
+        || members
+            .values()
+            .any(|member| !member.addresses.client.is_empty());
+    security.finish(plain, listed, &mut found, problems);
     if let Some(origin) = members_at {
         if let Err(what) = check_members(&members) {
             problems.push(Problem::new(&origin, "server", what));
@@ -120,12 +122,32 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
     found
 }
 
+/// The address of a door, of a port and a host that stand on lines of their own.
+pub(super) fn at_port(
+    (key, port): (&str, Option<(String, Origin)>),
+    (host_key, host): (&str, Option<(String, Origin)>),
+    problems: &mut Vec<Problem>,
+) -> Option<(String, Origin)> {
+    match (host, port) {
+        (host, Some((port, origin))) => {
+            let host = host.map_or("0.0.0.0".to_owned(), |(host, _)| host);
+            Some((format!("{host}:{port}"), origin))
+        }
+        (Some((_, origin)), None) => {
+            let what = format!("needs {key} beside it");
+            problems.push(Problem::new(&origin, host_key, what));
+            None
+        }
+        (None, None) => None,
+    }
+}
+
 /// Reads `server.N=host:peer[:election][:participant|observer][;[host:]clientPort]`.
 ///
 /// The first port is our peer port; the election port has no use here and is only checked. Doors
 /// that ZooKeeper has not (gRPC, admin) are not advertised. A client host that stands for all
 /// addresses is replaced by the server's, since nobody can dial it.
-fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
+pub fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
     let allowed = "expected host:peerPort:electionPort[:participant|:observer][;[host:]clientPort]";
     let wrong = |what: String| format!("{what}; {allowed}");
     let number = key.strip_prefix("zookeeper.").unwrap_or(key);
@@ -189,27 +211,28 @@ fn client_address(text: &str, server_host: &str) -> Result<String, String> {
 }
 
 /// A host that a port can be put behind.
-fn bracketed(host: &str) -> Option<String> {
+pub(super) fn bracketed(host: &str) -> Result<String, String> {
     match host.parse::<std::net::Ipv6Addr>() {
-        Ok(_) => Some(format!("[{host}]")),
+        Ok(_) => Ok(format!("[{host}]")),
         Err(_) => match split_host(host) {
-            Some((host, "")) => Some(host.to_owned()),
-            _ => None,
+            Some((host, "")) => Ok(host.to_owned()),
+            _ => Err(format!("{host:?} is not a host name or an address")),
         },
     }
 }
 
+/// One line of a properties file.
 #[derive(Debug, PartialEq, Eq)]
-struct Property {
-    key: String,
-    value: String,
-    line: usize,
+pub struct Property {
+    pub key: String,
+    pub value: String,
+    pub line: usize,
 }
 
 /// Splits a properties file: comments, continued lines, `=`, `:` or blanks between key and value.
 /// Values are trimmed, as ZooKeeper does. A backslash before any other character only leaves
 /// itself out.
-fn properties(text: &str) -> Vec<Property> {
+pub fn properties(text: &str) -> Vec<Property> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {

@@ -18,12 +18,48 @@ pub enum ZooKey {
     Server,
     /// A file with the `server.N` lines, as ZooKeeper 3.5 and later write it.
     DynamicConfigFile,
+    /// One of several that become one setting of ours: who a client is, and TLS.
+    Security(SecurityKey),
     /// Nothing here depends on it.
     Meaningless,
+    /// Whoever switches it on gets something else, which the text says.
+    Otherwise(&'static str),
     /// It protects something, and we do not offer it: starting without it would open a door.
     NotOffered,
     Unknown,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityKey {
+    SecurePort,
+    SecurePortAddress,
+    PortUnification,
+    Protocol,
+    EnabledProtocols,
+    CertificateReload,
+    EnforceEnabled,
+    EnforceSchemes,
+    RequireSasl,
+    /// Of guides for ZooKeeper 3.4; no released server reads it.
+    RequireScheme,
+    SuperUser,
+    AuthProvider,
+}
+
+#[rustfmt::skip]
+const SECURITY: &[(&str, SecurityKey)] = &[
+    ("secureClientPort", SecurityKey::SecurePort),
+    ("secureClientPortAddress", SecurityKey::SecurePortAddress),
+    ("client.portUnification", SecurityKey::PortUnification),
+    ("ssl.protocol", SecurityKey::Protocol),
+    ("ssl.enabledProtocols", SecurityKey::EnabledProtocols),
+    ("client.certReload", SecurityKey::CertificateReload),
+    ("enforce.auth.enabled", SecurityKey::EnforceEnabled),
+    ("enforce.auth.schemes", SecurityKey::EnforceSchemes),
+    ("sessionRequireClientSASLAuth", SecurityKey::RequireSasl),
+    ("requireClientAuthScheme", SecurityKey::RequireScheme),
+    ("superUser", SecurityKey::SuperUser),
+];
 
 const SETTINGS: &[(&str, &str)] = &[
     ("tickTime", "timing.tick_ms"),
@@ -34,12 +70,51 @@ const SETTINGS: &[(&str, &str)] = &[
     ("globalOutstandingLimit", "limits.requests_max"),
     ("jute.maxbuffer", "limits.frame_bytes_max"),
     ("4lw.commands.whitelist", "access.four_letter_words"),
+    ("reconfigEnabled", "access.reconfig"),
     ("superDigest", "access.super_digest"),
     (
         "DigestAuthenticationProvider.superDigest",
         "access.super_digest",
     ),
+    (
+        "DigestAuthenticationProvider.digestAlg",
+        "access.digest_algorithm",
+    ),
+    (
+        "DigestAuthenticationProvider.enabled",
+        "access.digest_enabled",
+    ),
+    (
+        "X509AuthenticationProvider.superUser",
+        "access.x509_super_user",
+    ),
+    (
+        "SASLAuthenticationProvider.superPassword",
+        "access.sasl_super_password",
+    ),
+    ("java.security.auth.login.config", "access.sasl_users_file"),
+    ("sasl.serverconfig", "access.sasl_section"),
+    ("allowSaslFailedClients", "access.sasl_failures_tolerated"),
+    ("ssl.keyStore.location", "tls.key_store"),
+    ("ssl.keyStore.type", "tls.key_store_type"),
+    ("ssl.keyStore.password", "tls.key_store_password"),
+    ("ssl.keyStore.passwordPath", "tls.key_store_password_file"),
+    ("ssl.trustStore.location", "tls.trust_store"),
+    ("ssl.trustStore.type", "tls.trust_store_type"),
+    ("ssl.trustStore.password", "tls.trust_store_password"),
+    (
+        "ssl.trustStore.passwordPath",
+        "tls.trust_store_password_file",
+    ),
+    ("ssl.clientAuth", "tls.client_auth"),
+    ("ssl.ciphersuites", "tls.cipher_suites"),
+    (
+        "ssl.clientHostnameVerification",
+        "tls.verify_client_address",
+    ),
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
+    ("enforceQuota", "znodes.quota_enforced"),
+    ("skipACL", "access.skip_acl"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",
@@ -65,15 +140,24 @@ const MEANINGLESS: &[&str] = &[
     "electionPortBindRetry", "enableEagerACLCheck", "fastleader.maxNotificationInterval",
     "fastleader.minNotificationInterval", "flushDelay", "forceSync", "fsync.warningthresholdms",
     "initLimit", "intBufferStartingSizeBytes", "largeRequestMaxBytes", "largeRequestThreshold",
-    "leaderConnectDelayDuringRetryMs", "leaderServes", "learner.asyncSending", "localSessionsEnabled",
-    "localSessionsUpgradingEnabled", "maxBatchSize", "maxGetChildrenResponseCacheSize",
+    "leaderConnectDelayDuringRetryMs", "leaderServes", "learner.asyncSending",
+    "maxBatchSize", "maxGetChildrenResponseCacheSize",
     "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
     "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
-    "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled", "reconfigEnabled",
-    "request_throttler.shutdownTimeout", "serverCnxnFactory", "skipACL", "snapCount",
+    "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled",
+    "request_throttler.shutdownTimeout", "serverCnxnFactory", "snapCount",
     "snapSizeLimitInKb", "snapshot.compression.method", "snapshot.trust.empty", "standaloneEnabled",
     "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",
-    "watchManagerName", "zookeeper_request_timeout", "DigestAuthenticationProvider.enabled",
+    "watchManagerName", "zookeeper_request_timeout", "jaasLoginRenew", "ssl.allowReverseDnsLookup",
+    "ssl.handshakeDetectionTimeoutMillis", "ssl.hostnameVerification", "ssl.sslProvider",
+];
+
+const GLOBAL: &str =
+    "every session is a global one: it costs a write, may hold ephemerals and may move";
+
+const OTHERWISE: &[(&str, &str)] = &[
+    ("localSessionsEnabled", GLOBAL),
+    ("localSessionsUpgradingEnabled", GLOBAL),
 ];
 
 const MEANINGLESS_PREFIXES: &[&str] = &[
@@ -95,14 +179,10 @@ const MEANINGLESS_PREFIXES: &[&str] = &[
 
 #[rustfmt::skip]
 const NOT_OFFERED: &[&str] = &[
-    "DigestAuthenticationProvider.digestAlg", "allowSaslFailedClients", "authProvider", "client.portUnification", "enforce.auth.enabled",
-    "enforce.auth.schemes", "enforceQuota", "jaasLoginRenew", "requireClientAuthScheme",
-    "secureClientPort", "secureClientPortAddress", "sessionRequireClientSASLAuth", "sslQuorum",
-    "sslQuorumReloadCertFiles", "portUnification", "X509AuthenticationProvider.superUser",
+    "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
 ];
 
 const NOT_OFFERED_PREFIXES: &[&str] = &[
-    "authProvider.",
     "group.",
     "kerberos.",
     "quorum.auth.",
@@ -122,15 +202,29 @@ pub fn classify(key: &str) -> ZooKey {
         "dynamicConfigFile" => return ZooKey::DynamicConfigFile,
         _ => {}
     }
+    if let Some((_, which)) = SECURITY.iter().find(|(theirs, _)| *theirs == key) {
+        return ZooKey::Security(*which);
+    }
+    if key.starts_with("superUser.") {
+        return ZooKey::Security(SecurityKey::SuperUser);
+    }
+    if key.starts_with("authProvider.") {
+        return ZooKey::Security(SecurityKey::AuthProvider);
+    }
     if let Some((_, ours)) = SETTINGS.iter().find(|(theirs, _)| *theirs == key) {
         return ZooKey::Setting(ours);
+    }
+    if let Some((_, what)) = OTHERWISE.iter().find(|(theirs, _)| *theirs == key) {
+        return ZooKey::Otherwise(what);
     }
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
     if key.starts_with("server.") {
         ZooKey::Server
+    } else if MEANINGLESS.contains(&key) {
+        ZooKey::Meaningless
     } else if NOT_OFFERED.contains(&key) || begins(NOT_OFFERED_PREFIXES) {
         ZooKey::NotOffered
-    } else if MEANINGLESS.contains(&key) || begins(MEANINGLESS_PREFIXES) {
+    } else if begins(MEANINGLESS_PREFIXES) {
         ZooKey::Meaningless
     } else {
         ZooKey::Unknown
@@ -147,7 +241,9 @@ pub fn suggestion(key: &str) -> String {
     ];
     let known = SETTINGS
         .iter()
+        .chain(OTHERWISE)
         .map(|(theirs, _)| *theirs)
+        .chain(SECURITY.iter().map(|(theirs, _)| *theirs))
         .chain(MEANINGLESS.iter().copied())
         .chain(NOT_OFFERED.iter().copied())
         .chain(single);
@@ -173,7 +269,14 @@ mod tests {
         }
         assert_eq!(classify("autopurge.purgeInterval"), ZooKey::Meaningless);
         assert_eq!(classify("metricsProvider.httpPort"), ZooKey::Meaningless);
-        assert_eq!(classify("ssl.keyStore.location"), ZooKey::NotOffered);
+        for key in ["ssl.keyStore.location", "zookeeper.ssl.keyStore.location"] {
+            assert_eq!(classify(key), ZooKey::Setting("tls.key_store"));
+        }
+        assert_eq!(classify("ssl.quorum.keyStore.location"), ZooKey::NotOffered);
+        assert_eq!(classify("ssl.sslProvider"), ZooKey::Meaningless);
+        for key in ["superUser", "superUser.1", "zookeeper.superUser.2"] {
+            assert_eq!(classify(key), ZooKey::Security(SecurityKey::SuperUser));
+        }
         assert_eq!(classify("tickTme"), ZooKey::Unknown);
         assert_eq!(suggestion("tickTme"), "; did you mean tickTime?");
     }

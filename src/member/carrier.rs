@@ -144,12 +144,12 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
             let mut queue = shared.queue.lock();
             let mut bytes = 0;
             while requests.len() < BATCH_REQUESTS_MAX
-                && let Some(first) = queue.waiting.front()
+                && let Some(first) = queue.front()
                 && (requests.is_empty() || bytes + first.bytes <= BATCH_BYTES_MAX)
-                && let Some(queued) = queue.waiting.pop_front()
+                && let Some(queued) = queue.pop_front()
             {
                 bytes += queued.bytes;
-                queue.bytes -= queued.bytes;
+                shared.load.release(0, queued.bytes);
                 requests.push(queued.request);
                 waiters.push(queued.waiter);
             }
@@ -157,11 +157,11 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
         if requests.is_empty() {
             return;
         }
-        shared.room.notify_waiters();
         let batch = MemberBatch {
             origin: shared.member,
             incarnation: shared.incarnation,
             sequence: unapplied.next_sequence(),
+            rules: shared.rules_in_force(),
             requests,
         };
         unapplied.push(codec::encode_batch(&batch), waiters);

@@ -1,5 +1,7 @@
 //! What the leader does besides proposing: asks all members to compare digests, removes znodes that are
-//! nobody's any more, and takes in the observers that the cluster was founded with.
+//! nobody's any more, moves the ensemble on to a newer format once every member knows it, takes in the
+//! observers that the cluster was founded with, and ends changes of voters that an earlier leader left half
+//! done.
 //!
 //! At all times: chores only propose; what comes of it is decided at apply, on every member.
 
@@ -8,6 +10,7 @@ use super::session_clock::internal;
 use crate::model::{Command, MemberAddresses, MemberId, Zxid};
 use crate::raft::Consensus;
 use crate::runtime::Clock;
+use crate::store::codec::{self, FORMAT, FORMAT_FIRST};
 use crate::store::tree::Tree;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,8 +69,11 @@ impl IdleOptions {
     }
 }
 
-/// Pause before an observer that could not be added is tried again.
-const OBSERVER_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether all members know a newer format, until the newest is agreed on.
+const FORMAT_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Pause before a change of the membership that could not be made is tried again.
+const CHANGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until the member stops.
 pub(super) async fn compare_digests(shared: Arc<Shared>, consensus: Consensus) {
@@ -116,7 +122,9 @@ pub(super) async fn remove_idle(
         let removals = {
             let state = shared.state.read();
             let now_ms = state.time_ms().max(clock.wall_ms());
-            options.removals(state.tree(), now_ms)
+            let removals = options.removals(state.tree(), now_ms).into_iter();
+            let known = |command: &Command| codec::format_of_command(command) <= state.format();
+            removals.filter(known).collect::<Vec<_>>()
         };
         if !removals.is_empty() {
             tracing::debug!(znodes = removals.len(), "removing idle znodes");
@@ -132,14 +140,35 @@ pub(super) async fn remove_idle(
     }
 }
 
-/// Adds the founding observers that the membership does not have, once this member leads. Ends when
-/// there is nothing left to add.
+/// Proposes the newest format that all members know, while this member leads. Ends when nothing newer
+/// than what was agreed on is known here.
+pub(super) async fn agree_on_format(shared: Arc<Shared>, consensus: Consensus) {
+    let leadership = consensus.leadership();
+    let mut proposed = FORMAT_FIRST;
+    loop {
+        let agreed = shared.state.read().format();
+        if agreed >= FORMAT {
+            return;
+        }
+        let known = consensus.format_known_to_all();
+        if leadership.borrow().leads && known > proposed.max(agreed) {
+            let command = Command::AgreeOnFormat { format: known };
+            shared.submit(std::iter::once((internal(command), None)));
+            proposed = known;
+        }
+        tokio::time::sleep(FORMAT_INTERVAL).await;
+    }
+}
+
+/// Adds the founding observers that never were members, once this member leads: one that was taken
+/// out stays out. Ends when there is nothing left to add.
 pub(super) async fn add_observers(
     observers: BTreeMap<MemberId, MemberAddresses>,
     consensus: Consensus,
 ) {
     let mut leadership = consensus.leadership();
     for (id, addresses) in observers {
+        let mut told = String::new();
         loop {
             if leadership
                 .wait_for(|now| now.leader.is_some())
@@ -148,16 +177,37 @@ pub(super) async fn add_observers(
             {
                 return;
             }
-            if consensus.status().membership.members.contains_key(&id) {
+            if consensus.had_member(id) {
                 break;
             }
             if leadership.borrow().leads {
                 match consensus.add_observer(id, addresses.clone()).await {
-                    Ok(_) => break,
-                    Err(error) => tracing::warn!(member = %id, %error, "observer not added yet"),
+                    Ok(()) => break,
+                    Err(error) => {
+                        let error = error.to_string();
+                        if error != told {
+                            tracing::warn!(member = %id, error, "observer not added yet");
+                            told = error;
+                        }
+                    }
                 }
             }
-            tokio::time::sleep(OBSERVER_PAUSE).await;
+            tokio::time::sleep(CHANGE_PAUSE).await;
+        }
+    }
+}
+
+/// Whenever this member begins to lead, ends what an earlier leader left half done. Runs until the
+/// member stops.
+pub(super) async fn end_interrupted_changes(consensus: Consensus) {
+    let mut leadership = consensus.leadership();
+    loop {
+        while leadership.borrow_and_update().leads && !consensus.is_settled() {
+            consensus.end_interrupted_change().await;
+            tokio::time::sleep(CHANGE_PAUSE).await;
+        }
+        if leadership.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -166,7 +216,7 @@ pub(super) async fn add_observers(
 mod tests {
     use super::*;
     use crate::model::{
-        Acl, CreateMode, LogPosition, MemberBatch, Operation, Password, Request, SessionId,
+        Acl, CreateMode, LogPosition, MemberBatch, Operation, Password, Request, Rules, SessionId,
     };
     use crate::store::{EntryContext, State};
 
@@ -211,6 +261,7 @@ mod tests {
                 origin: MemberId(1),
                 incarnation: 1,
                 sequence: self.entries,
+                rules: Rules::NONE,
                 requests,
             };
             self.state.apply(&context, &batch, |_, _, _| {});

@@ -1,121 +1,16 @@
-//! A client's connection as the member sees it: who it is, and what waits to be told to it.
-//!
-//! Owns the mailbox. Apply puts answers and events into it, in order; the door takes them out.
+//! A client's connection as the member sees it: who it is, and its mailbox.
 
-use crate::model::{Answer, EventKind, SessionId, Zxid};
+use super::load::Load;
+use super::mailbox::{Backlog, CloseReason, Delivery, Mailbox, Parked};
+use crate::model::{Acl, Answer, Id, Permissions, SessionId, Zxid};
 use crate::store::State;
+use crate::store::tree;
 use crate::watch::{WatchTable, WatcherId};
-use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use tokio::sync::Notify;
-
-/// One thing to tell a client.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Delivery {
-    /// The answer to the connection's oldest unanswered request.
-    Answer { zxid: Zxid, answer: Answer },
-    /// What a parked read came to, ready to be sent.
-    Reply(Bytes),
-    /// A watch fired.
-    Event {
-        kind: EventKind,
-        path: Arc<str>,
-        zxid: Zxid,
-    },
-    /// Nothing follows.
-    Close(CloseReason),
-}
-
-/// Why the member ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// The session is over, by expiry or by its own goodbye.
-    SessionEnded,
-    /// The session was attached again elsewhere.
-    SessionMoved,
-    /// The member can no longer vouch for the session's life.
-    OutOfTouch,
-    /// The state was replaced by a snapshot, so watches may have missed changes.
-    StateReplaced,
-    /// The client does not read what it is sent.
-    SlowReader,
-    /// The member stops.
-    ShuttingDown,
-}
-
-impl CloseReason {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CloseReason::SessionEnded => "session ended",
-            CloseReason::SessionMoved => "session moved",
-            CloseReason::OutOfTouch => "out of touch with the leader",
-            CloseReason::StateReplaced => "state replaced by a snapshot",
-            CloseReason::SlowReader => "slow reader",
-            CloseReason::ShuttingDown => "shutting down",
-        }
-    }
-}
-
-/// How many deliveries may wait for a client that does not read. Reached, the connection is closed:
-/// an event may not be dropped and may not be kept for ever.
-pub const MAILBOX_DELIVERIES_MAX: usize = 100_000;
-
-/// A read that stands behind unanswered writes of its own session. Apply runs it right after the
-/// last of them, before anything later takes effect: so it sees what the session wrote before it and
-/// nothing that the session wrote after it.
-pub trait Parked: Send {
-    fn run(self: Box<Self>, state: &State, watches: &mut WatchTable) -> Delivery;
-}
-
-/// What a client sent and was not answered yet, in its order. The front is always a write.
-enum Unanswered {
-    Write { bytes: usize },
-    Read { read: Box<dyn Parked>, bytes: usize },
-}
-
-/// How much a client waits for: unanswered writes, and reads parked behind them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    pub requests: usize,
-    /// Their frames together.
-    pub bytes: usize,
-}
-
-#[derive(Default)]
-struct Mailbox {
-    deliveries: VecDeque<Delivery>,
-    unanswered: VecDeque<Unanswered>,
-    unanswered_bytes: usize,
-    closed: bool,
-}
-
-impl Mailbox {
-    fn put(&mut self, delivery: Delivery) {
-        if self.closed {
-            return;
-        }
-        if self.deliveries.len() >= MAILBOX_DELIVERIES_MAX {
-            self.end(CloseReason::SlowReader);
-            return;
-        }
-        self.closed = matches!(delivery, Delivery::Close(_));
-        self.deliveries.push_back(delivery);
-    }
-
-    fn expect(&mut self, unanswered: Unanswered, bytes: usize) {
-        self.unanswered_bytes += bytes;
-        self.unanswered.push_back(unanswered);
-    }
-
-    fn end(&mut self, reason: CloseReason) {
-        self.deliveries.clear();
-        self.deliveries.push_back(Delivery::Close(reason));
-        self.closed = true;
-    }
-}
 
 /// See the module's text. Shared by the door that serves it and by apply.
 pub struct Connection {
@@ -126,19 +21,32 @@ pub struct Connection {
     generation: AtomicU32,
     timeout_ms: AtomicU32,
     touched: AtomicBool,
+    /// Who its events are for.
+    identities: RwLock<Arc<[Id]>>,
 }
 
 impl Connection {
-    pub(super) fn new(id: u64) -> Connection {
+    pub(super) fn new(id: u64, load: Arc<Load>) -> Connection {
         Connection {
             id: WatcherId(id),
-            mailbox: Mutex::default(),
+            mailbox: Mutex::new(Mailbox::new(load)),
             wake: Notify::new(),
             session: AtomicI64::new(0),
             generation: AtomicU32::new(0),
             timeout_ms: AtomicU32::new(0),
             touched: AtomicBool::new(false),
+            identities: RwLock::new(Arc::from([])),
         }
+    }
+
+    /// Who the client has proved to be by now: events from here on are judged by it.
+    pub fn identify(&self, identities: Arc<[Id]>) {
+        *self.identities.write() = identities;
+    }
+
+    /// Whether the client may be told of a znode with this access list.
+    pub(super) fn may_be_told(&self, acl: Option<&[Acl]>) -> bool {
+        acl.is_none_or(|acl| tree::allows(acl, Permissions::READ, &self.identities.read()))
     }
 
     pub fn id(&self) -> u64 {
@@ -186,39 +94,24 @@ impl Connection {
 
     /// A write is about to be submitted: reads that come after it park behind it.
     pub fn expect_answer(&self, bytes: usize) {
-        self.mailbox
-            .lock()
-            .expect(Unanswered::Write { bytes }, bytes);
+        self.mailbox.lock().expect_write(bytes);
     }
 
     pub fn backlog(&self) -> Backlog {
-        let mailbox = self.mailbox.lock();
-        Backlog {
-            requests: mailbox.unanswered.len(),
-            bytes: mailbox.unanswered_bytes,
-        }
+        self.mailbox.lock().backlog()
     }
 
     /// Whether a `Close` was put: nothing will be put any more.
     pub fn is_closed(&self) -> bool {
-        self.mailbox.lock().closed
+        self.mailbox.lock().is_closed()
     }
 
     /// Parks a read behind the unanswered writes. Given back if there are none (any more): then
     /// nothing of the session stands before it, and the caller runs it.
+    ///
+    /// `bytes` are those of its frame and of the reply as far as that can be told.
     pub fn park<R: Parked + 'static>(&self, read: R, bytes: usize) -> Result<(), R> {
-        let mut mailbox = self.mailbox.lock();
-        if mailbox.unanswered.is_empty() {
-            return Err(read);
-        }
-        mailbox.expect(
-            Unanswered::Read {
-                read: Box::new(read),
-                bytes,
-            },
-            bytes,
-        );
-        Ok(())
+        self.mailbox.lock().park(read, bytes)
     }
 
     /// The oldest write was applied: its answer, then the reads up to the next write.
@@ -229,18 +122,12 @@ impl Connection {
         state: &State,
         watches: &mut WatchTable,
     ) {
-        let mut mailbox = self.mailbox.lock();
-        if let Some(Unanswered::Write { bytes }) = mailbox.unanswered.pop_front() {
-            mailbox.unanswered_bytes -= bytes;
-        }
-        mailbox.put(Delivery::Answer { zxid, answer });
-        while let Some(Unanswered::Read { .. }) = mailbox.unanswered.front() {
-            if let Some(Unanswered::Read { read, bytes }) = mailbox.unanswered.pop_front() {
-                mailbox.unanswered_bytes -= bytes;
-                let reply = read.run(state, watches);
-                mailbox.put(reply);
-            }
-        }
+        self.mailbox.lock().answer(zxid, answer, state, watches);
+    }
+
+    /// The door has let go of it.
+    pub(super) fn abandon(&self) {
+        self.mailbox.lock().abandon();
     }
 
     pub(super) fn wake(&self) {
@@ -255,12 +142,7 @@ impl Connection {
 
     /// Moves what waits to the end of `into`.
     pub fn take(&self, into: &mut VecDeque<Delivery>) {
-        let mut mailbox = self.mailbox.lock();
-        if into.is_empty() {
-            std::mem::swap(into, &mut mailbox.deliveries);
-        } else {
-            into.append(&mut mailbox.deliveries);
-        }
+        self.mailbox.lock().take(into);
     }
 
     /// Returns once something may have been put since the last `take`.
@@ -271,8 +153,22 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::HandleLimits;
+    use super::super::mailbox::MAILBOX_DELIVERIES_MAX;
     use super::*;
     use crate::model::Outcome;
+    use bytes::Bytes;
+
+    const REPLY_BYTES_MAX: usize = 100 << 20;
+
+    fn load() -> Arc<Load> {
+        Arc::new(Load::new(HandleLimits {
+            requests_max: 1000,
+            request_bytes_max: 1000,
+            reply_bytes_per_connection_max: REPLY_BYTES_MAX,
+            connections_max: None,
+        }))
+    }
 
     fn answer(zxid: i64) -> Delivery {
         Delivery::Answer {
@@ -283,7 +179,7 @@ mod tests {
 
     #[test]
     fn deliveries_keep_their_order_and_nothing_follows_a_close() {
-        let connection = Connection::new(1);
+        let connection = Connection::new(1, load());
         connection.put(answer(1));
         connection.put(answer(2));
         connection.put(Delivery::Close(CloseReason::SessionEnded));
@@ -310,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_read_between_two_writes_runs_between_their_answers() {
-        let connection = Connection::new(1);
+        let connection = Connection::new(1, load());
         let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
         assert!(
             connection.park(Marker(b"early"), 5).is_err(),
@@ -350,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_full_mailbox_closes_its_connection() {
-        let connection = Connection::new(1);
+        let connection = Connection::new(1, load());
         for zxid in 0..=MAILBOX_DELIVERIES_MAX as i64 {
             assert!(!connection.is_closed());
             connection.put(answer(zxid));
@@ -359,5 +255,74 @@ mod tests {
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
         assert_eq!(taken, [Delivery::Close(CloseReason::SlowReader)]);
+    }
+
+    #[test]
+    fn who_proves_more_is_told_more() {
+        let connection = Connection::new(1, load());
+        let anyone = Acl {
+            perms: Permissions::READ,
+            id: Id::anyone(),
+        };
+        let owner = Acl {
+            id: Id::new("digest", "u:hash"),
+            ..anyone.clone()
+        };
+        let may = |acl: &[&Acl]| {
+            let acl: Vec<Acl> = acl.iter().map(|line| (*line).clone()).collect();
+            connection.may_be_told(Some(&acl))
+        };
+        assert!(connection.may_be_told(None));
+        assert!(may(&[&anyone]) && may(&[&owner, &anyone]) && !may(&[&owner]));
+        let no_read = Acl {
+            perms: Permissions(30),
+            ..anyone.clone()
+        };
+        assert!(!may(&[&no_read]));
+        connection.identify(Arc::from([owner.id.clone()]));
+        assert!(may(&[&owner]) && !may(&[&no_read]));
+        connection.identify(Arc::from([Id::new("super", "")]));
+        assert!(may(&[&no_read]));
+    }
+
+    /// Reads whose replies are large, parked behind one write: there is a limit to what apply makes.
+    #[test]
+    fn a_mailbox_is_bounded_in_bytes_too() {
+        struct Large;
+        impl Parked for Large {
+            fn run(self: Box<Self>, _state: &State, _watches: &mut WatchTable) -> Delivery {
+                Delivery::Reply(Bytes::from(vec![0; REPLY_BYTES_MAX / 10]))
+            }
+        }
+        let load = load();
+        let connection = Connection::new(1, load.clone());
+        let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
+        connection.expect_answer(1);
+        for _ in 0..20 {
+            assert!(connection.park(Large, 7).is_ok());
+        }
+        assert_eq!((load.requests(), load.bytes()), (21, 140));
+        connection.answer(Zxid(1), Ok(Outcome::Deleted), &state, &mut watches);
+        assert!(connection.is_closed());
+        let mut taken = VecDeque::new();
+        connection.take(&mut taken);
+        assert_eq!(taken, [Delivery::Close(CloseReason::SlowReader)]);
+        assert_eq!((load.requests(), load.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_a_connection_held_is_given_back_when_its_door_lets_go() {
+        let load = load();
+        let connection = Connection::new(1, load.clone());
+        connection.put(answer(1));
+        connection.expect_answer(50);
+        assert!(connection.park(Marker(b"never"), 20).is_ok());
+        assert_eq!(load.requests(), 2);
+        assert!(load.bytes() > 20);
+        connection.abandon();
+        assert_eq!((load.requests(), load.bytes()), (0, 0));
+        let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
+        connection.answer(Zxid(2), Ok(Outcome::Deleted), &state, &mut watches);
+        assert_eq!((load.requests(), load.bytes()), (0, 0));
     }
 }

@@ -3,32 +3,39 @@
 //! Owns the connections and watches of this member (`Local`). Runs inside apply, under the state's
 //! write lock, so that no read can reveal a change before its events lie in the mailboxes.
 
-use super::connection::{CloseReason, Connection, Delivery};
+use super::connection::Connection;
 use super::handle::Shared;
+use super::mailbox::{CloseReason, Delivery};
 use super::session_clock::SessionClock;
 use crate::metrics::SESSIONS_EXPIRED;
-use crate::model::{Answer, Change, Command, MemberBatch, Outcome, SessionId, Zxid};
+use crate::model::{Answer, Change, Command, MemberBatch, Outcome, Rules, SessionId, Zxid};
 use crate::raft::ApplyObserver;
 use crate::store::{Applied, BatchResult, State};
 use crate::watch::{Event, WatchTable};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Watches of a connection that ended which are forgotten in one go: apply waits meanwhile.
+const FORGOTTEN_AT_ONCE: usize = 2_000;
+
 /// The connections of this member, and what they watch.
 pub struct Local {
     connections: HashMap<u64, Arc<Connection>>,
     sessions: HashMap<SessionId, Arc<Connection>>,
     watches: WatchTable,
+    /// By this member's settings.
+    rules: Rules,
     /// Whose mailboxes were filled since the last `released`.
     filled: Vec<Arc<Connection>>,
 }
 
 impl Local {
-    pub fn new(watches: WatchTable) -> Local {
+    pub fn new(watches: WatchTable, rules: Rules) -> Local {
         Local {
             connections: HashMap::new(),
             sessions: HashMap::new(),
             watches,
+            rules,
             filled: Vec::new(),
         }
     }
@@ -53,9 +60,9 @@ impl Local {
         self.connections.insert(connection.id(), connection);
     }
 
-    pub fn disconnect(&mut self, connection: &Connection) {
+    /// False once nothing is left to do: watches are forgotten a stretch at a time.
+    pub fn disconnect(&mut self, connection: &Connection) -> bool {
         self.connections.remove(&connection.id());
-        self.watches.forget(connection.watcher());
         let session = connection.session();
         if self
             .sessions
@@ -64,6 +71,7 @@ impl Local {
         {
             self.sessions.remove(&session);
         }
+        self.watches.forget(connection.watcher(), FORGOTTEN_AT_ONCE)
     }
 
     pub fn close_all(&mut self, reason: CloseReason) {
@@ -74,16 +82,23 @@ impl Local {
 
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
-        self.watches.fire(change, &mut |watcher, event: Event<'_>| {
-            if let Some(connection) = connections.get(&watcher.0) {
-                connection.put(Delivery::Event {
-                    kind: event.kind,
-                    path: event.path.clone(),
-                    zxid: event.zxid,
-                });
-                filled.push(connection.clone());
-            }
-        });
+        let skip_acl = self.rules.has(Rules::SKIP_ACL);
+        self.watches
+            .fire(change, &mut |event: Event<'_>, watchers| {
+                let path: Arc<str> = event.path.into();
+                for watcher in watchers {
+                    if let Some(connection) = connections.get(&watcher.0)
+                        && (skip_acl || connection.may_be_told(event.acl))
+                    {
+                        connection.put(Delivery::Event {
+                            kind: event.kind,
+                            path: path.clone(),
+                            zxid: event.zxid,
+                        });
+                        filled.push(connection.clone());
+                    }
+                }
+            });
     }
 
     fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {
@@ -143,6 +158,12 @@ impl ApplyObserver for Observer {
         } else {
             None
         };
+        if !applied.exceeded.is_empty() && self.is_own(batch) {
+            self.shared
+                .quotas
+                .lock()
+                .exceeded(&applied.exceeded, state.time_ms());
+        }
         let mut local = self.shared.local.lock();
         for change in &applied.changes {
             local.fire(change);
@@ -166,6 +187,10 @@ impl ApplyObserver for Observer {
                 }
                 local.attached(*session, waiter.as_ref());
                 self.clock.attached(*session, *timeout_ms);
+            }
+            Ok(Outcome::FormatAgreed { format }) => {
+                tracing::info!(format, "all members know this format");
+                self.shared.agree_on(*format);
             }
             Ok(Outcome::SessionClosed) => {
                 let session = match &batch.requests[index].command {
@@ -224,6 +249,7 @@ impl ApplyObserver for Observer {
     fn replaced(&self, state: &State) {
         let sequence = state.last_sequence(self.shared.member, self.shared.incarnation);
         self.shared.unapplied.lock().forget_through(sequence);
+        self.shared.agree_on(state.format());
         self.shared
             .local
             .lock()

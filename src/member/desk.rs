@@ -3,9 +3,14 @@
 //! At all times: batches of one member are proposed in the order in which it offered them. A lone
 //! batch is proposed at once; what comes while entries are under way gathers into the next one.
 
+use super::disk_room::DiskRoom;
+use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
-use crate::model::{MemberId, SessionId};
-use crate::raft::{Consensus, LeaderDesk, NotLeader, NotProposed, envelope};
+use crate::model::{Configuration, MemberId};
+use crate::raft::{
+    Consensus, LeaderDesk, NotLeader, NotProposed, NotReconfigured, Reconfigure, Report,
+    ReportTaken, envelope,
+};
 use crate::runtime::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,16 +39,24 @@ pub struct Desk {
     outbox: Mutex<mpsc::Receiver<Bytes>>,
     leading: LeadingTerm,
     sessions: Arc<SessionClock>,
+    disk_room: Arc<DiskRoom>,
+    reconfigurer: Reconfigurer,
 }
 
 impl Desk {
-    pub fn new(sessions: Arc<SessionClock>) -> Desk {
+    pub fn new(
+        sessions: Arc<SessionClock>,
+        disk_room: Arc<DiskRoom>,
+        reconfigurer: Reconfigurer,
+    ) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
             inbox,
             outbox: Mutex::new(outbox),
             leading: Arc::default(),
             sessions,
+            disk_room,
+            reconfigurer,
         }
     }
 
@@ -124,11 +137,21 @@ impl LeaderDesk for Desk {
         self.inbox.send(batch).await.map_err(|_| NotLeader)
     }
 
-    fn touched(&self, _from: MemberId, term: u64, sessions: &[SessionId]) -> Result<(), NotLeader> {
-        if self.leading.load(Ordering::Acquire) != term || !self.sessions.touch(term, sessions) {
+    fn reported(&self, report: &Report<'_>) -> Result<ReportTaken, NotLeader> {
+        let term = report.term;
+        if self.leading.load(Ordering::Acquire) != term
+            || !self.sessions.touch(term, report.sessions)
+        {
             return Err(NotLeader);
         }
-        Ok(())
+        self.disk_room.reported(report.from, report.low_on_disk);
+        Ok(ReportTaken {
+            growth_refused: self.disk_room.growth_refused(),
+        })
+    }
+
+    async fn reconfigure(&self, request: Reconfigure) -> Result<Configuration, NotReconfigured> {
+        self.reconfigurer.here(request).await
     }
 }
 

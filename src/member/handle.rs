@@ -1,18 +1,26 @@
 //! The member's face to its doors: connect, submit, read, watch.
 
-use super::connection::{CloseReason, Connection};
+use super::connection::Connection;
 use super::delivery::Local;
+use super::disk_room::{DiskRoom, grows};
 use super::liveness::Liveness;
+use super::load::{Load, Share};
+use super::mailbox::CloseReason;
+use super::quota_log::QuotaLog;
+use super::reconfig::{self, Reconfigurer};
 use super::status::{MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
-use crate::model::{MemberId, Request, Zxid};
-use crate::raft::Leadership;
+use crate::model::{
+    Command, Configuration, Id, MemberId, Operation, Reconfiguration, Refusal, Request, Rules, Zxid,
+};
+use crate::raft::{Leadership, NotReconfigured, Reconfigure};
+use crate::store::codec;
 use crate::store::{SharedState, State};
-use parking_lot::{Mutex, RwLockReadGuard};
+use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -23,53 +31,60 @@ pub(super) struct Queued {
     pub bytes: usize,
 }
 
-/// What one member takes at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HandleLimits {
-    /// Requests that wait to be batched, over all connections. Reached, doors stop reading.
-    pub requests_max: usize,
-    /// The same in bytes of data and paths.
-    pub request_bytes_max: usize,
-    pub connections_max: Option<usize>,
-}
-
-#[derive(Default)]
-pub(super) struct Queue {
-    pub waiting: VecDeque<Queued>,
-    pub bytes: usize,
-}
-
 pub(super) struct Shared {
     pub member: MemberId,
     pub incarnation: u64,
     pub state: SharedState,
-    pub queue: Mutex<Queue>,
+    pub queue: Mutex<VecDeque<Queued>>,
+    /// What is queued and what connections hold.
+    pub load: Arc<Load>,
     /// Something was queued.
     pub queued: Notify,
-    /// The queue shrank: who waited for room may look again.
-    pub room: Notify,
     pub unapplied: Mutex<Unapplied>,
+    /// What this member's settings say of its requests.
+    pub rules: Rules,
+    /// The format that may be written: the agreed one, as far as this member has applied the log, or its
+    /// own newest if it has just founded the ensemble.
+    pub format: AtomicU32,
+    pub quotas: Mutex<QuotaLog>,
     /// A batch of ours was applied.
     pub progress: Notify,
     /// Offer again, from the oldest unapplied batch on.
     pub resend: Notify,
     pub local: Mutex<Local>,
-    pub limits: HandleLimits,
     pub next_connection: AtomicU64,
     pub traffic: TrafficStats,
     pub leadership: watch::Receiver<Leadership>,
+    pub reconfigurer: Reconfigurer,
     pub liveness: Liveness,
+    pub disk_room: Arc<DiskRoom>,
     pub started: Instant,
     pub stopping: AtomicBool,
 }
 
 impl Shared {
+    pub fn format(&self) -> u32 {
+        self.format.load(Ordering::Acquire)
+    }
+
+    pub fn agree_on(&self, format: u32) {
+        self.format.fetch_max(format, Ordering::AcqRel);
+    }
+
+    /// The rules of the batches that may be written now.
+    pub fn rules_in_force(&self) -> Rules {
+        match codec::format_of_rules(self.rules) <= self.format() {
+            true => self.rules,
+            false => Rules::NONE,
+        }
+    }
+
     pub fn submit(&self, requests: impl Iterator<Item = (Request, Option<Arc<Connection>>)>) {
         let mut queue = self.queue.lock();
         for (request, waiter) in requests {
             let bytes = weight(&request);
-            queue.bytes += bytes;
-            queue.waiting.push_back(Queued {
+            self.load.add(0, bytes);
+            queue.push_back(Queued {
                 request,
                 waiter,
                 bytes,
@@ -97,9 +112,9 @@ impl Handle {
             return Err(Unavailable::ShuttingDown);
         }
         let id = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(id));
+        let connection = Arc::new(Connection::new(id, self.shared.load.clone()));
         let mut local = self.shared.local.lock();
-        if let Some(limit) = self.shared.limits.connections_max
+        if let Some(limit) = self.shared.load.limits.connections_max
             && local.connection_count() >= limit
         {
             return Err(Unavailable::TooManyConnections { limit });
@@ -109,26 +124,40 @@ impl Handle {
     }
 
     /// Forgets a connection and its watches. Its session lives on until it expires.
-    pub fn disconnect(&self, connection: &Connection) {
-        self.shared.local.lock().disconnect(connection);
+    pub async fn disconnect(&self, connection: &Connection) {
+        while self.disconnect_in_part(connection) {
+            tokio::task::yield_now().await;
+        }
+        connection.abandon();
+    }
+
+    fn disconnect_in_part(&self, connection: &Connection) -> bool {
+        let mut local = self.shared.local.lock();
+        let is_more = local.disconnect(connection);
+        // To apply, if it waits: the next turn would else be taken before it wakes up.
+        MutexGuard::unlock_fair(local);
+        is_more
     }
 
     /// Whether more requests may be submitted now. Doors ask before they read from their sockets.
     pub fn has_room(&self) -> bool {
-        let queue = self.shared.queue.lock();
-        let limits = &self.shared.limits;
-        queue.waiting.len() < limits.requests_max && queue.bytes < limits.request_bytes_max
+        self.shared.load.has_room()
     }
 
-    /// Returns when the queue has room.
+    /// Returns when there is room.
     pub async fn room(&self) {
-        loop {
-            let shrank = self.shared.room.notified();
-            if self.has_room() {
-                return;
-            }
-            shrank.await;
-        }
+        self.shared.load.room().await;
+    }
+
+    /// For what a door holds of a connection besides its mailbox.
+    pub fn share(&self) -> Share {
+        Share::new(self.shared.load.clone())
+    }
+
+    /// Why a command is not to be submitted now, if it is not: disks are nearly full, and it would make
+    /// the state grow. Doors ask before they submit, and give the answer in the session's order.
+    pub fn refuses(&self, command: &Command) -> Option<Refusal> {
+        (self.shared.disk_room.growth_refused() && grows(command)).then_some(Refusal::SystemError)
     }
 
     /// Queues requests in order. Each is answered once through the connection's mailbox, in order,
@@ -141,6 +170,29 @@ impl Handle {
         );
     }
 
+    /// Has the leader make the ensemble what a client wants it to be. Returns when this member has
+    /// applied that, with the configuration as it was then.
+    ///
+    /// Nothing of the session may be unanswered, nor be submitted before this returns: that keeps its
+    /// order. What was begun goes on when the future is dropped.
+    pub fn reconfigure(
+        &self,
+        connection: &Connection,
+        identities: &[Id],
+        wanted: Reconfiguration,
+    ) -> impl Future<Output = Result<Configuration, NotReconfigured>> + Send + use<> {
+        let request = Reconfigure {
+            session: connection.session(),
+            generation: connection.generation(),
+            identities: identities.to_vec(),
+            seen: self.shared.state.read().zxid(),
+            patience: reconfig::patience(connection.timeout_ms()),
+            wanted,
+        };
+        let reconfigurer = self.shared.reconfigurer.clone();
+        async move { reconfigurer.anywhere(request).await }
+    }
+
     /// The state as this member has applied it, for as long as the view lives: apply waits
     /// meanwhile, so keep it short and never across an await.
     pub fn read(&self) -> ReadView<'_> {
@@ -148,6 +200,16 @@ impl Handle {
             state: self.shared.state.read(),
             shared: &self.shared,
         }
+    }
+
+    /// Whether every member knows this operation. One that some do not must not be submitted.
+    pub fn is_known_to_all(&self, operation: &Operation) -> bool {
+        codec::format_of_operation(operation) <= self.shared.format()
+    }
+
+    /// Whether this member's settings skip access lists.
+    pub fn skips_acl(&self) -> bool {
+        self.shared.rules.has(Rules::SKIP_ACL)
     }
 
     /// Whether a session with this timeout cannot have expired unnoticed: only then is a ping
@@ -180,7 +242,6 @@ impl Handle {
         let leadership = self.shared.leadership.borrow().clone();
         let state = self.shared.state.read();
         let local = self.shared.local.lock();
-        let queue = self.shared.queue.lock();
         let membership = state.membership();
         let mode = Mode::of(
             &leadership,
@@ -202,8 +263,11 @@ impl Handle {
             sessions: state.sessions().len(),
             watches: local.watch_count(),
             connections: local.connection_count(),
-            outstanding: queue.waiting.len(),
+            outstanding: self.shared.load.requests(),
+            held_bytes: self.shared.load.bytes(),
+            growth_refused: self.shared.disk_room.growth_refused(),
             membership: membership.clone(),
+            config_version: state.config_version(),
         }
     }
 }

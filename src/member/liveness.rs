@@ -5,11 +5,12 @@
 //! is answered only while the report is younger than a third of the session's timeout; past that the
 //! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes.
 
-use super::connection::{CloseReason, Connection};
+use super::connection::Connection;
 use super::handle::Shared;
+use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use crate::model::SessionId;
-use crate::raft::Consensus;
+use crate::raft::{Consensus, PeerError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,7 @@ impl Liveness {
         // What was heard and not yet acknowledged stays in the next report.
         let mut heard: Vec<SessionId> = Vec::new();
         let mut led = Instant::now();
+        let mut disowned = false;
         loop {
             ticks.tick().await;
             let gathered = Instant::now();
@@ -81,17 +83,26 @@ impl Liveness {
             heard.sort_unstable();
             heard.dedup();
             let leadership = shared.leadership.borrow().clone();
-            if leadership.leader.is_some() {
+            // A follower whose log has no room is cut off, though it still hears of its leader.
+            let leader = leadership
+                .leader
+                .filter(|leader| *leader == shared.member || !consensus.is_short_of_room());
+            if leader.is_some() {
                 led = gathered;
             }
             let deadline = self
                 .interval
                 .max(Duration::from_millis(REPORT_INTERVAL_MS_MAX));
-            let acknowledged = match leadership.leader {
+            let acknowledged = match leader {
                 Some(leader) if leader == shared.member => {
-                    leadership.leads
+                    let acknowledged = leadership.leads
                         && consensus.has_quorum()
-                        && clock.touch(leadership.term, &heard)
+                        && clock.touch(leadership.term, &heard);
+                    if acknowledged {
+                        let voters = shared.state.read().membership().voters.clone();
+                        shared.disk_room.judge(&voters, consensus.is_low_on_disk());
+                    }
+                    acknowledged
                 }
                 Some(leader) => {
                     let mut all = true;
@@ -101,8 +112,17 @@ impl Liveness {
                         parts.push(&[]);
                     }
                     for part in parts {
-                        let report = consensus.touch(leader, leadership.term, part);
-                        all &= matches!(tokio::time::timeout(deadline, report).await, Ok(Ok(())));
+                        let report = consensus.report(leader, leadership.term, part);
+                        match tokio::time::timeout(deadline, report).await {
+                            Ok(Ok(taken)) => shared.disk_room.told(taken.growth_refused),
+                            Ok(Err(PeerError::NotAMember { by })) => {
+                                all = false;
+                                if !std::mem::replace(&mut disowned, true) {
+                                    tracing::error!(peer = %by, "this member was taken out of the cluster: stop it");
+                                }
+                            }
+                            _ => all = false,
+                        }
                     }
                     all
                 }

@@ -22,8 +22,13 @@ mod chores;
 mod connection;
 mod delivery;
 mod desk;
+mod disk_room;
 mod handle;
 mod liveness;
+mod load;
+mod mailbox;
+mod quota_log;
+mod reconfig;
 mod session_clock;
 mod settings;
 mod start;
@@ -32,13 +37,19 @@ mod unapplied;
 mod unavailable;
 
 pub use chores::IdleOptions;
-pub use connection::{Backlog, CloseReason, Connection, Delivery, Parked};
-pub use handle::{Handle, HandleLimits, ReadView};
+pub use connection::Connection;
+pub use handle::{Handle, ReadView};
+pub use load::{HandleLimits, Share};
+pub use mailbox::{Backlog, CloseReason, Delivery, Parked};
 pub use settings::{cluster_id, real};
 pub use start::{Ground, Member, Options, start};
 pub use status::{MemberStatus, Mode, TrafficStats};
 pub use unavailable::Unavailable;
 
+/// Why the ensemble is not what a client wanted it to be.
+pub use crate::raft::NotReconfigured;
+#[cfg(feature = "testing")]
+pub use reconfig::wanted_members;
 // What a door that reads must name. Doors use the member alone.
 pub use crate::session::TimeoutBounds;
 pub use crate::store::State;

@@ -1,10 +1,10 @@
 //! From what the operator wrote to what a member is started with.
 
 use super::chores::IdleOptions;
-use super::handle::HandleLimits;
+use super::load::HandleLimits;
 use super::start::{Ground, Options};
 use crate::config::{Settings, Start};
-use crate::model::{ClusterId, MemberAddresses, MemberId, Role};
+use crate::model::{ClusterId, MemberAddresses, MemberId, Role, Rules};
 use crate::raft::log::LogOptions;
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 use crate::runtime::Environment;
@@ -86,6 +86,8 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
                 checkpoint_interval: Duration::from_millis(storage.checkpoint_interval_ms),
                 snapshot_log_bytes: storage.snapshot_bytes,
                 snapshot_log_entries: storage.snapshot_entries,
+                free_bytes_min: storage.free_bytes_min,
+                log_entries_kept: storage.log_entries_kept,
                 ..UpkeepOptions::default()
             },
         },
@@ -93,6 +95,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
         limits: HandleLimits {
             requests_max: limits.requests_max,
             request_bytes_max: limits.request_bytes_max,
+            reply_bytes_per_connection_max: limits.reply_bytes_per_connection_max,
             connections_max: limits.connections_max,
         },
         watches: WatchLimits {
@@ -106,6 +109,9 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             removals_per_minute_max: settings.znodes.idle_removals_per_minute_max,
             unused_container_ms_max: settings.znodes.unused_container_ms_max,
         },
+        rules: Rules::NONE
+            .with(Rules::ENFORCE_QUOTA, settings.znodes.quota_enforced)
+            .with(Rules::SKIP_ACL, settings.access.skip_acl),
     }
 }
 

@@ -6,23 +6,27 @@
 
 use super::carrier;
 use super::chores::{self, IdleOptions};
-use super::connection::CloseReason;
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
-use super::handle::{Handle, HandleLimits, Shared};
+use super::disk_room::{self, DiskRoom};
+use super::handle::{Handle, Shared};
 use super::liveness::Liveness;
+use super::load::{HandleLimits, Load};
+use super::mailbox::CloseReason;
+use super::reconfig;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
-use crate::model::{MemberAddresses, MemberId};
+use crate::model::{MemberAddresses, MemberId, Rules};
 use crate::raft::{self, Consensus, ConsensusOptions, Leadership};
 use crate::runtime::Environment;
+use crate::store::codec::FORMAT;
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, State};
 use crate::watch::{WatchLimits, WatchTable};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -39,6 +43,8 @@ pub struct Options {
     /// The shortest timeout that a session can have.
     pub session_timeout_ms_min: u32,
     pub idle: IdleOptions,
+    /// What the settings say of the requests that come through this member.
+    pub rules: Rules,
 }
 
 /// What the member stands on. Simulations bring their own.
@@ -65,34 +71,40 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
     let state: SharedState = Arc::new(RwLock::new(state));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
+    let disk_room = Arc::new(DiskRoom::new(options.consensus.member));
     let (leadership, known_leadership) = watch::channel(Leadership {
         term: 0,
         leader: None,
         leads: false,
     });
+    let (reconfigurer, reconfigurations) = reconfig::channel();
     let shared = Arc::new(Shared {
         member: options.consensus.member,
         incarnation: ground.incarnation,
         state: state.clone(),
         queue: Mutex::default(),
+        load: Arc::new(Load::new(options.limits)),
         queued: Notify::new(),
-        room: Notify::new(),
         unapplied: Mutex::default(),
+        rules: options.rules,
+        format: AtomicU32::new(state.read().format()),
+        quotas: Mutex::default(),
         progress: Notify::new(),
         resend: Notify::new(),
-        local: Mutex::new(Local::new(WatchTable::new(options.watches))),
-        limits: options.limits,
+        local: Mutex::new(Local::new(WatchTable::new(options.watches), options.rules)),
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         leadership: known_leadership,
+        reconfigurer: reconfigurer.clone(),
         liveness: Liveness::new(
             options.session_timeout_ms_min,
             options.consensus.timing.election_ms_max,
         ),
+        disk_room: disk_room.clone(),
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    let desk = Arc::new(Desk::new(clock.clone()));
+    let desk = Arc::new(Desk::new(clock.clone(), disk_room, reconfigurer));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
         clock: clock.clone(),
@@ -107,6 +119,10 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         desk.clone(),
     )
     .await?;
+    if consensus.founded() {
+        // Its founders run one program, so nobody has to be asked before it is written as that does.
+        shared.agree_on(FORMAT);
+    }
 
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(consensus.leadership(), leadership));
@@ -128,13 +144,20 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         async move { shared.clone().liveness.run(shared, consensus, clock).await }
     });
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
+    tasks.spawn(disk_room::hand_on_when_low(
+        shared.clone(),
+        consensus.clone(),
+    ));
     tasks.spawn(chores::remove_idle(
         shared.clone(),
         consensus.clone(),
         ground.environment.clock.clone(),
         options.idle,
     ));
+    tasks.spawn(chores::agree_on_format(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
+    tasks.spawn(reconfigurations.run(shared.clone(), consensus.clone()));
+    tasks.spawn(chores::end_interrupted_changes(consensus.clone()));
     Ok(Member {
         handle: Handle { shared },
         consensus,

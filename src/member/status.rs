@@ -73,7 +73,13 @@ pub struct MemberStatus {
     pub watches: usize,
     pub connections: usize,
     pub outstanding: usize,
+    /// Bytes that requests without an answer and replies without a reader take.
+    pub held_bytes: usize,
+    /// Disks are nearly full: writes that make the state grow are refused.
+    pub growth_refused: bool,
     pub membership: Membership,
+    /// What `/zookeeper/config` calls the version of that.
+    pub config_version: Zxid,
 }
 
 /// Packets and latencies since the start or the last reset. Latency is from a request's arrival at

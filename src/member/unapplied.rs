@@ -81,13 +81,15 @@ impl Unapplied {
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::{self, Load};
     use super::*;
 
     fn with_batches(count: u64) -> Unapplied {
         let mut unapplied = Unapplied::default();
+        let load = Arc::new(Load::new(load::tests::limits()));
         for n in 1..=count {
             assert_eq!(unapplied.next_sequence(), n);
-            let waiter = Arc::new(Connection::new(n));
+            let waiter = Arc::new(Connection::new(n, load.clone()));
             unapplied.push(Bytes::from(vec![n as u8]), vec![None, Some(waiter)]);
         }
         unapplied

@@ -35,8 +35,16 @@ metrics! {
         "Connections that a door let in, by `door`.";
     CONNECTIONS_REFUSED = Counter "vivarium_connections_refused_total" Count,
         "Connections that were turned away, by `door` and `reason`.";
+    TLS_HANDSHAKES = Counter "vivarium_tls_handshakes_total" Count,
+        "TLS handshakes of clients, by `result`: done, failed, refused because too many were under way.";
+    TLS_RELOADS = Counter "vivarium_tls_reloads_total" Count,
+        "Changed key and trust stores that were found, by `result`: done, or failed and the old ones kept.";
+    CONNECTIONS_CLOSED = Counter "vivarium_connections_closed_total" Count,
+        "Client connections that the member ended, by `reason`.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
+    REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,
+        "Requests that were refused because of a limit of the member, by `reason`.";
     BYTES_RECEIVED = Counter "vivarium_received_bytes_total" Bytes,
         "Bytes received on the ZooKeeper port.";
     BYTES_SENT = Counter "vivarium_sent_bytes_total" Bytes,
@@ -47,8 +55,12 @@ metrics! {
         "Sessions this member expired while it led.";
     ELECTIONS = Counter "vivarium_elections_total" Count,
         "Times the leader was another one than before, or none. Should not grow in quiet times.";
+    QUOTA_EXCEEDED = Counter "vivarium_quota_exceeded_total" Count,
+        "Writes through this member that reached past a limit of a quota, by `limit` (soft, hard); hard ones are refused if quotas are enforced.";
     BATCHES_OFFERED_AGAIN = Counter "vivarium_batches_offered_again_total" Count,
         "Batches of writes handed to a leader once more, because the first did not answer.";
+    SNAPSHOTS_INSTALLED = Counter "vivarium_snapshots_installed_total" Count,
+        "Times the state was replaced by a snapshot from the leader, because the log no longer had what this member lacked.";
 
     CONNECTIONS = Gauge "vivarium_connections" Count,
         "Client connections that are open.";
@@ -64,16 +76,24 @@ metrics! {
         "Bytes of all paths and data in the tree.";
     REQUESTS_OUTSTANDING = Gauge "vivarium_requests_outstanding" Count,
         "Requests received and not answered yet. At its limit, clients wait.";
+    HELD_BYTES = Gauge "vivarium_held_bytes" Bytes,
+        "What is held for connections: requests without an answer, replies that wait for their reader. At its limit, clients wait.";
     LEADS = Gauge "vivarium_leads" Count,
         "1 if this member leads, else 0. The sum over all members is 1 in quiet times.";
     TERM = Gauge "vivarium_term" Count,
         "The Raft term. It grows with every election.";
     APPLIED_LOG_INDEX = Gauge "vivarium_applied_log_index" Count,
         "The last log entry applied. The distance between members is how far one lags.";
+    PURGED_LOG_INDEX = Gauge "vivarium_purged_log_index" Count,
+        "The last log entry that is forgotten, because a snapshot has it. A member that needs it gets that snapshot.";
     LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
         "Disk taken by the Raft log.";
     DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,
-        "Free space where the data directory is. Writes are refused before it is 0.";
+        "Free space where the log and the data are, of the fuller disk if there are two. Below `storage.free_bytes_min` the member counts as low.";
+    LOG_ROOM_BYTES = Gauge "vivarium_log_room_bytes" Bytes,
+        "What the Raft log can still take without any more space from the disk.";
+    GROWTH_REFUSED = Gauge "vivarium_growth_refused" Count,
+        "1 while this member refuses writes that make the state grow, because disks are nearly full; else 0.";
 
     READ_SECONDS = Histogram "vivarium_read_duration_seconds" Seconds,
         "Answering the reads of one connection that were received together. Those that wait for a write of their session are not in it.";

@@ -1,6 +1,6 @@
 //! What a command did to the tree, for those who wait to be told.
 
-use super::Zxid;
+use super::{Acl, Zxid};
 use std::sync::Arc;
 
 /// One change of one znode, as `apply` reports it. Changes of a command come in the order in which
@@ -10,6 +10,12 @@ pub struct Change {
     pub kind: ChangeKind,
     pub path: Arc<str>,
     pub zxid: Zxid,
+    /// The znode's access list then, or its last one: it decides who may be told. `None` for the open one,
+    /// which nearly every znode has.
+    pub acl: Option<Arc<[Acl]>>,
+    /// That of its parent, which decides who may be told of the parent's children. `None` also where no
+    /// list of children changed.
+    pub parent_acl: Option<Arc<[Acl]>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

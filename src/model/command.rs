@@ -1,6 +1,6 @@
 //! What members agree on: requests, and the batches in which they travel.
 
-use super::{Acl, Id, MemberId, Password, SessionId};
+use super::{Acl, Id, MemberId, Password, Rules, SessionId};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -155,6 +155,11 @@ pub enum Command {
     RemoveExpired {
         path: String,
     },
+    /// The leader has heard that every member knows this format of records. From here on it may be
+    /// written. Takes no zxid.
+    AgreeOnFormat {
+        format: u32,
+    },
 }
 
 /// One request of one session, with everything that `apply` needs to judge it.
@@ -182,5 +187,7 @@ pub struct MemberBatch {
     pub incarnation: u64,
     /// From 1, without gaps.
     pub sequence: u64,
+    /// By what the member's settings say.
+    pub rules: Rules,
     pub requests: Vec<Request>,
 }

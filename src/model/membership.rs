@@ -1,6 +1,7 @@
 //! Who belongs to the ensemble, and where each can be reached.
 
-use super::MemberId;
+use super::{MemberId, Stat, Zxid};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// Whether a member votes.
@@ -34,6 +35,24 @@ pub struct Membership {
     pub members: BTreeMap<MemberId, MemberAddresses>,
 }
 
+/// What a client asks the ensemble to become (ZooKeeper's `reconfig`), in its own words: either the
+/// whole list or what is to change.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Reconfiguration {
+    pub joining: Option<String>,
+    pub leaving: Option<String>,
+    pub new_members: Option<String>,
+    /// The version of the configuration that is meant to be changed; −1 for any.
+    pub config_version: i64,
+}
+
+/// `/zookeeper/config` as one change of the membership left it. The stat's mzxid is its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    pub data: Bytes,
+    pub stat: Stat,
+}
+
 /// Stands where ZooKeeper has its election port.
 const NO_PORT: u16 = 1;
 
@@ -48,12 +67,18 @@ impl Membership {
         }
     }
 
-    /// The text of `/zookeeper/config`: one `server.<id>=…` line each, then `version=<hex>`.
+    /// Whether no change of voters is under way.
+    pub fn is_settled(&self) -> bool {
+        self.voters.len() <= 1
+    }
+
+    /// The text of `/zookeeper/config`: one `server.<id>=…` line each, then `version=<hex>`, which is
+    /// the zxid of the change that made it so.
     ///
     /// Curator replaces its connection string by the client parts, so they are either reachable
     /// addresses or left out. ZooKeeper's two ports between servers are one here; its clients refuse
     /// a line whose two ports are the same, so the second is one that nobody listens on.
-    pub fn config_text(&self) -> String {
+    pub fn config_text(&self, version: Zxid) -> String {
         use std::fmt::Write;
         let mut text = String::new();
         for (id, addresses) in &self.members {
@@ -71,8 +96,7 @@ impl Membership {
             }
             text.push('\n');
         }
-        let version = self.position.map_or(0, |position| position.index);
-        let _ = write!(text, "version={version:x}");
+        let _ = write!(text, "version={:x}", version.0);
         text
     }
 }
@@ -89,7 +113,7 @@ mod tests {
             ..MemberAddresses::default()
         };
         let membership = Membership {
-            position: Some(crate::model::LogPosition { term: 1, index: 31 }),
+            position: None,
             voters: vec![[MemberId(1)].into()],
             members: [
                 (MemberId(1), address("10.0.0.1:2181", "10.0.0.1:2192")),
@@ -98,10 +122,10 @@ mod tests {
             .into(),
         };
         assert_eq!(
-            membership.config_text(),
+            membership.config_text(Zxid(0x1_0000_001f)),
             "server.1=10.0.0.1:2192:1:participant;10.0.0.1:2181\n\
              server.2=b.example:2192:1:observer\n\
-             version=1f"
+             version=10000001f"
         );
     }
 }

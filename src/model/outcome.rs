@@ -18,6 +18,10 @@ pub enum Outcome {
     SessionClosed,
     Synced,
     DigestVerified,
+    /// The format that is agreed on now.
+    FormatAgreed {
+        format: u32,
+    },
     Created {
         path: String,
         stat: Stat,

@@ -15,6 +15,10 @@ pub enum Refusal {
     Unimplemented,
     #[error("bad arguments")]
     BadArguments,
+    #[error("no majority of the voters that are to be is there and has caught up")]
+    NewConfigNoQuorum,
+    #[error("another change of the membership is under way")]
+    ReconfigInProgress,
     #[error("no such session")]
     UnknownSession,
     #[error("no such znode")]
@@ -37,10 +41,16 @@ pub enum Refusal {
     AuthFailed,
     #[error("the session has moved to another connection")]
     SessionMoved,
+    #[error("an identity must be proven first")]
+    AuthenticationRequired,
     #[error("no such watch")]
     NoWatcher,
+    #[error("reconfiguration by clients is switched off")]
+    ReconfigDisabled,
     #[error("data above the limit")]
     DataTooLarge,
+    #[error("the quota is exceeded")]
+    QuotaExceeded,
 }
 
 impl Refusal {
@@ -53,6 +63,8 @@ impl Refusal {
             Refusal::Unimplemented => -6,
             Refusal::BadArguments | Refusal::DataTooLarge => -8,
             Refusal::UnknownSession => -12,
+            Refusal::NewConfigNoQuorum => -13,
+            Refusal::ReconfigInProgress => -14,
             Refusal::NoNode => -101,
             Refusal::NoAuth => -102,
             Refusal::BadVersion => -103,
@@ -64,6 +76,9 @@ impl Refusal {
             Refusal::AuthFailed => -115,
             Refusal::SessionMoved => -118,
             Refusal::NoWatcher => -121,
+            Refusal::ReconfigDisabled => -123,
+            Refusal::AuthenticationRequired => -124,
+            Refusal::QuotaExceeded => -125,
         }
     }
 
@@ -75,6 +90,8 @@ impl Refusal {
             -6 => Refusal::Unimplemented,
             -8 => Refusal::BadArguments,
             -12 => Refusal::UnknownSession,
+            -13 => Refusal::NewConfigNoQuorum,
+            -14 => Refusal::ReconfigInProgress,
             -101 => Refusal::NoNode,
             -102 => Refusal::NoAuth,
             -103 => Refusal::BadVersion,
@@ -86,6 +103,9 @@ impl Refusal {
             -115 => Refusal::AuthFailed,
             -118 => Refusal::SessionMoved,
             -121 => Refusal::NoWatcher,
+            -123 => Refusal::ReconfigDisabled,
+            -124 => Refusal::AuthenticationRequired,
+            -125 => Refusal::QuotaExceeded,
             _ => Refusal::SystemError,
         }
     }

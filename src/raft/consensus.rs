@@ -13,6 +13,7 @@ use super::envelope::{self, EnvelopeError};
 use super::error::{NotProposed, PeerError, StartError};
 use super::failure::{FailureDetector, NOBODY, Suspicions};
 use super::formation;
+use super::free_space::FreeSpace;
 use super::log::RaftLog;
 use super::log_store::LogStore;
 use super::machine::{Machine, StateMachine};
@@ -21,8 +22,9 @@ use super::network::client::PeerNetwork;
 use super::network::forward::ForwardStream;
 use super::network::links::{Lane, Link, Links};
 use super::network::listening;
+use super::network::messages;
 use super::network::server::{PeerService, Raft};
-use super::observer::{ApplyObserver, LeaderDesk};
+use super::observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure, ReportTaken};
 use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX, Timing};
 use super::proto;
 use super::proto::cluster_server::ClusterServer;
@@ -31,7 +33,7 @@ use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::metrics::ELECTIONS;
-use crate::model::{LogPosition, MemberAddresses, MemberId, SessionId};
+use crate::model::{Configuration, LogPosition, MemberAddresses, MemberId, SessionId};
 use crate::runtime::{self, BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, StorageFault};
@@ -41,13 +43,18 @@ use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
 use openraft::impls::OneshotResponder;
 use openraft::{Instant as _, ServerState};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+
+/// How long the changes of one reconfiguration may take the leader.
+const RECONFIGURE_MAX: Duration = Duration::from_secs(120);
 
 /// Who leads, as far as this member knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +75,9 @@ pub(super) struct Inner {
     pub links: Arc<Links>,
     pub machine: Arc<Machine>,
     pub log: RaftLog,
+    free_space: Arc<FreeSpace>,
+    /// Held by whoever changes the membership.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
     upkeep: UpkeepHandle,
@@ -75,6 +85,7 @@ pub(super) struct Inner {
     suspicions: Suspicions,
     /// Ends the peer port, and all connections to and from peers.
     closing: CancellationToken,
+    founded: AtomicBool,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
     listening: SocketAddr,
 }
@@ -136,12 +147,8 @@ impl Consensus {
         )
         .await
         .map_err(|error| StartError::Recovery(error.to_string()))?;
-        let (upkeep, upkeep_handle) = Upkeep::new(
-            raft.clone(),
-            Arc::clone(&machine),
-            options.upkeep.clone(),
-            recovered.log.clone(),
-        );
+        let (upkeep, upkeep_handle) =
+            Upkeep::new(raft.clone(), Arc::clone(&machine), options.upkeep.clone());
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
         let suspicions = Suspicions::new();
@@ -149,26 +156,34 @@ impl Consensus {
             raft: raft.clone(),
             links: Arc::clone(&links),
             machine: Arc::clone(&machine),
-            log: recovered.log,
+            log: recovered.log.clone(),
+            free_space: Arc::clone(&recovered.free_space),
+            changing: Arc::default(),
             leadership: leadership_seen,
             stopped: stopped_seen,
             upkeep: upkeep_handle,
             #[cfg(any(test, feature = "testing"))]
             suspicions: suspicions.clone(),
             closing,
+            founded: AtomicBool::new(false),
             tasks: Mutex::default(),
             listening,
             options,
         }));
+        let fault = Arc::new(OnceLock::new());
+        let lost = Arc::clone(&fault);
         let service = PeerService {
             cluster: consensus.0.options.cluster,
             member: consensus.0.options.member,
             raft: raft.clone(),
             desk,
+            log: recovered.log,
             snapshots: Arc::clone(&machine.snapshots),
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
             timing: consensus.0.options.timing.clone(),
             suspicions: suspicions.clone(),
+            remembered: AtomicU64::new(0),
+            fault: Arc::clone(&fault),
         };
         let detector = FailureDetector {
             raft: raft.clone(),
@@ -177,11 +192,17 @@ impl Consensus {
             suspicions,
         };
         raft.run();
-        consensus.spawn(publish(raft, machine, leadership, stopped));
+        consensus.spawn(publish(raft, machine, leadership, stopped, fault));
         consensus.spawn(consensus.serve(listener, service));
         consensus.spawn(upkeep.run());
+        consensus.spawn(recovered.free_space.run());
         consensus.spawn(detector.run());
-        consensus.form().await?;
+        let formed = consensus.form().await;
+        // A leader may have noticed it first.
+        if lost.get().is_some() {
+            return Err(StartError::DataLost(consensus.0.options.member));
+        }
+        formed?;
         Ok(consensus)
     }
 
@@ -227,7 +248,15 @@ impl Consensus {
         let Formation::Found(voters) = &self.0.options.formation else {
             return Ok(());
         };
-        formation::found(&self.0.raft, &self.0.links, self.0.options.cluster, voters).await
+        let Inner { raft, links, .. } = &*self.0;
+        let founded = formation::found(raft, links, self.0.options.cluster, voters).await?;
+        self.0.founded.store(founded, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether this run of the member has founded the cluster, with the others on its list.
+    pub fn founded(&self) -> bool {
+        self.0.founded.load(Ordering::Acquire)
     }
 
     /// Where this member listens for its peers.
@@ -238,6 +267,17 @@ impl Consensus {
     /// Who leads. The sender goes when consensus stops on this member.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.0.leadership.clone()
+    }
+
+    /// Returns once some member leads and is ready to, or when an election should long be over.
+    pub(super) async fn leader_is_known(&self) {
+        let own = Some(self.0.options.member);
+        let limit = Duration::from_millis(2 * self.0.options.timing.election_ms_max);
+        let mut leadership = self.leadership();
+        let known =
+            leadership.wait_for(|now| now.leads || (now.leader.is_some() && now.leader != own));
+        // Whoever asks is told that there is none.
+        let _ = tokio::time::timeout(limit, known).await;
     }
 
     /// Whether a quorum has acknowledged this leader within an election time-out. Past that another
@@ -295,28 +335,74 @@ impl Consensus {
         metrics.membership_config.get_node(&member.0).cloned()
     }
 
+    /// The newest format of records that all members of the ensemble know, as far as this member has
+    /// heard while it led; of those it has not heard, the first.
+    pub fn format_known_to_all(&self) -> u32 {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics
+            .membership_config
+            .nodes()
+            .map(|(id, _)| MemberId(*id));
+        let own = self.0.links.member();
+        self.0.links.formats.lowest(members.filter(|id| *id != own))
+    }
+
     /// Opens a stream of batches to the leader.
     pub async fn forward(&self, leader: MemberId) -> Result<ForwardStream, PeerError> {
         ForwardStream::open(self.link(leader, Lane::Forward)?).await
     }
 
-    /// Tells the leader of `term` which sessions this member heard from.
-    pub async fn touch(
+    /// Whether this member's disks have less room than `UpkeepOptions::free_bytes_min`.
+    pub fn is_low_on_disk(&self) -> bool {
+        self.0.free_space.is_low()
+    }
+
+    /// Whether this member takes no entries for now, because its log has no room for them: it falls
+    /// behind and must not vouch for anything.
+    pub fn is_short_of_room(&self) -> bool {
+        self.0.log.is_short_of_room()
+    }
+
+    /// Tells the leader of a term which sessions this member heard from, and how it is.
+    pub async fn report(
         &self,
         leader: MemberId,
         term: u64,
         sessions: &[SessionId],
-    ) -> Result<(), PeerError> {
+    ) -> Result<ReportTaken, PeerError> {
         let link = self.link(leader, Lane::Control)?;
         let mut client = link.client();
         let call = client.touch(link.introduction.introduce(proto::TouchRequest {
             term,
             sessions: sessions.iter().map(|session| session.0).collect(),
+            low_on_disk: self.is_low_on_disk(),
         }));
-        let answer = link.within(link.options().call, call).await?;
-        match answer.into_inner().not_leader {
-            false => Ok(()),
-            true => Err(PeerError::NotLeader(leader)),
+        let answer = link.within(link.options().call, call).await?.into_inner();
+        match (answer.not_a_member, answer.not_leader) {
+            (true, _) => Err(PeerError::NotAMember { by: leader }),
+            (_, true) => Err(PeerError::NotLeader(leader)),
+            (false, false) => Ok(ReportTaken {
+                growth_refused: answer.growth_refused,
+            }),
+        }
+    }
+
+    /// Has the leader reconfigure the ensemble.
+    pub async fn ask_to_reconfigure(
+        &self,
+        leader: MemberId,
+        request: &Reconfigure,
+    ) -> Result<Configuration, NotReconfigured> {
+        let Ok(link) = self.link(leader, Lane::Control) else {
+            return Err(NotReconfigured::NotLeader);
+        };
+        let mut client = link.client();
+        let message = messages::reconfigure_request(request);
+        let call = client.reconfigure(link.introduction.introduce(message));
+        match link.within(request.patience + RECONFIGURE_MAX, call).await {
+            Ok(answer) => messages::to_reconfigure_result(answer.into_inner()),
+            Err(error) => Err(NotReconfigured::Unknown(error.to_string())),
         }
     }
 
@@ -348,9 +434,21 @@ impl Consensus {
     }
 
     async fn hand_on(&self) {
-        let Some(successor) = self.most_advanced_follower() else {
-            return;
-        };
+        if let Some(successor) = self.most_advanced_follower(&self.voters()) {
+            self.hand_on_to(successor).await;
+        }
+    }
+
+    /// Hands the leadership, if this member has it, to the voter of `candidates` that has the longest
+    /// log.
+    pub async fn hand_on_to_one_of(&self, candidates: &BTreeSet<MemberId>) {
+        let eligible = self.voters().intersection(candidates).copied().collect();
+        if let Some(successor) = self.most_advanced_follower(&eligible) {
+            self.hand_on_to(successor).await;
+        }
+    }
+
+    async fn hand_on_to(&self, successor: MemberId) {
         let limit = Duration::from_millis(self.0.options.timing.transfer_ms);
         match self.transfer_within(successor, limit).await {
             Ok(()) => tracing::info!(peer = %successor, "leadership handed on"),
@@ -358,20 +456,17 @@ impl Consensus {
         }
     }
 
-    /// The voter with the longest log, if this member leads.
-    fn most_advanced_follower(&self) -> Option<MemberId> {
+    /// The one of these voters with the longest log, besides this member, if it leads.
+    pub(super) fn most_advanced_follower(&self, voters: &BTreeSet<MemberId>) -> Option<MemberId> {
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.state != ServerState::Leader {
             return None;
         }
         let own = self.0.options.member.0;
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-        metrics
-            .replication
-            .as_ref()?
-            .iter()
-            .filter(|(id, _)| **id != own && voters.contains(id))
+        let others = metrics.replication.as_ref()?.iter();
+        others
+            .filter(|(id, _)| **id != own && voters.contains(&MemberId(**id)))
             .max_by_key(|(_, matched)| matched.as_ref().map(|matched| matched.index))
             .map(|(id, _)| MemberId(*id))
     }
@@ -467,17 +562,28 @@ async fn listen(environment: &Environment, address: &str) -> Result<BoxedListene
 struct Recovered {
     log: RaftLog,
     snapshots: Snapshots,
+    free_space: Arc<FreeSpace>,
 }
 
 impl Recovered {
     fn open(options: &ConsensusOptions, disk: Arc<dyn Disk>) -> Result<Recovered, StorageFault> {
+        let log = RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?;
+        let snapshots = Snapshots::open(
+            disk.clone(),
+            options.snapshot_directory.clone(),
+            options.upkeep.snapshots_kept,
+        )?;
+        let directories = [&options.log_directory, &options.snapshot_directory].map(PathBuf::from);
+        let free_space = FreeSpace::new(
+            disk,
+            log.clone(),
+            directories,
+            options.upkeep.free_bytes_min,
+        );
         Ok(Recovered {
-            log: RaftLog::open(&options.log_directory, disk.clone(), options.log.clone())?,
-            snapshots: Snapshots::open(
-                disk,
-                options.snapshot_directory.clone(),
-                options.upkeep.snapshots_kept,
-            )?,
+            log,
+            snapshots,
+            free_space: Arc::new(free_space),
         })
     }
 }
@@ -525,6 +631,7 @@ async fn publish(
     machine: Arc<Machine>,
     leadership: watch::Sender<Leadership>,
     stopped: watch::Sender<Option<String>>,
+    fault: Arc<OnceLock<String>>,
 ) {
     let mut metrics = raft.server_metrics();
     let mut applied = machine.applied.subscribe();
@@ -564,10 +671,11 @@ async fn publish(
             },
         }
     }
-    let reason = match &raft.metrics().borrow_watched().running_state {
+    let running_state = match &raft.metrics().borrow_watched().running_state {
         Ok(()) => "shut down".to_owned(),
         Err(fatal) => fatal.to_string(),
     };
+    let reason = fault.get().cloned().unwrap_or(running_state);
     tracing::warn!(reason, "consensus has stopped on this member");
     stopped.send_replace(Some(reason));
 }

@@ -88,7 +88,8 @@ pub fn decode(entry: Bytes) -> Result<Envelope, EnvelopeError> {
     if count as usize > BATCHES_MAX {
         return Err(EnvelopeError::TooMany(count));
     }
-    let mut batches = Vec::with_capacity(count as usize);
+    // No more than the bytes that are there could hold.
+    let mut batches = Vec::with_capacity((count as usize).min(rest.len() / LENGTH_BYTES));
     for _ in 0..count {
         if rest.remaining() < LENGTH_BYTES {
             return Err(EnvelopeError::Truncated);

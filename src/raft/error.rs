@@ -4,6 +4,7 @@ use super::envelope::EnvelopeError;
 use crate::model::MemberId;
 use crate::store::StorageFault;
 use std::io;
+use std::time::Duration;
 use thiserror::Error;
 
 /// This member does not lead, or not in the term meant.
@@ -45,6 +46,8 @@ pub enum PeerError {
     WrongPeer { member: MemberId, reason: String },
     #[error("member {0} does not lead")]
     NotLeader(MemberId),
+    #[error("member {by} leads a cluster that this member does not belong to any more")]
+    NotAMember { by: MemberId },
     #[error("member {member} did not answer in time")]
     TimedOut { member: MemberId },
 }
@@ -82,9 +85,32 @@ pub enum ChangeError {
     InProgress,
     #[error("refused: {0}")]
     Refused(String),
+    /// Who is to be added is not there.
+    #[error("refused: {0}; who is added has to run, started with --join")]
+    Absent(PeerError),
+    #[error(
+        "a member that is to vote has not caught up in {patience:?}; it goes on as an observer"
+    )]
+    Lagging { patience: Duration },
+    /// Nothing could be decided after it, nor the change itself be ended.
+    #[error(
+        "refused: of {voters} voters after the change {needed} have to answer, and these do not: \
+         {}",
+        list(silent)
+    )]
+    NoMajority {
+        voters: usize,
+        needed: usize,
+        silent: Vec<MemberId>,
+    },
     /// It may or may not have happened: look at the status.
     #[error("the change was not seen to be done: {0}")]
     Unknown(String),
     #[error("consensus has stopped on this member")]
     Stopped,
+}
+
+fn list(members: &[MemberId]) -> String {
+    let names: Vec<String> = members.iter().map(|id| format!("member {id}")).collect();
+    names.join(", ")
 }

@@ -39,20 +39,20 @@ pub fn check(
     Ok(())
 }
 
-/// Founds the cluster if there is none yet.
+/// Founds the cluster if there is none yet. True if it has just been founded, with this member.
 pub async fn found(
     raft: &Raft,
     links: &Arc<Links>,
     cluster: ClusterId,
     voters: &BTreeMap<MemberId, MemberAddresses>,
-) -> Result<(), StartError> {
+) -> Result<bool, StartError> {
     let recovery = |error: &dyn std::fmt::Display| StartError::Recovery(error.to_string());
     if raft
         .is_initialized()
         .await
         .map_err(|error| recovery(&error))?
     {
-        return Ok(());
+        return Ok(false);
     }
     let own = links.member();
     let peers = voters.iter().filter(|(id, _)| **id != own);
@@ -71,7 +71,7 @@ pub async fn found(
     }
     if running {
         tracing::info!("the cluster runs already; waiting for its leader");
-        return Ok(());
+        return Ok(false);
     }
     let members: BTreeMap<u64, MemberAddresses> = voters
         .iter()
@@ -80,12 +80,12 @@ pub async fn found(
     match raft.initialize(members).await {
         Ok(()) => {
             tracing::info!(voters = voters.len(), "cluster founded");
-            Ok(())
+            Ok(true)
         }
         // The leader found this member in the meantime.
         Err(openraft::errors::RaftError::APIError(
             openraft::errors::InitializeError::NotAllowed(_),
-        )) => Ok(()),
+        )) => Ok(true),
         Err(error) => Err(recovery(&error)),
     }
 }

@@ -15,7 +15,7 @@ use super::envelope::{self, EnvelopeError};
 use super::observer::ApplyObserver;
 use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots, Writing};
 use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::metrics::ENTRY_REQUESTS;
+use crate::metrics::{ENTRY_REQUESTS, SNAPSHOTS_INSTALLED};
 use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
 use crate::runtime;
 use crate::store::codec::{self, CodecError};
@@ -168,6 +168,7 @@ impl Machine {
             self.observer.replaced(state);
         });
         self.observer.released(zxid);
+        metrics::counter!(SNAPSHOTS_INSTALLED).increment(1);
         // One that was received is the current one already; any other has to become it.
         if self.snapshots.position() < position {
             let image = self.state.read().freeze();

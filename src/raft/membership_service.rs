@@ -1,20 +1,26 @@
 //! The membership for operators: `vivarium.peer.v1.Cluster` on the peer port of every member.
 //!
-//! A member that does not lead passes a change on to the leader, once.
+//! A member that does not lead passes a change on to the leader, and a leader that steps aside to its
+//! successor.
 
 use super::consensus::{Consensus, Inner};
 use super::error::ChangeError;
 use super::membership::ClusterStatus;
-use super::network::links::Lane;
-use super::network::messages;
+use super::network::links::{Lane, Link};
+use super::network::{introduction, messages};
 use super::proto::{self, cluster_server::Cluster};
 use crate::model::{MemberId, Role};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 
-/// Set on what was passed on already.
+/// How often a request was passed on. Who passes one on introduces itself: the address of a leader
+/// may be that of a member of another cluster by now.
 const PASSED_ON: &str = "vivarium-passed-on";
+
+/// To the leader, and from one that steps aside to its successor.
+const PASSED_ON_MAX: u16 = 2;
 
 /// How long a new member may take to catch up before `Replace` gives up.
 const REPLACE_PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -33,26 +39,43 @@ impl MembershipService {
     }
 }
 
+/// How often a request was passed on, by members who know whom they mean.
+fn passed_on(consensus: &Consensus, metadata: &MetadataMap) -> Result<u16, Status> {
+    let Some(count) = metadata.get(PASSED_ON) else {
+        return Ok(0);
+    };
+    let options = &consensus.0.options;
+    introduction::check(metadata, options.cluster, options.member)?;
+    let count = count.to_str().ok().and_then(|count| count.parse().ok());
+    count.ok_or_else(|| Status::invalid_argument(format!("{PASSED_ON} is no count")))
+}
+
+/// Where a change can be made: the leader's link, if that is not this member.
+fn elsewhere(consensus: &Consensus, leader: MemberId) -> Result<Link, Status> {
+    let addresses = consensus.addresses(leader).ok_or_else(no_leader)?;
+    Ok(consensus.0.links.link(leader, &addresses, Lane::Control))
+}
+
 /// Makes a change here, or has the leader make it.
 macro_rules! change {
     ($service:ident, $request:ident, $call:ident, |$consensus:ident, $message:ident| $change:expr) => {{
         let $consensus = $service.consensus()?;
-        let passed_on = $request.metadata().contains_key(PASSED_ON);
+        let passed_on = passed_on(&$consensus, $request.metadata())?;
         let $message = $request.into_inner();
         let again = $message.clone();
+        $consensus.leader_is_known().await;
         match $change {
             Ok(()) => Ok(Response::new(proto::ChangeResponse {
                 members: members(&$consensus.status()),
             })),
             Err(ChangeError::NotLeader {
                 leader: Some(leader),
-            }) if !passed_on => {
-                let addresses = $consensus.addresses(leader).ok_or_else(no_leader)?;
-                let link = $consensus.0.links.link(leader, &addresses, Lane::Control);
-                let mut request = Request::new(again);
+            }) if leader != $consensus.0.options.member && passed_on < PASSED_ON_MAX => {
+                let link = elsewhere(&$consensus, leader)?;
+                let mut request = link.introduction.introduce(again);
                 request
                     .metadata_mut()
-                    .insert(PASSED_ON, tonic::metadata::MetadataValue::from_static("1"));
+                    .insert(PASSED_ON, MetadataValue::from(passed_on + 1));
                 link.cluster_client().$call(request).await
             }
             Err(error) => Err(status(&error)),
@@ -82,7 +105,7 @@ impl Cluster for MembershipService {
             digest: status.digest,
             log_bytes: status.log_bytes,
             members: members(&status),
-            changing: status.membership.voters.len() > 1,
+            changing: !status.membership.is_settled(),
         }))
     }
 
@@ -160,7 +183,10 @@ fn status(error: &ChangeError) -> Status {
         ChangeError::NotLeader { leader: None } => no_leader(),
         ChangeError::NotLeader { .. } | ChangeError::Stopped => Status::unavailable(text),
         ChangeError::InProgress => Status::aborted(text),
-        ChangeError::Refused(_) => Status::failed_precondition(text),
+        ChangeError::Refused(_)
+        | ChangeError::Absent(_)
+        | ChangeError::Lagging { .. }
+        | ChangeError::NoMajority { .. } => Status::failed_precondition(text),
         ChangeError::Unknown(_) => Status::unknown(text),
     }
 }

@@ -19,6 +19,9 @@ pub mod envelope;
 mod error;
 mod failure;
 mod formation;
+mod free_space;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod log;
 mod log_store;
 mod machine;
@@ -28,6 +31,7 @@ mod network;
 mod observer;
 mod options;
 mod proto;
+mod reconfigure;
 mod record;
 mod snapshot;
 #[cfg(test)]
@@ -37,12 +41,13 @@ mod upkeep;
 
 pub use consensus::{Consensus, Leadership};
 pub use error::{ChangeError, NotLeader, NotProposed, PeerError, StartError};
-pub use membership::{ClusterStatus, MEMBERS_MAX};
+pub use membership::{ClusterStatus, MEMBERS_MAX, Turn};
 pub use network::forward::ForwardStream;
-pub use observer::{ApplyObserver, LeaderDesk};
+pub use observer::{ApplyObserver, LeaderDesk, NotReconfigured, Reconfigure, Report, ReportTaken};
 pub use options::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 /// The operators' service of the peer port, for clients of it.
 pub use proto::{
     AddObserverRequest, Addresses, ChangeResponse, Member, PromoteRequest, RemoveRequest,
     ReplaceRequest, StatusRequest, StatusResponse, TransferRequest, cluster_client,
 };
+pub use reconfigure::WantedMembers;

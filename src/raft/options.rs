@@ -128,6 +128,9 @@ pub struct UpkeepOptions {
     pub snapshot_log_entries: u64,
     /// Snapshot files kept, the newest first.
     pub snapshots_kept: usize,
+    /// A disk with less is low (`Consensus::is_low_on_disk`). Above what the log prepares at once, which
+    /// is a segment, and what clients write in a second or two.
+    pub free_bytes_min: u64,
     /// Entries kept in the log behind the snapshot, for followers that were away for a moment: they
     /// then need no snapshot.
     pub log_entries_kept: u64,
@@ -141,6 +144,7 @@ impl Default for UpkeepOptions {
             snapshot_log_bytes: 256 * 1024 * 1024,
             snapshot_log_entries: 1_000_000,
             snapshots_kept: 2,
+            free_bytes_min: 256 * 1024 * 1024,
             log_entries_kept: 10_000,
         }
     }

@@ -151,6 +151,7 @@ mod tests {
             origin: MemberId(1),
             incarnation: 1,
             sequence: 1,
+            rules: crate::model::Rules::NONE,
             requests: Vec::new(),
         };
         let record = codec::encode_batch(&batch);

@@ -72,11 +72,6 @@ impl Snapshots {
         })
     }
 
-    /// What the disk has left where they are. Blocks.
-    pub fn free_bytes(&self) -> io::Result<u64> {
-        self.disk.free_bytes(&self.directory)
-    }
-
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }

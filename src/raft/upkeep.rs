@@ -7,12 +7,11 @@
 //! At all times: the log is purged only behind the checkpoint *and* behind a snapshot that was read
 //! back, and never what a snapshot on its way to a follower still needs.
 
-use super::log::RaftLog;
 use super::machine::Machine;
 use super::network::server::Raft;
 use super::options::UpkeepOptions;
 use super::types;
-use crate::metrics::{CHECKPOINT_SECONDS, DISK_FREE_BYTES, LOG_BYTES, SNAPSHOT_SECONDS};
+use crate::metrics::{CHECKPOINT_SECONDS, PURGED_LOG_INDEX, SNAPSHOT_SECONDS};
 use crate::model::LogPosition;
 use crate::runtime;
 use crate::store::StorageFault;
@@ -28,9 +27,6 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// Requests that may wait.
 const REQUESTS_MAX: usize = 16;
-
-/// How often it is looked how much the log takes and how much the disk has left.
-const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
 
 type Done = oneshot::Sender<Result<(), Arc<StorageFault>>>;
 
@@ -69,8 +65,6 @@ pub struct Upkeep {
     machine: Arc<Machine>,
     options: UpkeepOptions,
     requests: mpsc::Receiver<Request>,
-    log: RaftLog,
-    measure_due: Instant,
     checkpoint_due: Instant,
     snapshot_not_before: Instant,
     /// What `applied_bytes` was at the last snapshot.
@@ -82,7 +76,6 @@ impl Upkeep {
         raft: Raft,
         machine: Arc<Machine>,
         options: UpkeepOptions,
-        log: RaftLog,
     ) -> (Upkeep, UpkeepHandle) {
         let (handle, requests) = mpsc::channel(REQUESTS_MAX);
         let upkeep = Upkeep {
@@ -90,8 +83,6 @@ impl Upkeep {
             machine,
             options,
             requests,
-            log,
-            measure_due: Instant::now(),
             checkpoint_due: Instant::now(),
             snapshot_not_before: Instant::now(),
             snapshot_bytes: 0,
@@ -117,9 +108,6 @@ impl Upkeep {
                     None => return,
                 },
                 _ = ticks.tick() => {
-                    if Instant::now() >= self.measure_due {
-                        self.measure().await;
-                    }
                     if self.checkpoint_is_due() {
                         let _ = self.checkpoint().await;
                     }
@@ -129,19 +117,6 @@ impl Upkeep {
                 }
             }
             self.purge().await;
-        }
-    }
-
-    async fn measure(&mut self) {
-        self.measure_due = Instant::now() + MEASURE_INTERVAL;
-        metrics::gauge!(LOG_BYTES).set(self.log.disk_bytes() as f64);
-        let machine = Arc::clone(&self.machine);
-        // Asking a disk blocks.
-        let free = blocking(move || Ok(machine.snapshots.free_bytes())).await;
-        match free {
-            Ok(Ok(free)) => metrics::gauge!(DISK_FREE_BYTES).set(free as f64),
-            Ok(Err(error)) => tracing::warn!(%error, "the disk does not tell its free space"),
-            Err(fault) => tracing::warn!(%fault, "the disk does not tell its free space"),
         }
     }
 
@@ -220,6 +195,8 @@ impl Upkeep {
             let metrics = metrics.borrow_watched();
             (metrics.snapshot, metrics.purged)
         };
+        let purged_index = purged.as_ref().map_or(0, |purged| purged.index);
+        metrics::gauge!(PURGED_LOG_INDEX).set(purged_index as f64);
         let newest = self.machine.snapshots.position();
         if snapshot.as_ref().map(types::position) < newest {
             let _ = self.raft.trigger().snapshot().await;

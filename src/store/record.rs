@@ -54,6 +54,8 @@ pub struct StateHeader {
     pub last_applied: Option<LogPosition>,
     pub membership: Membership,
     pub next_session: i64,
+    /// The format of records that all members have been found to know.
+    pub format: u32,
     pub streams: Vec<StreamRecord>,
     pub digest: u64,
     pub znodes: u64,

@@ -12,11 +12,12 @@
 //!
 //! Rules from ZooKeeper 3.9: `PrepRequestProcessor`, `FinalRequestProcessor`, `DataTree#processTxn`.
 
-use super::tree::{Idle, Tree, WriteContext};
+use super::codec::{FORMAT, FORMAT_FIRST};
+use super::tree::{Idle, QuotaExceeded, Tree, WriteContext};
 use super::{CheckpointDelta, SessionRecord, StateHeader, StateImage, StorageFault, StreamRecord};
 use crate::model::{
     Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Outcome, Refusal,
-    Request, SessionId, Zxid,
+    Request, Rules, SessionId, Zxid,
 };
 use crate::session::{Session, SessionIds, SessionTable};
 use parking_lot::RwLock;
@@ -48,6 +49,8 @@ pub struct Applied {
     pub zxid: Zxid,
     pub answer: Answer,
     pub changes: Vec<Change>,
+    /// Limits of quotas that it reached past, also where it was refused for that.
+    pub exceeded: Vec<QuotaExceeded>,
 }
 
 /// What became of a batch.
@@ -75,6 +78,14 @@ struct Stream {
     last_sequence: u64,
 }
 
+impl Stream {
+    /// Of a member that is gone: no incarnation is later than this.
+    const CLOSED: Stream = Stream {
+        incarnation: u64::MAX,
+        last_sequence: u64::MAX,
+    };
+}
+
 pub struct State {
     tree: Tree,
     sessions: SessionTable,
@@ -84,6 +95,8 @@ pub struct State {
     membership: Membership,
     session_ids: SessionIds,
     streams: BTreeMap<MemberId, Stream>,
+    /// The format of records that all members have been found to know.
+    format: u32,
     digests: VecDeque<(u64, u64)>,
     diverged: Option<Divergence>,
 }
@@ -105,6 +118,7 @@ impl State {
             membership: Membership::default(),
             session_ids: SessionIds::new(),
             streams: BTreeMap::new(),
+            format: FORMAT_FIRST,
             digests: VecDeque::new(),
             diverged: None,
         }
@@ -116,6 +130,11 @@ impl State {
 
     pub fn sessions(&self) -> &SessionTable {
         &self.sessions
+    }
+
+    /// The format of records that may be written: all members know it. Never goes back.
+    pub fn format(&self) -> u32 {
+        self.format
     }
 
     /// The zxid of the last write applied.
@@ -134,6 +153,11 @@ impl State {
 
     pub fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    /// The zxid of the change that made the membership what `/zookeeper/config` shows.
+    pub fn config_version(&self) -> Zxid {
+        self.tree.config_version()
     }
 
     /// The last batch applied of one run of a member; 0 if none.
@@ -156,7 +180,7 @@ impl State {
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 .rotate_left(29);
         }
-        mixed
+        mixed ^ u64::from(self.format - FORMAT_FIRST)
     }
 
     /// Set once this member's digest has differed from the leader's; never cleared.
@@ -196,18 +220,38 @@ impl State {
         self.zxid = self.zxid.at_least_term(context.position.term);
         self.time_ms = self.time_ms.max(context.proposed_at_ms);
         for (index, request) in batch.requests.iter().enumerate() {
-            let applied = self.request(request);
+            let applied = self.request(batch.rules, request);
             each(self, index, applied);
         }
         BatchResult::Applied
     }
 
-    /// Takes note of a new membership and shows it in `/zookeeper/config`. Takes no zxid.
+    /// Takes note of a new membership. A settled one takes a zxid and is shown in
+    /// `/zookeeper/config`; the step to it, during which two sets of voters decide, is not.
+    ///
+    /// The line of a member that is gone is closed: nothing of it is applied from here on, and its
+    /// number is spent.
     pub fn apply_membership(&mut self, membership: Membership, changes: &mut Vec<Change>) {
-        let text = membership.config_text();
+        let before = self.membership.members.keys();
+        for gone in before.filter(|id| !membership.members.contains_key(id)) {
+            self.streams.insert(*gone, Stream::CLOSED);
+        }
+        if let Some(position) = membership.position {
+            self.zxid = self.zxid.at_least_term(position.term);
+        }
         self.membership = membership;
-        self.tree
-            .set_config(text.as_bytes(), self.zxid, self.time_ms, changes);
+        if self.membership.is_settled() {
+            self.zxid = self.zxid.next();
+            let text = self.membership.config_text(self.zxid);
+            self.tree
+                .set_config(text.as_bytes(), self.zxid, self.time_ms, changes);
+        }
+    }
+
+    /// Whether a member had this number that is gone. Another one under it would go on in its line,
+    /// and could vote without knowing what was promised under it.
+    pub fn number_is_spent(&self, id: MemberId) -> bool {
+        self.streams.contains_key(&id) && !self.membership.members.contains_key(&id)
     }
 
     /// The entry at `position` has been applied whole.
@@ -220,7 +264,7 @@ impl State {
         self.digests.push_back((position.index, digest));
     }
 
-    fn request(&mut self, request: &Request) -> Applied {
+    fn request(&mut self, rules: Rules, request: &Request) -> Applied {
         let mut changes = Vec::new();
         let answer = match &request.command {
             Command::CreateSession {
@@ -272,7 +316,7 @@ impl State {
                 self.sessions
                     .check(request.session, request.generation)
                     .and_then(|()| {
-                        let context = write_context(self.zxid, self.time_ms, request);
+                        let context = self.write_context(rules, request);
                         self.tree.apply(&context, operation, &mut changes)
                     })
             }
@@ -281,7 +325,7 @@ impl State {
                 self.sessions
                     .check(request.session, request.generation)
                     .map(|()| {
-                        let context = write_context(self.zxid, self.time_ms, request);
+                        let context = self.write_context(rules, request);
                         Outcome::Multi(self.tree.apply_multi(&context, operations, &mut changes))
                     })
             }
@@ -300,11 +344,18 @@ impl State {
                 self.remove(path, idle, &mut changes)
             }
             Command::RemoveExpired { path } => self.remove(path, Idle::Expired, &mut changes),
+            Command::AgreeOnFormat { format } => {
+                self.format = self.format.max(*format);
+                Ok(Outcome::FormatAgreed {
+                    format: self.format,
+                })
+            }
         };
         Applied {
             zxid: self.zxid,
             answer,
             changes,
+            exceeded: self.tree.take_exceeded(),
         }
     }
 
@@ -318,6 +369,17 @@ impl State {
             self.zxid = zxid;
         }
         removed
+    }
+
+    fn write_context<'a>(&self, rules: Rules, request: &'a Request) -> WriteContext<'a> {
+        WriteContext {
+            zxid: self.zxid,
+            time_ms: self.time_ms,
+            session: request.session,
+            identities: &request.identities,
+            rules,
+            data_bytes_max: DATA_BYTES_MAX,
+        }
     }
 
     fn close(&mut self, session: SessionId, changes: &mut Vec<Change>) -> Outcome {
@@ -347,6 +409,7 @@ impl State {
             last_applied: self.last_applied,
             membership: self.membership.clone(),
             next_session: self.session_ids.next(),
+            format: self.format,
             streams: self
                 .streams
                 .iter()
@@ -406,6 +469,14 @@ impl State {
                 "the next session id is no session id",
             ));
         };
+        if !(FORMAT_FIRST..=FORMAT).contains(&header.format) {
+            return Err(StorageFault::UnknownVersion {
+                path: source.to_owned(),
+                what: "format",
+                found: header.format,
+                known: FORMAT,
+            });
+        }
         let sessions = SessionTable::from_rows(sessions.into_iter().map(|row| {
             let session = Session {
                 password: row.password,
@@ -433,6 +504,7 @@ impl State {
                     (row.origin, stream)
                 })
                 .collect(),
+            format: header.format,
             digests: VecDeque::new(),
             diverged: None,
         };
@@ -461,16 +533,6 @@ fn record(id: SessionId, session: &Session) -> SessionRecord {
         password: session.password,
         timeout_ms: session.timeout_ms,
         generation: session.generation,
-    }
-}
-
-fn write_context(zxid: Zxid, time_ms: i64, request: &Request) -> WriteContext<'_> {
-    WriteContext {
-        zxid,
-        time_ms,
-        session: request.session,
-        identities: &request.identities,
-        data_bytes_max: DATA_BYTES_MAX,
     }
 }
 

@@ -3,8 +3,10 @@
 //!
 //! At all times: what is simulated follows from a seed and the order of the calls.
 
+pub mod certificates;
 mod disk;
 mod eventually;
+pub mod fuzz;
 pub mod once;
 pub mod processes;
 pub mod raw_client;

@@ -15,7 +15,7 @@ pub use ports::{free_port, is_free};
 pub use subject::Subject;
 
 use super::eventually::{eventually, poll};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -38,8 +38,8 @@ pub struct ClusterOptions {
     pub zoo_cfg: String,
     /// Settings of ours that a zoo.cfg has no key for.
     pub settings: Vec<(String, String)>,
-    /// Options of the original's Java machine, for what its zoo.cfg has no key for.
-    pub java_options: Vec<String>,
+    /// Java system properties that the original takes from nowhere else.
+    pub java_properties: Vec<(String, String)>,
 }
 
 impl ClusterOptions {
@@ -50,8 +50,18 @@ impl ClusterOptions {
             members,
             zoo_cfg: String::new(),
             settings: Vec::new(),
-            java_options: Vec::new(),
+            java_properties: Vec::new(),
         }
+    }
+
+    /// A key that ours takes from zoo.cfg, and the original as a Java system property alone.
+    pub fn java_property(mut self, key: &str, value: &str) -> ClusterOptions {
+        if self.subject.is_vivarium() {
+            return self.zoo_cfg(&format!("{key}={value}"));
+        }
+        self.java_properties
+            .push((key.to_owned(), value.to_owned()));
+        self
     }
 
     pub fn zoo_cfg(mut self, lines: &str) -> ClusterOptions {
@@ -62,11 +72,6 @@ impl ClusterOptions {
 
     pub fn setting(mut self, key: &str, value: impl ToString) -> ClusterOptions {
         self.settings.push((key.to_owned(), value.to_string()));
-        self
-    }
-
-    pub fn java_option(mut self, option: &str) -> ClusterOptions {
-        self.java_options.push(option.to_owned());
         self
     }
 }
@@ -107,7 +112,7 @@ impl ProcessCluster {
             directory,
             members,
         };
-        let common = cluster.common_zoo_cfg();
+        let common = cluster.common_zoo_cfg() + &cluster.server_lines();
         for member in &cluster.members {
             member.configure(&common);
         }
@@ -121,7 +126,12 @@ impl ProcessCluster {
              maxSessionTimeout=60000\nmaxClientCnxns=0\n4lw.commands.whitelist=*\n\
              admin.enableServer=false\n",
         );
-        for member in &self.members {
+        text += &self.options.zoo_cfg;
+        text
+    }
+
+    fn server_lines(&self) -> String {
+        let line = |member: &Member| {
             let Ports {
                 client,
                 peer,
@@ -129,12 +139,35 @@ impl ProcessCluster {
                 ..
             } = member.ports;
             let number = member.number;
-            text += &format!(
-                "server.{number}=127.0.0.1:{peer}:{election}:participant;127.0.0.1:{client}\n"
-            );
-        }
-        text += &self.options.zoo_cfg;
-        text
+            format!("server.{number}=127.0.0.1:{peer}:{election}:participant;127.0.0.1:{client}\n")
+        };
+        self.members.iter().map(line).collect()
+    }
+
+    /// Starts one more of our members, which waits to be added to the cluster, and waits until it
+    /// listens for peers; its number, the next one.
+    pub fn join(&mut self) -> usize {
+        let number = self.members.len() + 1;
+        let ports = Ports::free();
+        let mut member = Member::new(number, ports, self.directory.join(number.to_string()));
+        member.configure(&self.common_zoo_cfg());
+        member.set("member.join", "true");
+        member.set("doors.peer.bind", &format!("127.0.0.1:{}", ports.peer));
+        self.members.push(member);
+        self.start_member(number);
+        let address = self.member(number).peer_address();
+        eventually("a member that joins listens", PATIENCE, || {
+            TcpStream::connect(address).ok()
+        });
+        number
+    }
+
+    /// What its machine took with it when it went.
+    pub fn lose_data(&mut self, number: usize) {
+        let member = self.member_mut(number);
+        assert!(!member.runs(), "member {number} still runs");
+        std::fs::remove_dir_all(member.data_directory()).expect("its data can be removed");
+        member.prepare();
     }
 
     /// False if a member ended because a port of its was taken; panics if it ended otherwise.
@@ -218,6 +251,13 @@ impl ProcessCluster {
             .iter()
             .find(|member| member.mode() == Some(mode))
             .map(|member| member.number)
+    }
+
+    /// Changes a setting of ours for all members that are started from now on.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        self.options
+            .settings
+            .push((key.to_owned(), value.to_string()));
     }
 
     /// Starts a member that does not run; returns at once.

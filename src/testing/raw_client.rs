@@ -7,8 +7,10 @@
 //! Rules: ZooKeeper 3.9 `ClientCnxn`, and the notes in `docs/protocol.md`.
 
 mod bytes;
+mod secured;
 
 pub use bytes::{Bytes, RawStat, Reader};
+pub use secured::{SecureStream, open_secured};
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -38,14 +40,17 @@ pub mod op {
     pub const CHECK: i32 = 13;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
+    pub const RECONFIG: i32 = 16;
     pub const CREATE_CONTAINER: i32 = 19;
     pub const DELETE_CONTAINER: i32 = 20;
     pub const CREATE_TTL: i32 = 21;
     pub const AUTH: i32 = 100;
     pub const SET_WATCHES: i32 = 101;
+    pub const SASL: i32 = 102;
     pub const GET_EPHEMERALS: i32 = 103;
     pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
     pub const ADD_WATCH: i32 = 106;
+    pub const WHO_AM_I: i32 = 107;
     pub const CLOSE_SESSION: i32 = -11;
 }
 
@@ -103,10 +108,22 @@ pub struct RawEvent {
     pub path: String,
 }
 
+impl Credentials {
+    /// Of a session that is to be made.
+    fn nobody(timeout_ms: i32) -> Credentials {
+        Credentials {
+            session: 0,
+            password: vec![0; 16],
+            timeout_ms,
+            zxid: 0,
+        }
+    }
+}
+
 /// A connected session.
 #[derive(Debug)]
-pub struct RawClient {
-    stream: TcpStream,
+pub struct RawClient<S = TcpStream> {
+    stream: S,
     credentials: Credentials,
     last_xid: i32,
     events: Vec<RawEvent>,
@@ -115,18 +132,18 @@ pub struct RawClient {
 impl RawClient {
     /// A new session; the server may grant another timeout than asked for.
     pub fn connect(address: SocketAddr, timeout_ms: i32) -> Result<RawClient, RawError> {
-        let nobody = Credentials {
-            session: 0,
-            password: vec![0; 16],
-            timeout_ms,
-            zxid: 0,
-        };
-        RawClient::attach(address, &nobody)
+        RawClient::attach(address, &Credentials::nobody(timeout_ms))
     }
 
     /// The same session on a new connection.
     pub fn attach(address: SocketAddr, credentials: &Credentials) -> Result<RawClient, RawError> {
-        let mut stream = open(address)?;
+        RawClient::attach_over(open(address)?, credentials)
+    }
+}
+
+impl<S: Read + Write> RawClient<S> {
+    /// The session that the credentials name, or a new one, over a connection on which nothing was said.
+    fn attach_over(mut stream: S, credentials: &Credentials) -> Result<RawClient<S>, RawError> {
         let request = Bytes::new()
             .int(0)
             .long(credentials.zxid)
@@ -167,7 +184,7 @@ impl RawClient {
     }
 
     /// The socket itself, for what no client should send.
-    pub fn stream(&mut self) -> &mut TcpStream {
+    pub fn stream(&mut self) -> &mut S {
         &mut self.stream
     }
 
@@ -248,6 +265,12 @@ impl RawClient {
             0 => Ok(()),
             code => Err(RawError::Code(code)),
         }
+    }
+
+    /// Watches a path: `kind` 0 for all that happens to it, 1 also for all below.
+    pub fn add_watch(&mut self, path: &str, kind: i32) -> Result<(), RawError> {
+        self.ask(op::ADD_WATCH, Bytes::new().text(path).int(kind))
+            .map(drop)
     }
 
     /// Only the error code: 0 for success.
@@ -342,6 +365,13 @@ pub fn create_body(path: &str, data: &[u8], flags: i32) -> Bytes {
     Bytes::new().text(path).text(data).open_acl().int(flags)
 }
 
+/// The body of a create request whose ACL is one line.
+pub fn create_body_with_acl(path: &str, data: &[u8], acl: (i32, &str, &str), flags: i32) -> Bytes {
+    let (permissions, scheme, id) = acl;
+    let line = Bytes::new().int(1).int(permissions).text(scheme).text(id);
+    Bytes::new().text(path).text(data).raw(&line.0).int(flags)
+}
+
 /// A connection on which nothing was said yet.
 pub fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
@@ -352,7 +382,7 @@ pub fn open(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// One frame, without its length.
-pub fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub fn read_frame(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;

@@ -45,35 +45,3 @@ impl From<AddWatchMode> for WatchKind {
         }
     }
 }
-
-/// A set of kinds, one bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Kinds(u8);
-
-impl Kinds {
-    pub(super) fn contains(self, kind: WatchKind) -> bool {
-        self.0 & Kinds::bit(kind) != 0
-    }
-
-    pub(super) fn insert(&mut self, kind: WatchKind) {
-        self.0 |= Kinds::bit(kind);
-    }
-
-    pub(super) fn remove(&mut self, kind: WatchKind) {
-        self.0 &= !Kinds::bit(kind);
-    }
-
-    pub(super) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    pub(super) fn iter(self) -> impl Iterator<Item = WatchKind> {
-        WatchKind::ALL
-            .into_iter()
-            .filter(move |kind| self.contains(*kind))
-    }
-
-    fn bit(kind: WatchKind) -> u8 {
-        1 << kind.index()
-    }
-}

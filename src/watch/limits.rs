@@ -1,14 +1,22 @@
 //! How many watches may be set. ZooKeeper has no such limit; its memory is one.
+//!
+//! A watch on a path of ordinary length counts once. One whose path is deep or long counts more, so
+//! that the limits bound memory, whatever paths a client invents.
 
 use thiserror::Error;
 
 /// Enough for a cache over a tree of a quarter of a million znodes, which sets two on each.
 pub const WATCHES_PER_CONNECTION_MAX_DEFAULT: usize = 500_000;
 
-/// About a gigabyte of table, with paths of ordinary length.
+/// About half a gigabyte of table with paths of ordinary length, three with paths made for it.
 pub const WATCHES_TOTAL_MAX_DEFAULT: usize = 4_000_000;
 
-/// Options of a watch table. Both count each (connection, path, kind) once.
+/// A path counts once more for so many names.
+pub(super) const NAMES_PER_WATCH: usize = 8;
+/// A path counts once more for so many bytes.
+pub(super) const PATH_BYTES_PER_WATCH: usize = 256;
+
+/// Options of a watch table. Both count each (connection, path, kind) as the module's text says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchLimits {
     /// The watches that one connection may hold.

@@ -1,8 +1,9 @@
 //! Watches: who waits for what on this member, and what each is told when it happens.
 //!
 //! Owns: the watch table of one member, its limits. A watch lives and dies with its connection; it
-//! is never replicated. Who may read what is not known here: whoever receives the events drops those
-//! whose znode the watcher may not read.
+//! is never replicated. Who may read what is not known here: an event says by which access list it is
+//! to be judged, and whoever receives the events drops those that the watcher may not see. The watch is
+//! used up all the same.
 //!
 //! | Kind | Set by | Told of | After an event |
 //! |---|---|---|---|
@@ -15,14 +16,24 @@
 //! 1. A connection holds at most one watch of each kind on a path, and is told of one change of one
 //!    path once, however many of its watches match.
 //! 2. A connection is told of a change's own path first, then of its parent's children.
-//! 3. Firing costs what the change's path, its parent and, if there are recursive watches at all,
-//!    its ancestors hold; other watches cost nothing.
+//! 3. Firing costs a look at each name of the change's path, and ends where nobody watches further
+//!    down; then what the path and its parent hold, and the recursive watches above. All other
+//!    watches cost nothing, and so it is with setting and removing one.
+//!
+//! ```text
+//!   names:  / ── services ── app-7 ── instances      a path is a place, found name by name
+//!                              │          │
+//!   watchers:            [bert, data] [anna, child] [bert, child]
+//!                              └───────────────────────┘   a holder's watches are chained
+//! ```
 //!
 //! Rules from: ZooKeeper 3.9 `DataTree#createNode`, `#deleteNode`, `#setData`,
 //! `WatchManager#triggerWatch`, `PathParentIterator`.
 
+mod holders;
 mod kind;
 mod limits;
+mod names;
 mod table;
 mod watchers;
 

@@ -1,80 +1,56 @@
 //! The watch table: from a path to its watchers, and from a watcher to its paths.
 
-use super::kind::Kinds;
-use super::watchers::Watchers;
+use super::holders::Holders;
+use super::limits::{NAMES_PER_WATCH, PATH_BYTES_PER_WATCH};
+use super::names::{Extent, Names};
+use super::watchers::{HolderId, PlaceId, Watch, Where, Who};
 use super::{LimitReached, WatchKind, WatchLimits, WatcherId};
-use crate::model::{Change, ChangeKind, EventKind, WatcherType, Zxid, parent};
-use std::collections::{BTreeMap, HashMap};
+use crate::model::{Acl, Change, ChangeKind, EventKind, WatcherType, Zxid, parent};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
 
-/// What one watcher is told.
+/// What watchers are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     pub kind: EventKind,
     /// The path that the event is about: a child watch is told its own path, not the child's.
-    pub path: &'a Arc<str>,
+    pub path: &'a str,
     /// Of the change.
     pub zxid: Zxid,
+    /// Who may be told: the access list of the path's znode at the change; `None` for the open one.
+    pub acl: Option<&'a [Acl]>,
 }
 
 /// All watches of one member.
 #[derive(Debug)]
 pub struct WatchTable {
     limits: WatchLimits,
-    paths: HashMap<Arc<str>, PathWatches>,
-    watchers: HashMap<WatcherId, WatcherPaths>,
+    names: Names,
+    holders: Holders,
     watch_count: usize,
-    /// While this is 0, no change looks at its path's ancestors.
-    recursive_count: usize,
-    /// Kept between changes for its memory; empty in between.
+    /// What all watches count against the limits.
+    weight: usize,
+    /// The paths that somebody watches.
+    path_count: usize,
+    /// Both are kept between changes for their memory, and empty in between.
     told: Vec<WatcherId>,
-}
-
-/// The watchers of one path, by kind.
-#[derive(Debug, Default)]
-struct PathWatches([Watchers; WatchKind::ALL.len()]);
-
-impl PathWatches {
-    fn of(&self, kind: WatchKind) -> &Watchers {
-        &self.0[kind.index()]
-    }
-
-    fn of_mut(&mut self, kind: WatchKind) -> &mut Watchers {
-        &mut self.0[kind.index()]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Watchers::is_empty)
-    }
-}
-
-/// The watches of one watcher. The paths are those of the table, shared.
-#[derive(Debug, Default)]
-struct WatcherPaths {
-    kinds: HashMap<Arc<str>, Kinds>,
-    watch_count: usize,
-}
-
-impl WatcherPaths {
-    fn holds(&self, path: &str, kind: WatchKind) -> bool {
-        self.kinds
-            .get(path)
-            .is_some_and(|kinds| kinds.contains(kind))
-    }
+    used_up: Vec<Watch>,
 }
 
 impl WatchTable {
     pub fn new(limits: WatchLimits) -> WatchTable {
         WatchTable {
             limits,
-            paths: HashMap::new(),
-            watchers: HashMap::new(),
+            names: Names::new(),
+            holders: Holders::default(),
             watch_count: 0,
-            recursive_count: 0,
+            weight: 0,
+            path_count: 0,
             told: Vec::new(),
+            used_up: Vec::new(),
         }
     }
 
@@ -85,77 +61,97 @@ impl WatchTable {
         kind: WatchKind,
         path: &str,
     ) -> Result<(), LimitReached> {
-        let held = self.watchers.get(&watcher);
-        if held.is_some_and(|held| held.holds(path, kind)) {
+        let known = self.holders.number(watcher);
+        let place = self.names.find(path);
+        if let (Some(number), Some(place)) = (known, place)
+            && self.is_set(place, Who::new(number, kind))
+        {
             return Ok(());
         }
+        let extent = Extent::of_path(path);
+        let weight = weight(extent);
         let max = self.limits.watches_per_connection_max;
-        if held.map_or(0, |held| held.watch_count) >= max {
+        let held = known.map_or(0, |number| self.holders.get(number).weight);
+        // A holder's sums are words of 32 bits.
+        if held as usize + weight > max.min(u32::MAX as usize) {
             return Err(LimitReached::PerConnection { max });
         }
         let max = self.limits.watches_total_max;
-        if self.watch_count >= max {
+        if self.weight + weight > max || !self.names.has_room_for(extent.names) {
             return Err(LimitReached::Total { max });
         }
 
-        let path = match self.paths.get_key_value(path) {
-            Some((known, _)) => known.clone(),
-            None => Arc::from(path),
-        };
-        self.paths
-            .entry(path.clone())
-            .or_default()
-            .of_mut(kind)
-            .insert(watcher);
-        let held = self.watchers.entry(watcher).or_default();
-        held.kinds.entry(path).or_default().insert(kind);
-        held.watch_count += 1;
+        let place = place.unwrap_or_else(|| self.names.insert(path));
+        let number = known.unwrap_or_else(|| self.holders.insert(watcher));
+        let holder = self.holders.get_mut(number);
+        let next = std::mem::replace(&mut holder.first, Where::new(place, kind));
+        holder.watch_count += 1;
+        holder.weight += weight as u32;
         self.watch_count += 1;
-        self.recursive_count += usize::from(kind == WatchKind::PersistentRecursive);
+        self.weight += weight;
+        let watchers = self.names.watchers_mut(place);
+        self.path_count += usize::from(watchers.is_empty());
+        watchers.insert(Watch {
+            who: Who::new(number, kind),
+            before: Where::NONE,
+            after: next,
+        });
+        if next != Where::NONE {
+            self.chained(next, number).before = Where::new(place, kind);
+        }
         Ok(())
     }
 
     /// Whether the watcher holds a watch of a named kind on exactly this path (`checkWatches`).
     pub fn has(&self, watcher: WatcherId, path: &str, wanted: WatcherType) -> bool {
-        self.watchers.get(&watcher).is_some_and(|held| {
-            WatchKind::named_by(wanted)
-                .iter()
-                .any(|kind| held.holds(path, *kind))
-        })
+        let (Some(number), Some(place)) = (self.holders.number(watcher), self.names.find(path))
+        else {
+            return false;
+        };
+        WatchKind::named_by(wanted)
+            .iter()
+            .any(|kind| self.is_set(place, Who::new(number, *kind)))
+    }
+
+    fn is_set(&self, place: PlaceId, who: Who) -> bool {
+        self.names.watchers(place).get(who).is_some()
     }
 
     /// Removes the watcher's watches of the named kinds from this path. False if there were none.
     pub fn remove(&mut self, watcher: WatcherId, path: &str, wanted: WatcherType) -> bool {
+        let (Some(number), Some(place)) = (self.holders.number(watcher), self.names.find(path))
+        else {
+            return false;
+        };
         let mut removed = false;
         for kind in WatchKind::named_by(wanted) {
-            if self.disown(watcher, path, *kind) {
-                self.remove_from_path(watcher, path, *kind);
-                removed = true;
-            }
+            removed |= self.strike(place, Who::new(number, *kind));
         }
+        self.tidy();
         removed
     }
 
-    /// Removes all watches of a watcher, whose connection ended. Costs what it held.
-    pub fn forget(&mut self, watcher: WatcherId) {
-        let Some(held) = self.watchers.remove(&watcher) else {
-            return;
-        };
-        self.watch_count -= held.watch_count;
-        for (path, kinds) in held.kinds {
-            for kind in kinds.iter() {
-                self.recursive_count -= usize::from(kind == WatchKind::PersistentRecursive);
-                self.remove_from_path(watcher, &path, kind);
+    /// Removes watches of a watcher whose connection ended, so many at most. False once it has none:
+    /// whoever holds a lock may let others in between.
+    pub fn forget(&mut self, watcher: WatcherId, at_most: usize) -> bool {
+        if let Some(number) = self.holders.number(watcher) {
+            for _ in 0..at_most {
+                let first = self.holders.get(number).first;
+                self.strike(first.place(), Who::new(number, first.kind()));
+                if self.holders.number(watcher).is_none() {
+                    break;
+                }
             }
         }
+        let has_more_memory = self.tidy();
+        has_more_memory || self.holders.number(watcher).is_some()
     }
 
-    /// Tells every watcher of a change, and uses up the one-shot watches that it fired.
-    ///
-    /// All events of the path come before those of its parent, each in the order of the watchers'
-    /// numbers. The changes of one write are to be fired in their order.
-    pub fn fire(&mut self, change: &Change, tell: &mut impl FnMut(WatcherId, Event<'_>)) {
-        if self.paths.is_empty() {
+    /// Tells the watchers of a change, and uses up the one-shot watches that it fired: once for the
+    /// path and once for its parent, if they have any. The watchers come in the order of their
+    /// numbers, and each once. The changes of one write are to be fired in their order.
+    pub fn fire(&mut self, change: &Change, tell: &mut impl FnMut(Event<'_>, &[WatcherId])) {
+        if self.watch_count == 0 {
             return;
         }
         let (kind, one_shot, shows_in_parent): (_, &[WatchKind], _) = match change.kind {
@@ -171,103 +167,117 @@ impl WatchTable {
         };
 
         let mut told = std::mem::take(&mut self.told);
-        self.gather(&change.path, one_shot, &mut told);
-        self.gather_recursive(&change.path, &mut told);
-        self.tell_once(&mut told, change.zxid, kind, &change.path, tell);
+        let found = self.names.follow(&change.path, |watchers| {
+            watchers.each(WatchKind::PersistentRecursive, |number| {
+                told.push(self.holders.get(number).watcher);
+            });
+        });
+        if let Some(own) = found.own {
+            self.gather(own, one_shot, &mut told);
+        }
+        let event = Event {
+            kind,
+            path: &change.path,
+            zxid: change.zxid,
+            acl: change.acl.as_deref(),
+        };
+        tell_once(&mut told, event, tell);
 
         if shows_in_parent
-            && let Some(parent) = parent(&change.path)
-            && let Some((parent, _)) = self.paths.get_key_value(parent)
+            && let Some(place) = found.parent
+            && let Some(path) = parent(&change.path)
         {
-            let parent = parent.clone();
-            self.gather(&parent, &[WatchKind::Child], &mut told);
-            let kind = EventKind::ChildrenChanged;
-            self.tell_once(&mut told, change.zxid, kind, &parent, tell);
+            self.gather(place, &[WatchKind::Child], &mut told);
+            let event = Event {
+                kind: EventKind::ChildrenChanged,
+                path,
+                zxid: change.zxid,
+                acl: change.parent_acl.as_deref(),
+            };
+            tell_once(&mut told, event, tell);
         }
         self.told = told;
+        self.tidy();
     }
 
-    /// Adds the path's watchers of the given one-shot kinds, which are used up, and the persistent.
-    fn gather(&mut self, path: &str, one_shot: &[WatchKind], told: &mut Vec<WatcherId>) {
-        let Some(watches) = self.paths.get_mut(path) else {
-            return;
-        };
-        told.extend(watches.of(WatchKind::Persistent).iter());
-        let mut used_up: [Watchers; WatchKind::ALL.len()] = Default::default();
-        for kind in one_shot {
-            used_up[kind.index()] = std::mem::take(watches.of_mut(*kind));
-        }
-        if watches.is_empty() {
-            self.paths.remove(path);
-        }
-        for kind in one_shot {
-            for watcher in used_up[kind.index()].iter() {
-                self.disown(watcher, path, *kind);
-                told.push(watcher);
-            }
-        }
-    }
-
-    /// Adds the recursive watchers of the path and of all that is above it.
-    fn gather_recursive(&self, path: &str, told: &mut Vec<WatcherId>) {
-        if self.recursive_count == 0 {
+    /// Adds the watchers of the given one-shot kinds, which are used up, and the persistent. The
+    /// place may be one that was given back: nobody watches there.
+    fn gather(&mut self, place: PlaceId, one_shot: &[WatchKind], told: &mut Vec<WatcherId>) {
+        let watchers = self.names.watchers(place);
+        if watchers.is_empty() {
             return;
         }
-        let mut above = Some(path);
-        while let Some(path) = above {
-            if let Some(watches) = self.paths.get(path) {
-                told.extend(watches.of(WatchKind::PersistentRecursive).iter());
+        watchers.each(WatchKind::Persistent, |number| {
+            told.push(self.holders.get(number).watcher);
+        });
+        let mut used_up = std::mem::take(&mut self.used_up);
+        for kind in one_shot {
+            self.names.watchers_mut(place).take(*kind, &mut used_up);
+            if !used_up.is_empty() {
+                let weight = weight(self.names.extent(place));
+                for watch in used_up.drain(..) {
+                    told.push(self.holders.get(watch.who.holder()).watcher);
+                    self.unchain(watch, weight);
+                }
             }
-            above = parent(path);
         }
+        self.used_up = used_up;
+        self.left(place);
     }
 
-    fn tell_once(
-        &self,
-        told: &mut Vec<WatcherId>,
-        zxid: Zxid,
-        kind: EventKind,
-        path: &Arc<str>,
-        tell: &mut impl FnMut(WatcherId, Event<'_>),
-    ) {
-        told.sort_unstable();
-        told.dedup();
-        for watcher in told.drain(..) {
-            tell(watcher, Event { kind, path, zxid });
-        }
-    }
-
-    /// Strikes a watch from its watcher's side. False if it was not there.
-    fn disown(&mut self, watcher: WatcherId, path: &str, kind: WatchKind) -> bool {
-        let Some(held) = self.watchers.get_mut(&watcher) else {
+    /// Takes a watch away. False if it was not there.
+    fn strike(&mut self, place: PlaceId, who: Who) -> bool {
+        let Some(watch) = self.names.watchers_mut(place).remove(who) else {
             return false;
         };
-        let Some(kinds) = held.kinds.get_mut(path) else {
-            return false;
-        };
-        if !kinds.contains(kind) {
-            return false;
-        }
-        kinds.remove(kind);
-        if kinds.is_empty() {
-            held.kinds.remove(path);
-        }
-        held.watch_count -= 1;
-        if held.watch_count == 0 {
-            self.watchers.remove(&watcher);
-        }
-        self.watch_count -= 1;
-        self.recursive_count -= usize::from(kind == WatchKind::PersistentRecursive);
+        self.unchain(watch, weight(self.names.extent(place)));
+        self.left(place);
         true
     }
 
-    fn remove_from_path(&mut self, watcher: WatcherId, path: &str, kind: WatchKind) {
-        if let Some(watches) = self.paths.get_mut(path) {
-            watches.of_mut(kind).remove(watcher);
-            if watches.is_empty() {
-                self.paths.remove(path);
-            }
+    /// Takes a watch that its path does not have any more out of its holder's chain.
+    fn unchain(&mut self, watch: Watch, weight: usize) {
+        let number = watch.who.holder();
+        if watch.after != Where::NONE {
+            self.chained(watch.after, number).before = watch.before;
         }
+        if watch.before != Where::NONE {
+            self.chained(watch.before, number).after = watch.after;
+        }
+        let holder = self.holders.get_mut(number);
+        if watch.before == Where::NONE {
+            holder.first = watch.after;
+        }
+        holder.watch_count -= 1;
+        holder.weight -= weight as u32;
+        if holder.watch_count == 0 {
+            self.holders.remove(number);
+        }
+        self.watch_count -= 1;
+        self.weight -= weight;
+    }
+
+    fn chained(&mut self, at: Where, number: HolderId) -> &mut Watch {
+        self.names
+            .watchers_mut(at.place())
+            .get_mut(Who::new(number, at.kind()))
+            .expect("a chain leads through watches that are set")
+    }
+
+    /// A watch of this path was taken away.
+    fn left(&mut self, place: PlaceId) {
+        if self.names.watchers(place).is_empty() {
+            self.path_count -= 1;
+            self.names.release(place);
+        }
+    }
+
+    /// Gives memory back that is not used any more, a little. False once there is none.
+    fn tidy(&mut self) -> bool {
+        if self.watch_count == 0 {
+            self.names.restart();
+        }
+        self.names.trim()
     }
 
     /// All watches: each (connection, path, kind) counts once. ZooKeeper counts a persistent twice.
@@ -277,29 +287,39 @@ impl WatchTable {
 
     /// The watches of one connection.
     pub fn watch_count_of(&self, watcher: WatcherId) -> usize {
-        self.watchers
-            .get(&watcher)
-            .map_or(0, |held| held.watch_count)
+        self.holders
+            .number(watcher)
+            .map_or(0, |number| self.holders.get(number).watch_count as usize)
     }
 
     /// The paths that somebody watches.
     pub fn path_count(&self) -> usize {
-        self.paths.len()
+        self.path_count
     }
 
     /// The connections that watch something.
     pub fn watcher_count(&self) -> usize {
-        self.watchers.len()
+        self.holders.len()
     }
 
     /// Who watches what, for `wchc`; ordered. Costs a copy of the table.
     pub fn paths_by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
-        let mut all: BTreeMap<WatcherId, Vec<Arc<str>>> = self
-            .watchers
-            .iter()
-            .map(|(watcher, held)| (*watcher, held.kinds.keys().cloned().collect()))
-            .collect();
-        all.values_mut().for_each(|paths| paths.sort_unstable());
+        let mut all = BTreeMap::new();
+        for (number, holder) in self.holders.iter() {
+            let mut paths = Vec::with_capacity(holder.watch_count as usize);
+            let mut at = holder.first;
+            while at != Where::NONE {
+                paths.push(Arc::from(self.names.spell(at.place())));
+                let watchers = self.names.watchers(at.place());
+                at = watchers
+                    .get(Who::new(number, at.kind()))
+                    .expect("a chain leads through watches that are set")
+                    .after;
+            }
+            paths.sort_unstable();
+            paths.dedup();
+            all.insert(holder.watcher, paths);
+        }
         all
     }
 
@@ -313,4 +333,23 @@ impl WatchTable {
         }
         all
     }
+}
+
+fn tell_once(
+    told: &mut Vec<WatcherId>,
+    event: Event<'_>,
+    tell: &mut impl FnMut(Event<'_>, &[WatcherId]),
+) {
+    if told.is_empty() {
+        return;
+    }
+    told.sort_unstable();
+    told.dedup();
+    tell(event, told);
+    told.clear();
+}
+
+/// What a watch counts against the limits: once, and once more for each further stretch of its path.
+fn weight(extent: Extent) -> usize {
+    1 + extent.names / NAMES_PER_WATCH + extent.bytes / PATH_BYTES_PER_WATCH
 }

@@ -1,69 +1,60 @@
-//! Curator, the Java client, from its published artifacts with pinned versions.
+//! Curator, the Java client that most systems use: every recipe once, and what holds something while
+//! members are killed.
 
 use crate::faults::{Fault, Load, survive};
-use crate::{once, scratch, sources};
-use std::path::PathBuf;
-use std::process::Command;
+use crate::java::Module;
+use crate::proofs::prove;
 
-/// The directory with `classes` and `lib`.
-fn programs() -> PathBuf {
-    once::built(&scratch("curator"), &sources("curator"), |directory| {
-        // What the local repository holds is enough on every run but the first of a machine.
-        let offline = build(directory, &["-o"]);
-        let made = offline.or_else(|_| build(directory, &[]));
-        made.unwrap_or_else(|why| panic!("the Curator programs could not be built: {why}"));
-    })
-}
-
-fn build(directory: &std::path::Path, options: &[&str]) -> Result<(), String> {
-    let mut maven = Command::new("mvn");
-    maven
-        .args(["--quiet", "--batch-mode"])
-        .args(options)
-        .arg("--file")
-        .arg(sources("curator/pom.xml"))
-        .arg(format!("-Dscratch={}", directory.display()))
-        .arg("compile");
-    once::run(&mut maven)
-}
-
-fn program(name: &str, step: u64, fault: Fault) {
-    let built = programs();
-    let command = |hosts: &str| {
-        let mut command = Command::new("java");
-        command
-            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-            .arg("-cp")
-            .arg(format!("{0}/classes:{0}/lib/*", built.display()))
-            .arg(format!("clients.{name}"))
-            .args([hosts, &format!("/curator/{name}")]);
-        command
-    };
+fn program(module: Module, name: &str, step: u64, fault: Fault) {
+    let shown = format!("{}-{name}", module.name());
     survive(
         fault,
         &Load {
-            name: &format!("curator-{name}"),
+            name: &shown,
             step,
-            command: &command,
+            command: &|hosts| module.program(name, hosts, &format!("/curator/{name}")),
         },
     );
+}
+
+#[test]
+fn every_recipe_of_curator_5_keeps_its_promise() {
+    prove("curator5-recipes", |hosts| {
+        Module::Curator5.program("recipes.Recipes", hosts, "/recipes")
+    });
+}
+
+#[test]
+fn every_recipe_of_curator_4_keeps_its_promise() {
+    prove("curator4-recipes", |hosts| {
+        Module::Curator4.program("recipes.Recipes", hosts, "/recipes")
+    });
+}
+
+#[test]
+fn what_recipes_of_curator_5_hold_outlasts_the_leader() {
+    program(Module::Curator5, "recipes.Holders", 2, Fault::KillLeader);
+}
+
+#[test]
+fn what_recipes_of_curator_4_hold_outlasts_the_leader() {
+    program(Module::Curator4, "recipes.Holders", 2, Fault::KillLeader);
 }
 
 /// One promise, under the kill of the leader and under the kill of a follower.
 macro_rules! promises {
     ($($promise:ident: $name:literal, $step:literal;)*) => {$(
         mod $promise {
-            use super::{Fault, program};
+            use super::{Fault, Module, program};
 
             #[test]
             fn when_the_leader_is_killed() {
-                program($name, $step, Fault::KillLeader);
+                program(Module::Curator5, $name, $step, Fault::KillLeader);
             }
 
             #[test]
             fn when_a_follower_is_killed() {
-                program($name, $step, Fault::KillFollower);
+                program(Module::Curator5, $name, $step, Fault::KillFollower);
             }
         }
     )*};

@@ -3,6 +3,7 @@
 use crate::program::Program;
 use crate::{scratch, three_members};
 use std::process::Command;
+use std::time::Instant;
 use vivarium::testing::processes::ProcessCluster;
 
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,7 @@ pub struct Load<'a> {
 
 /// Load; SIGKILL of a member under it; load without that member; the member's return; load; verdict.
 pub fn survive(fault: Fault, load: &Load) {
+    let started = Instant::now();
     let mut cluster = three_members();
     let victim = match fault {
         Fault::KillLeader => cluster.leader(),
@@ -40,7 +42,8 @@ pub fn survive(fault: Fault, load: &Load) {
     program.await_progress(load.step);
 
     let verdict = program.finish();
-    println!("{} under {fault:?}: {verdict}", load.name);
+    let took = started.elapsed();
+    println!("{} under {fault:?}: {verdict} in {took:.1?}", load.name);
 }
 
 /// All members, beginning with this one: programs spread their clients from the first on.

@@ -1,6 +1,7 @@
 //! kazoo, the Python client, from its published package with a pinned hash.
 
 use crate::faults::{Fault, Load, survive};
+use crate::proofs::prove;
 use crate::{once, scratch, sources};
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,24 +21,30 @@ fn python() -> PathBuf {
     environment.join("bin/python")
 }
 
+/// The command that runs one of the programs.
+pub fn command(name: &str, hosts: &str) -> Command {
+    let mut command = Command::new(python());
+    command
+        .arg(sources("python").join(format!("{name}.py")))
+        .args(["--hosts", hosts, "--root", &format!("/kazoo/{name}")])
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
 fn program(name: &str, step: u64, fault: Fault) {
-    let python = python();
-    let command = |hosts: &str| {
-        let mut command = Command::new(&python);
-        command
-            .arg(sources("python").join(format!("{name}.py")))
-            .args(["--hosts", hosts, "--root", &format!("/kazoo/{name}")])
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        command
-    };
     survive(
         fault,
         &Load {
             name: &format!("kazoo-{name}"),
             step,
-            command: &command,
+            command: &|hosts| command(name, hosts),
         },
     );
+}
+
+#[test]
+fn every_recipe_of_kazoo_keeps_its_promise() {
+    prove("kazoo-recipes", |hosts| command("recipes", hosts));
 }
 
 /// One promise, under the kill of the leader and under the kill of a follower.

@@ -8,8 +8,11 @@
 
 mod curator;
 mod faults;
+mod java;
 mod kazoo;
 mod program;
+mod proofs;
+mod reconfig;
 
 use std::path::{Path, PathBuf};
 use vivarium::testing::once;

@@ -22,8 +22,12 @@ const EVENTS_SHOWN: usize = 20;
 struct Heard {
     ready: bool,
     count: u64,
+    /// What was shown so far, and how long it took.
+    proved: Vec<String>,
     violation: Option<String>,
     verdict: Option<Value>,
+    /// It says no more.
+    ended: bool,
     lines: VecDeque<String>,
 }
 
@@ -56,6 +60,7 @@ impl Program {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 listener.lock().hear(line);
             }
+            listener.lock().ended = true;
         });
         Program {
             name: name.to_owned(),
@@ -79,12 +84,33 @@ impl Program {
         );
     }
 
+    /// Waits until more was shown than this; true if it was all, and the program has its verdict.
+    pub fn await_proof(&self, shown: usize) -> bool {
+        self.await_that("shows the next thing", |heard| {
+            let all = heard.verdict.is_some();
+            (all || heard.proved.len() > shown).then_some(all)
+        })
+    }
+
+    /// Prints what was shown beyond this; how much was printed in all.
+    pub fn print_proofs(&self, printed: usize) -> usize {
+        let heard = self.heard.lock();
+        for proof in &heard.proved[printed..] {
+            println!("{}: {proof}", self.name);
+        }
+        heard.proved.len()
+    }
+
     fn await_that<T>(&self, what: &str, mut look: impl FnMut(&Heard) -> Option<T>) -> T {
         let found = poll(PATIENCE, || {
             let heard = self.heard.lock();
+            let found = look(&heard).map(Ok);
             match &heard.violation {
                 Some(violation) => Some(Err(violation.clone())),
-                None => look(&heard).map(Ok),
+                None if heard.ended => {
+                    Some(found.unwrap_or_else(|| Err("it has ended".to_owned())))
+                }
+                None => found,
             }
         });
         match found {
@@ -104,6 +130,14 @@ impl Program {
     /// If it reports a violation, ends otherwise than well, or not in time.
     pub fn finish(mut self) -> Value {
         writeln!(self.stdin, "finish").expect("the program listens");
+        self.verdict()
+    }
+
+    /// Waits for the end of a program that needs not be told to finish.
+    ///
+    /// # Panics
+    /// As [`Program::finish`].
+    pub fn verdict(mut self) -> Value {
         let verdict = self.await_that("comes to a verdict", |heard| heard.verdict.clone());
         let status = eventually("a program with a verdict ends", PATIENCE, || {
             self.child
@@ -151,6 +185,11 @@ impl Heard {
             Some("ready") => self.ready = true,
             Some("progress") => self.count = event["count"].as_u64().unwrap_or(self.count),
             Some("violation") => self.violation = Some(event["what"].to_string()),
+            Some("proved") => {
+                let of = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+                let proof = format!("{} ({} ms): {}", of("name"), event["ms"], of("promise"));
+                self.proved.push(proof);
+            }
             Some("verdict") => self.verdict = Some(event),
             _ => {}
         }

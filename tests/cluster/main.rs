@@ -3,21 +3,39 @@
 //!
 //! With `ZOOKEEPER_CLASS_PATH` set, whatever is not particular to us runs against ZooKeeper itself.
 
+mod access;
+mod authentication;
 mod catch_up;
+mod disk_full;
 mod five_members;
 mod guarantees;
 mod hostile_input;
 mod limits;
 mod load;
+mod local_sessions;
+mod membership;
 mod metrics;
+mod quotas;
+mod reconfig;
 mod refused_starts;
+mod scripts;
+mod tls;
 mod znode_kinds;
 
 use std::path::Path;
-use vivarium::testing::processes::{ClusterOptions, Subject};
+use vivarium::testing::eventually;
+use vivarium::testing::processes::{ClusterOptions, PATIENCE, ProcessCluster, Subject};
 
 fn options(members: usize) -> ClusterOptions {
     let subject = Subject::under_test(env!("CARGO_BIN_EXE_vivarium"));
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
     ClusterOptions::new(subject, directory, members)
+}
+
+/// Waits until the log of the first member has all of these.
+fn eventually_logged(cluster: &ProcessCluster, words: &[&str]) {
+    for word in words {
+        let logged = || cluster.member(1).log().contains(word).then_some(());
+        eventually(&format!("{word:?} is logged"), PATIENCE, logged);
+    }
 }

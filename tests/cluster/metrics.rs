@@ -12,13 +12,17 @@ const TIMEOUT_MS: i32 = 30_000;
 /// The shortest that the cluster grants.
 const SHORT_TIMEOUT_MS: i32 = 1000;
 
-/// What only happens in an ensemble, when a disk is slow to answer, or after much was written.
+/// What only happens in an ensemble, when a disk is slow to answer, after much was written, or where
+/// somebody set a quota.
 const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::BATCHES_OFFERED_AGAIN,
+    vivarium::metrics::QUOTA_EXCEEDED,
     vivarium::metrics::SNAPSHOT_SECONDS,
+    vivarium::metrics::SNAPSHOTS_INSTALLED,
 ];
 
-fn scrape(address: SocketAddr) -> String {
+/// The text that Prometheus is given.
+pub fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
@@ -28,7 +32,7 @@ fn scrape(address: SocketAddr) -> String {
     answer
 }
 
-fn value(text: &str, name: &str) -> f64 {
+pub fn value(text: &str, name: &str) -> f64 {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -2,6 +2,7 @@
 
 use crate::run::Seen;
 use crate::value::Value;
+use std::path::Path;
 
 pub struct Known {
     pub name: &'static str,
@@ -59,25 +60,6 @@ pub const KNOWN: &[Known] = &[
     },
 ];
 
-/// What is not offered yet, each with what happens instead; the stream leaves it out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    Reconfig,
-    Sasl,
-    /// Watchers that may not read a znode are told nothing of it.
-    EventAcl,
-}
-
-pub const NOT_YET: &[(Part, &str)] = &[
-    (Part::Reconfig, "answered with -6, not -123"),
-    (Part::Sasl, "answered with -6"),
-    (Part::EventAcl, "events reach every watcher"),
-];
-
-pub fn offered(part: Part) -> bool {
-    NOT_YET.iter().all(|(missing, _)| *missing != part)
-}
-
 pub fn known(theirs: &Seen, ours: &Seen) -> Option<&'static Known> {
     KNOWN.iter().find(|known| (known.applies)(theirs, ours))
 }
@@ -97,4 +79,19 @@ fn acl_lines(seen: &Value) -> Vec<String> {
     let mut lines: Vec<String> = lines.iter().map(Value::to_string).collect();
     lines.sort();
     lines
+}
+
+#[test]
+fn every_difference_has_its_row() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/protocol.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    for known in KNOWN {
+        let is_row = |line: &str| line.starts_with('|') && line.contains(known.row);
+        assert!(
+            page.lines().any(is_row),
+            "{}: no row {:?} in docs/protocol.md",
+            known.name,
+            known.row
+        );
+    }
 }

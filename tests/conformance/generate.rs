@@ -3,7 +3,6 @@
 //! At all times: the same seed and length give the same steps. What a step means is decided when it
 //! is done, so any of them can be left out and the rest still makes sense.
 
-use crate::differences::{Part, offered};
 use crate::pair::{MEMBERS, digest_id};
 use crate::request::*;
 use crate::step::{SLOTS, Step, ask, ask_last, burst, connect, fence, reattach};
@@ -151,6 +150,8 @@ impl Generator {
             10 => on_path(opcode::GET_ALL_CHILDREN_NUMBER, self.any_path()),
             10 => on_path(opcode::DELETE_CONTAINER, self.open_path()),
             10 => bare(opcode::WHO_AM_I),
+            5 => sasl(self.pick(&[None, Some(&b""[..]), Some(&b"token"[..])])),
+            10 => self.reconfig(),
             80 => self.spoilt(),
         })
     }
@@ -301,9 +302,6 @@ impl Generator {
         if self.one_in(4) {
             lines.push(lines[0].clone());
         }
-        if !offered(Part::EventAcl) {
-            lines.push(acl_line(1, "world", "anyone"));
-        }
         Some(lines)
     }
 
@@ -328,6 +326,8 @@ impl Generator {
             1 => acl_line(perms, "kerberos", "ann"),
             1 => acl_line(perms, "", ""),
             1 => acl_line(perms, "super", ""),
+            1 => acl_line(perms, "sasl", "ann"),
+            1 => acl_line(perms, "x509", "CN=ann"),
             1 => (perms, None, Some("anyone".to_owned())),
             1 => (perms, Some("digest".to_owned()), None),
         })
@@ -358,6 +358,13 @@ impl Generator {
             },
             20 => check(path, self.version()),
         })
+    }
+
+    /// Neither subject is told to allow it.
+    fn reconfig(&mut self) -> Request {
+        let joining = self.pick(&[None, Some("server.4=127.0.0.1:1:2;3"), Some("nonsense")]);
+        let leaving = self.pick(&[None, Some("3"), Some("x")]);
+        reconfig(joining, leaving, None, self.pick(&[-1, 0, i64::MAX]))
     }
 
     // Reads and watches.
@@ -452,7 +459,7 @@ impl Generator {
     fn last_request(&mut self) -> Request {
         weighted!(self.random, {
             3 => auth("kerberos", "ann"),
-            1 => auth("world", "anyone"),
+            1 => auth(self.pick(&["world", "sasl", "x509", "auth", ""]), "anyone"),
             2 => { let path = self.plain_path(); check(path, VersionArg::Is(-1)) },
             2 => bare(self.pick(&[10, 23, 99, 108, -3, 1000, i32::MAX, i32::MIN])),
         })

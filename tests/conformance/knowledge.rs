@@ -135,7 +135,6 @@ impl Knowledge {
                 Field::Zxid(ZxidArg::Seen(less)) => {
                     (bytes.long(last_zxid - less), format!("zxid seen-{less}"))
                 }
-                Field::Raw(raw) => (bytes.raw(raw), format!("raw \"{}\"", raw.escape_ascii())),
             };
             text.push(' ');
             text += &shown;

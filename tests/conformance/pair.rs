@@ -94,7 +94,15 @@ impl Pair {
             class_path: class_path(),
         };
         // Neither is to be slower than it must: what the disk does is none of this test's business.
-        let original = options(original, MEMBERS).zoo_cfg("forceSync=no");
+        let mut original = options(original, MEMBERS).zoo_cfg("forceSync=no");
+        // Ours knows these schemes without being told.
+        for (scheme, provider) in [
+            ("sasl", "SASLAuthenticationProvider"),
+            ("x509", "X509AuthenticationProvider"),
+        ] {
+            let class = format!("org.apache.zookeeper.server.auth.{provider}");
+            original = original.zoo_cfg(&format!("authProvider.{scheme}={class}"));
+        }
         std::thread::scope(|scope| {
             let original = scope.spawn(|| ProcessCluster::start(original));
             let ours = ProcessCluster::start(options(ours(), MEMBERS));
@@ -119,9 +127,9 @@ pub fn options(subject: Subject, members: usize) -> ClusterOptions {
     ClusterOptions::new(subject, scratch("members"), members)
         .zoo_cfg(&super_digest)
         .zoo_cfg("extendedTypesEnabled=true")
+        .zoo_cfg("enforceQuota=true")
         // Emptied containers are removed when the leader looks; not while anybody compares.
-        .zoo_cfg("znode.container.checkIntervalMs=86400000")
-        .java_option("-Dznode.container.checkIntervalMs=86400000")
+        .java_property("znode.container.checkIntervalMs", "86400000")
 }
 
 /// What access lists have for `user:password`.

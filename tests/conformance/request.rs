@@ -35,8 +35,6 @@ pub enum Field {
     AclVersion(VersionArg),
     Acl(Option<Vec<AclLine>>),
     Zxid(ZxidArg),
-    /// Bytes without a length.
-    Raw(Vec<u8>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -213,6 +211,25 @@ pub fn auth(scheme: &str, proof: &str) -> Request {
     .xid(XID_AUTH)
 }
 
+/// A step of a SASL conversation.
+pub fn sasl(token: Option<&[u8]>) -> Request {
+    let token = Field::Bytes(token.map(<[u8]>::to_vec));
+    Request::new(opcode::SASL, vec![token])
+}
+
+pub fn reconfig(
+    joining: Option<&str>,
+    leaving: Option<&str>,
+    new_members: Option<&str>,
+    config: i64,
+) -> Request {
+    let mut fields: Vec<Field> = [joining, leaving, new_members]
+        .map(|list| Field::Text(list.map(str::to_owned)))
+        .into();
+    fields.push(Field::Long(config));
+    Request::new(opcode::RECONFIG, fields)
+}
+
 /// setWatches with three lists, setWatches2 with five.
 pub fn set_watches(zxid: ZxidArg, lists: Vec<Vec<PathArg>>) -> Request {
     let op = match lists.len() {
@@ -258,7 +275,6 @@ impl fmt::Display for Request {
                 }
                 Field::Acl(acl) => write!(f, " acl={acl:?}")?,
                 Field::Zxid(zxid) => write!(f, " zxid={zxid:?}")?,
-                Field::Raw(bytes) => write!(f, " raw \"{}\"", bytes.escape_ascii())?,
             }
         }
         if let Some(xid) = self.xid {

@@ -53,6 +53,7 @@ const READS: &[i32] = &[
     opcode::GET_EPHEMERALS,
     opcode::GET_ALL_CHILDREN_NUMBER,
     opcode::WHO_AM_I,
+    opcode::SASL,
 ];
 
 /// One thing that a subject said, or did.

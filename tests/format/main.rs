@@ -167,6 +167,7 @@ fn batch() -> MemberBatch {
         origin: MemberId(3),
         incarnation: 12,
         sequence: 300,
+        rules: Rules::NONE,
         requests,
     }
 }
@@ -196,6 +197,26 @@ fn batches_of_version_1_are_read() {
     assert_kept("batch.hex", &batch(), encode_batch(&batch()), decode_batch);
 }
 
+/// Of batches, version 2 is written for those with rules alone.
+#[test]
+fn batches_of_version_2_are_read() {
+    let request = Request {
+        session: SessionId::NONE,
+        generation: 0,
+        identities: Vec::new().into(),
+        command: Command::AgreeOnFormat { format: 2 },
+    };
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 303,
+        rules: Rules::SKIP_ACL.with(Rules::ENFORCE_QUOTA, true),
+        requests: vec![request],
+    };
+    let name = "../v2/batch.hex";
+    assert_kept(name, &batch, encode_batch(&batch), decode_batch);
+}
+
 /// A command that version 1 got later: what was written before has none.
 #[test]
 fn removals_of_containers_of_version_1_are_read() {
@@ -203,6 +224,7 @@ fn removals_of_containers_of_version_1_are_read() {
         origin: MemberId(3),
         incarnation: 12,
         sequence: 301,
+        rules: Rules::NONE,
         requests: vec![Request {
             session: SessionId::NONE,
             generation: 0,
@@ -253,6 +275,7 @@ fn times_to_live_in_batches_of_version_1_are_read() {
         origin: MemberId(3),
         incarnation: 12,
         sequence: 302,
+        rules: Rules::NONE,
         requests: commands.into_iter().map(request).collect(),
     };
     assert_kept("batch-ttl.hex", &batch, encode_batch(&batch), decode_batch);
@@ -336,9 +359,8 @@ fn sessions_of_version_1_are_read() {
     });
 }
 
-#[test]
-fn headers_of_version_1_are_read() {
-    let header = StateHeader {
+fn header() -> StateHeader {
+    StateHeader {
         zxid: Zxid(0x4_0000_1234),
         time_ms: 1_700_000_000_000,
         last_applied: Some(LogPosition {
@@ -347,6 +369,7 @@ fn headers_of_version_1_are_read() {
         }),
         membership: membership(),
         next_session: 0x0100_0000_0000_0002,
+        format: 1,
         streams: vec![
             StreamRecord {
                 origin: MemberId(1),
@@ -362,8 +385,26 @@ fn headers_of_version_1_are_read() {
         digest: 0xfedc_ba98_7654_3210,
         znodes: 1_000_000,
         sessions: 1000,
-    };
+    }
+}
+
+#[test]
+fn headers_of_version_1_are_read() {
+    let header = header();
     assert_kept("header.hex", &header, encode_header(&header), |bytes| {
+        decode_header(bytes)
+    });
+}
+
+/// Written once a later format than the first is agreed on.
+#[test]
+fn headers_of_version_2_are_read() {
+    let header = StateHeader {
+        format: 2,
+        ..header()
+    };
+    let name = "../v2/header.hex";
+    assert_kept(name, &header, encode_header(&header), |bytes| {
         decode_header(bytes)
     });
 }
@@ -425,6 +466,7 @@ fn state() -> State {
             origin: MemberId(1),
             incarnation: 1,
             sequence: index,
+            rules: Rules::NONE,
             requests: vec![Request {
                 session,
                 generation,

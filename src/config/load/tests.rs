@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::catalogue::{self, Kind, SETTINGS};
-use crate::config::{FourLetterWords, Start};
+use crate::config::{FourLetterWords, Start, TlsAtDoor, value};
 use crate::model::{MemberId, Role};
 
 fn flags(pairs: &[(&str, &str)]) -> Sources {
@@ -370,4 +370,164 @@ fn the_door_that_asks_nobody_who_they_are_is_on_loopback() {
         assert!(error.contains("loopback address only"), "{bad}: {error}");
     }
     assert!(standalone_with("doors.admin.bind", "[::1]:2193").is_ok());
+}
+
+const USERS: &str = "Server { org.apache.zookeeper.server.auth.DigestLoginModule required\n\
+                     user_super=\"one\" user_bob=\"two\"; };";
+
+#[test]
+fn a_door_with_tls_needs_its_stores_and_passwords_are_masked() {
+    let text = "doors.client_tls.bind=127.0.0.1:2281";
+    let with = |more: &[(&str, &str)]| {
+        let mut pairs = vec![("member.standalone", "true")];
+        pairs.extend([text.split_once('=').unwrap()]);
+        pairs.extend(more);
+        load(&flags(&pairs))
+    };
+    let told = with(&[]).unwrap_err().to_string();
+    assert!(
+        told.contains("tls.key_store:") && told.contains("tls.trust_store:"),
+        "{told}"
+    );
+    let told = with(&[("tls.client_auth", "none")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("tls.key_store:") && !told.contains("tls.trust_store:"),
+        "{told}"
+    );
+
+    let key = ("tls.key_store", "/k.jks");
+    let settings = with(&[
+        key,
+        ("tls.trust_store", "/t.pem"),
+        ("tls.key_store_password", "hush"),
+    ])
+    .unwrap();
+    let tls = settings.tls.as_ref().unwrap();
+    assert_eq!(tls.key_store.password.as_ref().unwrap().reveal(), "hush");
+    assert_eq!(tls.protocols, ["TLSv1.2", "TLSv1.3"]);
+    assert_eq!(tls.reload_interval_ms, Some(5000));
+    assert_eq!(
+        settings.doors.client_tls_bind.as_deref(),
+        Some("127.0.0.1:2281")
+    );
+    assert!(settings.lines().iter().all(|line| !line.contains("hush")));
+    assert!(
+        settings
+            .lines()
+            .iter()
+            .any(|line| line.starts_with("tls.key_store_password = ******"))
+    );
+    assert!(!format!("{settings:?}").contains("hush"));
+
+    for (key, value) in [
+        ("tls.protocols", "TLSv1.1"),
+        ("tls.protocols", ""),
+        ("tls.cipher_suites", "TLS_RSA_WITH_AES_128_CBC_SHA"),
+        ("tls.key_store_type", "BCFKS"),
+        ("tls.client_auth", "maybe"),
+    ] {
+        let stores = [
+            ("tls.key_store", "/k.jks"),
+            ("tls.trust_store", "/t.pem"),
+            (key, value),
+        ];
+        let told = with(&stores).unwrap_err().to_string();
+        assert!(told.contains(key), "{key}={value}: {told}");
+    }
+    let told = with(&[
+        key,
+        ("tls.client_auth", "none"),
+        ("tls.verify_client_address", "true"),
+    ]);
+    assert!(told.is_err());
+    let told = standalone_with("doors.client_tls.bind", "0.0.0.0:2181")
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("is taken by doors.client.bind"), "{told}");
+}
+
+#[test]
+fn stores_without_a_door_are_told_and_left_alone() {
+    let settings = standalone_with("tls.key_store", "/k.jks").unwrap();
+    assert!(settings.tls.is_none());
+    assert_eq!(settings.doors.client_tls, TlsAtDoor::No);
+    assert!(
+        settings
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("no door speaks TLS"))
+    );
+}
+
+#[test]
+fn a_super_digest_has_the_hash_of_the_algorithm() {
+    let sha1 = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+    let with = |algorithm| {
+        load(&flags(&[
+            ("member.standalone", "true"),
+            ("access.super_digest", sha1),
+            ("access.digest_algorithm", algorithm),
+        ]))
+    };
+    assert_eq!(
+        with("sha1").unwrap().access.digest_algorithm.as_deref(),
+        Some("SHA1")
+    );
+    let told = with("SHA3-256").unwrap_err().to_string();
+    assert!(
+        told.contains("20 bytes") && told.contains("makes 32"),
+        "{told}"
+    );
+    let off = standalone_with("access.digest_enabled", "false").unwrap();
+    assert_eq!(off.access.digest_algorithm, None);
+}
+
+#[test]
+fn sasl_users_come_from_a_jaas_file_and_what_is_required_must_be_possible() {
+    let files = directory(&[("jaas.conf", USERS)]);
+    let path = files.path().join("jaas.conf");
+    let path = path.to_str().unwrap();
+    let with = |more: &[(&str, &str)]| {
+        let mut pairs = vec![
+            ("member.standalone", "true"),
+            ("access.sasl_users_file", path),
+        ];
+        pairs.extend(more);
+        load(&flags(&pairs))
+    };
+    let sasl = with(&[
+        ("access.sasl_super_users", "bob, alice"),
+        ("access.sasl_super_password", "other"),
+        ("access.required_schemes", "sasl,x509"),
+    ]);
+    let access = sasl.unwrap().access;
+    let sasl = access.sasl.unwrap();
+    assert_eq!(sasl.users["super"].reveal(), "other");
+    assert_eq!(sasl.users["bob"].reveal(), "two");
+    assert!(sasl.super_users.contains("alice") && !sasl.failures_tolerated);
+    assert_eq!(access.required_schemes, ["sasl", "x509"]);
+
+    let told = with(&[("access.sasl_section", "Client")])
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("no section \"Client\""), "{told}");
+    let told = standalone_with("access.required_schemes", "sasl")
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("nobody can prove"), "{told}");
+    assert!(standalone_with("access.required_schemes", "kerberos").is_err());
+    assert!(standalone_with("access.sasl_users_file", "/nowhere/jaas.conf").is_err());
+}
+
+#[test]
+fn access_lists_that_forbid_nothing_are_warned_of() {
+    let settings = standalone_with("access.skip_acl", "true").unwrap();
+    assert!(settings.access.skip_acl);
+    assert!(settings.warnings[0].contains("access lists forbid nothing"));
+    let settings = standalone_with("znodes.unused_container_ms_max", "0").unwrap();
+    assert!(!settings.access.skip_acl && settings.warnings.is_empty());
+    assert!(!settings.znodes.quota_enforced && !settings.znodes.ttl_enabled);
+    assert_eq!(settings.znodes.unused_container_ms_max, None);
 }

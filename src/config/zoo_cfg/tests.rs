@@ -105,14 +105,138 @@ fn an_unknown_key_is_refused_with_the_nearest() {
 #[test]
 fn a_protection_that_is_not_offered_stops_the_start_unless_it_is_off() {
     for line in [
-        "secureClientPort=2182",
-        "ssl.clientAuth=need",
-        "enforce.auth.enabled=true",
         "sslQuorum=true",
+        "ssl.quorum.keyStore.location=a.jks",
+        "ssl.crl=true",
+        "ssl.ocsp=true",
+        "ssl.context.supplier.class=com.example.Supplier",
+        "authProvider.1=com.example.Provider",
+        "kerberos.removeRealmFromPrincipal=true",
+        "fips-mode=true",
+        "enforceQuota=true",
     ] {
         assert_eq!(read_text(line).1.len(), 1, "{line}");
     }
-    assert!(read_text("sslQuorum=false\n").1.is_empty());
+    for line in [
+        "sslQuorum=false",
+        "ssl.crl=false",
+        "fips-mode=false",
+        "ssl.authProvider=x509",
+        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        "zookeeper.authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
+    ] {
+        assert!(read_text(line).1.is_empty(), "{line}");
+    }
+}
+
+/// What the settings come to that a zoo.cfg says, by key.
+fn settings(text: &str) -> std::collections::BTreeMap<String, String> {
+    let (found, problems) = read_text(text);
+    assert!(problems.is_empty(), "{text}: {problems:?}");
+    found
+        .entries
+        .into_iter()
+        .map(|entry| match entry.raw {
+            Raw::Text(text) => (entry.key, text),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn the_keys_of_tls_become_ours_with_and_without_their_prefix() {
+    for prefix in ["", "zookeeper."] {
+        let found = settings(&format!(
+            "clientPort=2181\nsecureClientPort=2281\nsecureClientPortAddress=::1\n\
+             {prefix}ssl.keyStore.location=/k.jks\n{prefix}ssl.keyStore.password=secret\n\
+             {prefix}ssl.trustStore.location=/t.pem\n{prefix}ssl.trustStore.passwordPath=/p\n\
+             {prefix}ssl.trustStore.type=PEM\n{prefix}ssl.clientAuth=want\n\
+             {prefix}ssl.enabledProtocols=TLSv1.3\n{prefix}ssl.protocol=TLSv1.2\n\
+             {prefix}ssl.ciphersuites=TLS_AES_256_GCM_SHA384\n\
+             {prefix}X509AuthenticationProvider.superUser=CN=admin,O=x\n\
+             {prefix}client.certReload=false\n"
+        ));
+        for (key, value) in [
+            ("doors.client.bind", "0.0.0.0:2181"),
+            ("doors.client_tls.bind", "[::1]:2281"),
+            ("tls.key_store", "/k.jks"),
+            ("tls.key_store_password", "secret"),
+            ("tls.trust_store", "/t.pem"),
+            ("tls.trust_store_type", "PEM"),
+            ("tls.trust_store_password_file", "/p"),
+            ("tls.client_auth", "want"),
+            ("tls.protocols", "TLSv1.3"),
+            ("tls.cipher_suites", "TLS_AES_256_GCM_SHA384"),
+            ("access.x509_super_user", "CN=admin,O=x"),
+            ("tls.reload_interval_ms", "0"),
+        ] {
+            assert_eq!(found.get(key).map(String::as_str), Some(value), "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_secure_port_alone_opens_no_plain_one() {
+    let found = settings("secureClientPort=2281\n");
+    assert_eq!(found["doors.client.bind"], "0.0.0.0:2281");
+    assert_eq!(found["doors.client.tls"], "only");
+    let found = settings("clientPort=2181\nclient.portUnification=true\n");
+    assert_eq!(found["doors.client.tls"], "also");
+    assert!(!found.contains_key("doors.client_tls.bind"));
+    let found = settings("clientPort=2181\nclient.portUnification=false\n");
+    assert!(!found.contains_key("doors.client.tls"));
+    assert_eq!(read_text("secureClientPortAddress=::1\n").1.len(), 1);
+}
+
+#[test]
+fn a_secure_port_takes_nothing_from_a_plain_one_that_a_server_line_names() {
+    for plain in [
+        "server.1=a:2888:3888;2181\n",
+        "dynamicConfigFile=zoo.cfg.dynamic\n",
+    ] {
+        let text = format!("{plain}secureClientPort=2281\nclient.portUnification=true\n");
+        let (found, problems) = read_text(&text);
+        assert!(problems.is_empty(), "{problems:?}");
+        let said = |key: &str| {
+            let entry = found.entries.iter().find(|entry| entry.key == key)?;
+            match &entry.raw {
+                Raw::Text(text) => Some(text.as_str()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(said("doors.client.bind"), None, "{plain}");
+        assert_eq!(said("doors.client.tls"), Some("also"), "{plain}");
+        assert_eq!(said("doors.client_tls.bind"), Some("0.0.0.0:2281"));
+    }
+}
+
+#[test]
+fn what_must_be_proven_is_said_by_any_of_three_keys() {
+    let required = |text: &str| settings(text).remove("access.required_schemes");
+    let some = |text: &str| Some(text.to_owned());
+    for (text, schemes) in [
+        (
+            "enforce.auth.enabled=true\nenforce.auth.schemes=sasl,x509\n",
+            some("sasl,x509"),
+        ),
+        ("enforce.auth.schemes=sasl\n", None),
+        (
+            "enforce.auth.enabled=false\nenforce.auth.schemes=sasl\n",
+            None,
+        ),
+        ("sessionRequireClientSASLAuth=true\n", some("sasl")),
+        ("sessionRequireClientSASLAuth=false\n", None),
+        (
+            "sessionRequireClientSASLAuth=true\nenforce.auth.enabled=true\nenforce.auth.schemes=digest\n",
+            some("sasl"),
+        ),
+        ("requireClientAuthScheme=sasl\n", some("sasl")),
+    ] {
+        assert_eq!(required(text), schemes, "{text}");
+    }
+    assert_eq!(read_text("enforce.auth.enabled=true\n").1.len(), 1);
+    let found = settings("superUser=a\nsuperUser.1=b\n");
+    assert_eq!(found["access.sasl_super_users"], "a,b");
 }
 
 #[test]
@@ -155,4 +279,53 @@ fn properties_are_split_as_java_splits_them() {
             pair("last", "1", 8),
         ]
     );
+}
+
+#[test]
+fn what_zookeeper_says_by_yes_and_no_and_by_property_is_set() {
+    let (found, problems) = read_text(
+        "skipACL=yes\nenforceQuota=true\nzookeeper.extendedTypesEnabled=true\n\
+         znode.container.checkIntervalMs=1000\nznode.container.maxPerMinute=5\n\
+         znode.container.maxNeverUsedIntervalMs=7\n",
+    );
+    assert!(problems.is_empty() && found.warnings.is_empty());
+    let set: Vec<(&str, &Raw)> = found
+        .entries
+        .iter()
+        .map(|entry| (&*entry.key, &entry.raw))
+        .collect();
+    let text = |text: &str| Raw::Text(text.to_owned());
+    assert_eq!(
+        set,
+        [
+            ("access.skip_acl", &text("true")),
+            ("znodes.quota_enforced", &text("true")),
+            ("znodes.ttl_enabled", &text("true")),
+            ("znodes.idle_check_interval_ms", &text("1000")),
+            ("znodes.idle_removals_per_minute_max", &text("5")),
+            ("znodes.unused_container_ms_max", &text("7")),
+        ]
+    );
+    let (found, _) = read_text("skipACL=no\n");
+    assert_eq!(found.entries[0].raw, text("false"));
+}
+
+#[test]
+fn local_sessions_are_named_in_a_warning_when_they_are_on() {
+    let (found, problems) =
+        read_text("localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=1\n");
+    assert!(problems.is_empty() && found.entries.is_empty());
+    let keys = [
+        "zoo.cfg:1: localSessionsEnabled: ",
+        "zoo.cfg:2: localSessionsUpgradingEnabled: ",
+    ];
+    for (warning, key) in found.warnings.iter().zip(keys) {
+        assert!(
+            warning.starts_with(key) && warning.contains("global"),
+            "{warning}"
+        );
+    }
+    assert_eq!(found.warnings.len(), 2);
+    let (found, problems) = read_text("zookeeper.localSessionsEnabled=false\n");
+    assert!(problems.is_empty() && found.warnings.is_empty());
 }

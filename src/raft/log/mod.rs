@@ -28,6 +28,8 @@ mod queue;
 mod reader;
 mod record;
 mod recovery;
+#[cfg(feature = "testing")]
+mod reseal;
 mod segment;
 mod spares;
 #[cfg(test)]
@@ -47,6 +49,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use writer::Writer;
+
+#[cfg(feature = "testing")]
+pub use reseal::resealed;
 
 /// Bytes that one group takes from the queue before it is written and synced.
 pub const GROUP_BYTES_MAX: usize = 1 << 20;
@@ -339,11 +344,16 @@ impl RaftLog {
         held + self.0.shared.spares.disk_bytes()
     }
 
-    /// Bytes of records that can be written without any more space from the disk. When this falls
-    /// below what Raft itself needs for a while, the member should refuse clients' writes.
+    /// Bytes of records that can be written without any more space from the disk.
     pub fn room_bytes(&self) -> u64 {
         let active = self.0.shared.state.lock().room_bytes;
         active + self.0.shared.spares.room_bytes()
+    }
+
+    /// Whether the active segment is the last there is, because the disk had no room for another. Votes
+    /// still fit into it; whoever brings entries should wait until a segment could be prepared.
+    pub fn is_short_of_room(&self) -> bool {
+        self.0.shared.spares.are_exhausted()
     }
 
     /// Does what is queued, then ends the threads. Later calls fail.

@@ -81,7 +81,7 @@ pub fn record_span(payload_bytes: usize) -> u32 {
     (RECORD_HEADER_BYTES + payload_bytes as u32).next_multiple_of(RECORD_ALIGNMENT)
 }
 
-fn header_crc(segment: u64, offset: u32, header: &[u8]) -> u32 {
+pub fn header_crc(segment: u64, offset: u32, header: &[u8]) -> u32 {
     let mut place = [0; 12];
     place[..8].copy_from_slice(&segment.to_le_bytes());
     place[8..].copy_from_slice(&offset.to_le_bytes());
@@ -247,7 +247,7 @@ impl Opening {
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(
         bytes[at..at + 4]
             .try_into()

@@ -13,6 +13,7 @@ use super::index::{Index, Stored};
 use super::record::{Header, Kind, OPENING_BYTES_MIN, Opening, RECORD_VERSION, Totals};
 use super::segment::{PREPARING, Records, Segment, damaged, strays};
 use super::writer::{Active, Filled};
+use crate::model::LogPosition;
 use crate::store::StorageFault;
 use crate::store::disk::Disk;
 use bytes::Bytes;
@@ -149,6 +150,10 @@ impl Recovered {
             let what = format!("an opening has at least {OPENING_BYTES_MIN} bytes");
             return Err(segment.damaged(offset, &what));
         };
+        let totals = &opening.totals;
+        for position in [totals.purged, totals.last].into_iter().flatten() {
+            may_be_followed(segment, offset, position)?;
+        }
         if let Some(empty) = self.ready.back() {
             let what = "a segment without records, and a later one has some";
             return Err(empty.damaged(0, what));
@@ -179,6 +184,7 @@ impl Recovered {
         payload: &[u8],
     ) -> Result<(), StorageFault> {
         let position = header.position;
+        may_be_followed(segment, offset, position)?;
         match kind {
             Kind::Entry => {
                 let expected = self.index.next();
@@ -249,6 +255,18 @@ fn known_kind(segment: &Segment, offset: u32, header: &Header) -> Result<Kind, S
         let what = format!("no record is of kind {}", header.kind_code);
         segment.damaged(offset, &what)
     })
+}
+
+/// No member has ever come as far as the last index there is.
+fn may_be_followed(
+    segment: &Segment,
+    offset: u32,
+    position: LogPosition,
+) -> Result<(), StorageFault> {
+    match position.index {
+        u64::MAX => Err(segment.damaged(offset, "no entry could follow this index")),
+        _ => Ok(()),
+    }
 }
 
 /// Puts the last group on the disk once more: the caller will take what was read as durable.

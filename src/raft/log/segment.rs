@@ -5,6 +5,7 @@
 //! are never used again, also when a file is.
 
 use super::record::{self, Header, RECORD_ALIGNMENT, SEGMENT_HEADER_BYTES};
+use super::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::store::StorageFault;
 use crate::store::disk::{Disk, DiskFile};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,10 @@ impl Segment {
         let file = opened.map_err(|e| StorageFault::io("open", &path, e))?;
         let length = file.len();
         let length = length.map_err(|e| StorageFault::io("read the length", &path, e))?;
-        let capacity = length.min(u64::from(u32::MAX)) as u32;
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&length) {
+            return Err(damaged(&path, 0, &format!("no segment has {length} bytes")));
+        }
+        let capacity = length as u32;
         let segment = Segment {
             id,
             path,

@@ -154,6 +154,12 @@ impl Spares {
         all.map(|segment| u64::from(segment.capacity)).sum()
     }
 
+    /// Whether none is ready, and the last attempt to prepare one failed.
+    pub fn are_exhausted(&self) -> bool {
+        let shelf = self.shelf.lock();
+        shelf.ready.is_empty() && shelf.failure.is_some()
+    }
+
     /// Bytes of records that the ready segments can take.
     pub fn room_bytes(&self) -> u64 {
         let shelf = self.shelf.lock();

@@ -398,6 +398,40 @@ fn a_segment_under_another_name_or_cut_short_is_noticed() {
     open(&disk).unwrap();
 }
 
+/// Its own header may say so, and there would still be no room for what every segment begins with.
+#[test]
+fn a_segment_of_a_length_that_none_has_is_refused() {
+    for bytes in [64, SEGMENT_BYTES_MIN - 4] {
+        let disk = MemoryDisk::new(1);
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        let file = disk.open(&segment_path(1), true).unwrap();
+        let header = record::encode_segment_header(1, bytes as u32);
+        file.write_at(&header, 0).unwrap();
+        file.set_len(bytes).unwrap();
+        assert!(matches!(open(&disk), Err(StorageFault::Damaged { .. })));
+    }
+}
+
+#[test]
+fn an_index_that_nothing_could_follow_is_refused() {
+    let disk = MemoryDisk::new(1);
+    let log = open(&disk).unwrap();
+    append(&log, 1, 0..1).unwrap();
+    drop(log);
+    let file = disk.open(&segment_path(1), false).unwrap();
+    let mut segment = vec![0; file.len().unwrap() as usize];
+    file.read_at(&mut segment, 0).unwrap();
+    let end = segment::Records::new(&segment, 1)
+        .map(|(offset, header, _)| offset + header.span())
+        .last();
+    let end = end.unwrap();
+    let mut last = Vec::new();
+    let position = at(1, u64::MAX);
+    record::encode(&mut last, 1, end, end, record::Kind::Purge, position, &[]);
+    file.write_at(&last, end.into()).unwrap();
+    assert!(matches!(open(&disk), Err(StorageFault::Damaged { .. })));
+}
+
 #[test]
 fn a_record_that_rots_while_the_log_is_open_is_not_handed_out() {
     let disk = MemoryDisk::new(1);

@@ -5,8 +5,8 @@
 
 use super::links::{Lane, Link, Links};
 use super::messages::{self, MalformedMessage};
-use super::sending;
-use crate::model::{MemberAddresses, MemberId};
+use super::{introduction, sending};
+use crate::model::{LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
 use crate::raft::proto;
 use crate::raft::snapshot::{RaftSnapshot, SnapshotHandle};
@@ -129,14 +129,21 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         Box::pin(async move {
-            let asked = Arc::new(AtomicU64::new(0));
+            let asked = Arc::new(Asked::default());
             let counter = Arc::clone(&asked);
             let requests = input.map(move |request| {
-                counter.fetch_add(1, Ordering::Relaxed);
+                counter.count.fetch_add(1, Ordering::Relaxed);
+                counter
+                    .term
+                    .store(request.vote.leader_id.term, Ordering::Relaxed);
                 messages::append_request(&request)
             });
             let mut client = self.bulk.client();
-            let call = client.append(self.bulk.introduction.introduce(requests));
+            let mut request = self.bulk.introduction.introduce(requests);
+            if let Some(acknowledged) = self.bulk.acknowledged() {
+                introduction::remind(&mut request, acknowledged);
+            }
+            let call = client.append(request);
             let deadline = self.bulk.options().connect;
             let answers = match self.bulk.within(deadline, call).await {
                 Ok(answers) => answers,
@@ -148,11 +155,13 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                     return Err(self.rpc_error(RPCTypes::AppendEntries, error, deadline));
                 }
             };
+            self.bulk.heard(answers.metadata());
             let results = AnswerStream {
                 peer: self,
                 answers: answers.into_inner(),
                 asked,
                 answered: 0,
+                matched: None,
                 timer: Box::pin(tokio::time::sleep(self.bulk.options().stall)),
                 answered_at_timer: 0,
                 over: false,
@@ -224,12 +233,22 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     }
 }
 
+/// What was asked on an append stream.
+#[derive(Default)]
+struct Asked {
+    count: AtomicU64,
+    /// The leader's; a stream is of one term.
+    term: AtomicU64,
+}
+
 /// The answers on an append stream, in the order of its requests.
 struct AnswerStream<'a> {
     peer: &'a Peer,
     answers: Streaming<proto::AppendResponse>,
-    asked: Arc<AtomicU64>,
+    asked: Arc<Asked>,
     answered: u64,
+    /// The highest index that the peer said is on its disk.
+    matched: Option<u64>,
     /// One timer for the whole stream: set again only when it fires, so that a message costs none.
     timer: Pin<Box<Sleep>>,
     answered_at_timer: u64,
@@ -249,6 +268,9 @@ impl AnswerStream<'_> {
                 Err(self.peer.rpc_error(RPCTypes::AppendEntries, error, stall))
             }
         };
+        if let Ok(Ok(Some(matched))) = &result {
+            self.matched = self.matched.max(Some(matched.index));
+        }
         // A conflict or a higher vote ends the stream, as an error does.
         self.over = !matches!(result, Ok(Ok(_)));
         Some((result, self))
@@ -264,7 +286,7 @@ impl AnswerStream<'_> {
                     return answer.map_err(|status| link.error(&status));
                 }
                 () = self.timer.as_mut() => {
-                    let waiting = self.asked.load(Ordering::Relaxed) > self.answered;
+                    let waiting = self.asked.count.load(Ordering::Relaxed) > self.answered;
                     if waiting && self.answered == self.answered_at_timer {
                         link.reset();
                         return Err(PeerError::TimedOut { member: link.to });
@@ -274,6 +296,17 @@ impl AnswerStream<'_> {
                     self.timer.as_mut().reset(next);
                 }
             }
+        }
+    }
+}
+
+impl Drop for AnswerStream<'_> {
+    /// When the peer comes back it is reminded of what it has.
+    fn drop(&mut self) {
+        if let Some(index) = self.matched {
+            let term = self.asked.term.load(Ordering::Relaxed);
+            let position = LogPosition { term, index };
+            self.peer.bulk.note_acknowledged(position);
         }
     }
 }

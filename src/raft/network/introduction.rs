@@ -3,13 +3,14 @@
 //! A member whose address was given to another one, and a member of another cluster that got hold of
 //! an address, must never be taken for who was meant: either could vote twice.
 
-use crate::model::{ClusterId, MemberId};
+use crate::model::{ClusterId, LogPosition, MemberId};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Status};
 
 const CLUSTER: &str = "vivarium-cluster";
 const FROM: &str = "vivarium-from";
 const TO: &str = "vivarium-to";
+const ACKNOWLEDGED: &str = "vivarium-acknowledged";
 
 /// The code of a refused introduction; no other refusal of ours has it.
 const REFUSED: Code = Code::FailedPrecondition;
@@ -74,6 +75,31 @@ pub fn check(
     }
 }
 
+/// Adds what the called member has acknowledged to the caller, which leads that term.
+pub fn remind<T>(request: &mut Request<T>, acknowledged: LogPosition) {
+    let text = acknowledged.to_string();
+    let text = text.try_into().expect("digits are ASCII");
+    request.metadata_mut().insert(ACKNOWLEDGED, text);
+}
+
+/// What the caller says that this member has acknowledged to it.
+pub fn acknowledged(metadata: &MetadataMap) -> Result<Option<LogPosition>, Status> {
+    let Some(text) = metadata.get(ACKNOWLEDGED) else {
+        return Ok(None);
+    };
+    let parts = text.to_str().ok().and_then(|text| text.split_once('-'));
+    let position = parts.and_then(|(term, index)| {
+        let (term, index) = (term.parse().ok()?, index.parse().ok()?);
+        Some(LogPosition { term, index })
+    });
+    match position {
+        Some(position) => Ok(Some(position)),
+        None => Err(Status::invalid_argument(format!(
+            "{ACKNOWLEDGED} is no position"
+        ))),
+    }
+}
+
 /// Whether a call failed because somebody else answered.
 pub fn was_refused(status: &Status) -> bool {
     status.code() == REFUSED
@@ -107,6 +133,20 @@ mod tests {
             let refusal = checked(&request).unwrap_err();
             assert!(was_refused(&refusal));
             assert!(refusal.message().contains(what), "{}", refusal.message());
+        }
+    }
+
+    #[test]
+    fn a_reminder_comes_back_as_it_was_and_one_that_is_none_is_refused() {
+        let mut request = introduce(0xabc, 3, 2);
+        assert_eq!(acknowledged(request.metadata()).unwrap(), None);
+        let position = LogPosition { term: 7, index: 99 };
+        remind(&mut request, position);
+        assert_eq!(acknowledged(request.metadata()).unwrap(), Some(position));
+        for wrong in ["", "7", "7-", "-9", "7-x", "99999999999999999999-1"] {
+            let wrong = wrong.parse().unwrap();
+            request.metadata_mut().insert(ACKNOWLEDGED, wrong);
+            assert!(acknowledged(request.metadata()).is_err());
         }
     }
 

@@ -3,8 +3,9 @@
 //! Names are resolved at every dial, because `Network::connect` is given `host:port`.
 
 use super::connection::Connection;
+use super::formats::PeerFormats;
 use super::introduction::{self, Introduction};
-use crate::model::{ClusterId, MemberAddresses, MemberId};
+use crate::model::{ClusterId, LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
 use crate::raft::options::{MESSAGE_BYTES_MAX, PeerOptions};
 use crate::raft::proto::cluster_client::ClusterClient;
@@ -16,8 +17,13 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Uri};
+
+/// How often a member that goes on refusing an introduction is told of in the log.
+const REFUSAL_REPEAT: Duration = Duration::from_secs(60);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +43,11 @@ pub struct Links {
     options: PeerOptions,
     closing: CancellationToken,
     channels: Mutex<HashMap<(MemberId, Lane), (String, Channel)>>,
+    pub formats: PeerFormats,
+    /// What members are known to have on their disks, by what they said to this member as leader.
+    acknowledged: Mutex<HashMap<MemberId, LogPosition>>,
+    /// Why members refused an introduction last, and when that was logged.
+    refusals: Mutex<HashMap<MemberId, (String, Instant)>>,
 }
 
 impl Links {
@@ -54,6 +65,9 @@ impl Links {
             options,
             closing,
             channels: Mutex::default(),
+            formats: PeerFormats::default(),
+            acknowledged: Mutex::default(),
+            refusals: Mutex::default(),
         }
     }
 
@@ -74,6 +88,30 @@ impl Links {
             address: addresses.peer.clone(),
             lane,
         }
+    }
+
+    /// Takes note of what a member acknowledged to this one in a term that it led.
+    pub fn note_acknowledged(&self, by: MemberId, position: LogPosition) {
+        let mut acknowledged = self.acknowledged.lock();
+        let known = acknowledged.entry(by).or_insert(position);
+        *known = position.max(*known);
+    }
+
+    pub fn acknowledged(&self, by: MemberId) -> Option<LogPosition> {
+        self.acknowledged.lock().get(&by).copied()
+    }
+
+    /// Whether a refusal is news: heartbeats go on, and each of them is refused.
+    fn is_news(&self, by: MemberId, reason: &str) -> bool {
+        let mut refusals = self.refusals.lock();
+        let now = Instant::now();
+        let old = refusals.get(&by);
+        let is_news = old
+            .is_none_or(|(known, at)| known != reason || now.duration_since(*at) >= REFUSAL_REPEAT);
+        if is_news {
+            refusals.insert(by, (reason.to_owned(), now));
+        }
+        is_news
     }
 
     fn channel(&self, to: MemberId, address: &str, lane: Lane) -> Channel {
@@ -140,9 +178,23 @@ impl Link {
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
+    /// Takes note of what the peer said of itself in the head of an answer.
+    pub fn heard(&self, metadata: &MetadataMap) {
+        self.links.formats.heard(self.to, metadata);
+    }
+
     /// The same connection, for the operators' service of the peer.
     pub fn cluster_client(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.links.channel(self.to, &self.address, self.lane))
+    }
+
+    /// What the peer has acknowledged to this member, and where to take note of more.
+    pub fn acknowledged(&self) -> Option<LogPosition> {
+        self.links.acknowledged(self.to)
+    }
+
+    pub fn note_acknowledged(&self, position: LogPosition) {
+        self.links.note_acknowledged(self.to, position);
     }
 
     /// Forgets the connection, so that the next call opens another: a connection on which nothing
@@ -170,7 +222,9 @@ impl Link {
     pub fn error(&self, status: &tonic::Status) -> PeerError {
         let (member, reason) = (self.to, reason(status));
         if introduction::was_refused(status) {
-            tracing::error!(peer = %member, address = self.address, reason, "wrong peer");
+            if self.links.is_news(member, &reason) {
+                tracing::error!(peer = %member, address = self.address, reason, "wrong peer");
+            }
             return PeerError::WrongPeer { member, reason };
         }
         PeerError::Unreachable { member, reason }

@@ -3,7 +3,11 @@
 //! Entries travel as the records they are in the log: nothing is encoded again, and receiving slices
 //! them from the message.
 
-use crate::model::{LogPosition, MemberAddresses};
+use crate::model::{
+    Configuration, Id, LogPosition, MemberAddresses, Reconfiguration, Refusal, SessionId, Stat,
+    Zxid,
+};
+use crate::raft::observer::{NotReconfigured, Reconfigure};
 use crate::raft::proto;
 use crate::raft::record::{self, RecordError};
 use crate::raft::types::{self, Entry, LogId, TypeConfig, Vote};
@@ -11,7 +15,11 @@ use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest,
     VoteRequest, VoteResponse,
 };
+use std::time::Duration;
 use thiserror::Error;
+
+/// However long a member says that its client may be kept waiting.
+const RECONFIGURE_PATIENCE_MAX: Duration = Duration::from_secs(60);
 
 /// More entries in one append than any member sends.
 pub const APPEND_ENTRIES_MAX: usize = 4096;
@@ -232,6 +240,109 @@ pub fn to_addresses(
     })
 }
 
+pub fn reconfigure_request(request: &Reconfigure) -> proto::ReconfigureRequest {
+    let Reconfiguration {
+        joining,
+        leaving,
+        new_members,
+        config_version,
+    } = request.wanted.clone();
+    let identities = request.identities.iter().map(|id| proto::Identity {
+        scheme: id.scheme.clone(),
+        id: id.id.clone(),
+    });
+    proto::ReconfigureRequest {
+        joining,
+        leaving,
+        new_members,
+        config_version,
+        session: request.session.0,
+        generation: request.generation,
+        identities: identities.collect(),
+        seen: request.seen.0,
+        patience_ms: request.patience.as_millis() as u64,
+    }
+}
+
+pub fn to_reconfigure_request(message: proto::ReconfigureRequest) -> Reconfigure {
+    let identities = message.identities.into_iter();
+    Reconfigure {
+        session: SessionId(message.session),
+        generation: message.generation,
+        identities: identities.map(|id| Id::new(id.scheme, id.id)).collect(),
+        seen: Zxid(message.seen),
+        patience: Duration::from_millis(message.patience_ms).min(RECONFIGURE_PATIENCE_MAX),
+        wanted: Reconfiguration {
+            joining: message.joining,
+            leaving: message.leaving,
+            new_members: message.new_members,
+            config_version: message.config_version,
+        },
+    }
+}
+
+pub fn reconfigure_response(
+    result: Result<Configuration, NotReconfigured>,
+) -> proto::ReconfigureResponse {
+    use proto::reconfigure_response::Result as Message;
+    let result = match result {
+        Ok(made) => Message::Made(configuration(made)),
+        Err(NotReconfigured::Refused(refusal)) => Message::Refusal(refusal.code()),
+        Err(NotReconfigured::NotLeader) => Message::NotLeader(true),
+        Err(NotReconfigured::Unknown(why)) => Message::Unknown(why),
+    };
+    proto::ReconfigureResponse {
+        result: Some(result),
+    }
+}
+
+fn configuration(made: Configuration) -> proto::Configuration {
+    let Configuration { data, stat } = made;
+    proto::Configuration {
+        data,
+        czxid: stat.czxid.0,
+        mzxid: stat.mzxid.0,
+        ctime_ms: stat.ctime_ms,
+        mtime_ms: stat.mtime_ms,
+        version: stat.version,
+        cversion: stat.cversion,
+        aversion: stat.aversion,
+        pzxid: stat.pzxid.0,
+    }
+}
+
+fn to_configuration(message: proto::Configuration) -> Configuration {
+    Configuration {
+        stat: Stat {
+            czxid: Zxid(message.czxid),
+            mzxid: Zxid(message.mzxid),
+            ctime_ms: message.ctime_ms,
+            mtime_ms: message.mtime_ms,
+            version: message.version,
+            cversion: message.cversion,
+            aversion: message.aversion,
+            ephemeral_owner: SessionId::NONE,
+            data_length: message.data.len() as i32,
+            num_children: 0,
+            pzxid: Zxid(message.pzxid),
+        },
+        data: message.data,
+    }
+}
+
+pub fn to_reconfigure_result(
+    message: proto::ReconfigureResponse,
+) -> Result<Configuration, NotReconfigured> {
+    use proto::reconfigure_response::Result as Message;
+    Err(match message.result {
+        Some(Message::Made(made)) => return Ok(to_configuration(made)),
+        Some(Message::Refusal(code)) => NotReconfigured::Refused(Refusal::from_code(code)),
+        Some(Message::NotLeader(_)) => NotReconfigured::NotLeader,
+        Some(Message::Unknown(why)) => NotReconfigured::Unknown(why),
+        None => NotReconfigured::Unknown("the leader's answer says nothing".to_owned()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +411,54 @@ mod tests {
             to_transfer_request(transfer_request(&transfer)),
             Ok(transfer)
         );
+    }
+
+    #[test]
+    fn wishes_to_reconfigure_and_what_became_of_them_come_back_as_they_were() {
+        let request = Reconfigure {
+            session: SessionId(0x0100_0000_0000_0007),
+            generation: 3,
+            identities: vec![Id::new("ip", "::1"), Id::new("super", "")],
+            seen: Zxid(0x2_0000_0009),
+            patience: Duration::from_secs(10),
+            wanted: Reconfiguration {
+                joining: Some("server.4=a:1:2;3".to_owned()),
+                leaving: Some(String::new()),
+                new_members: None,
+                config_version: -1,
+            },
+        };
+        assert_eq!(
+            to_reconfigure_request(reconfigure_request(&request)),
+            request
+        );
+        let stat = Stat {
+            czxid: Zxid(1),
+            mzxid: Zxid(0x3_0000_0002),
+            ctime_ms: 3,
+            mtime_ms: 4,
+            version: -1,
+            cversion: 5,
+            aversion: 6,
+            ephemeral_owner: SessionId::NONE,
+            data_length: 7,
+            num_children: 0,
+            pzxid: Zxid(8),
+        };
+        let made = Configuration {
+            data: "servers".into(),
+            stat,
+        };
+        for result in [
+            Ok(made),
+            Err(NotReconfigured::NotLeader),
+            Err(NotReconfigured::Unknown("why".to_owned())),
+            Err(NotReconfigured::Refused(Refusal::NewConfigNoQuorum)),
+            Err(NotReconfigured::Refused(Refusal::NoAuth)),
+        ] {
+            let message = reconfigure_response(result.clone());
+            assert_eq!(to_reconfigure_result(message), result);
+        }
     }
 
     #[test]

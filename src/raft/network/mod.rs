@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod connection;
+pub mod formats;
 pub mod forward;
 pub mod introduction;
 pub mod links;

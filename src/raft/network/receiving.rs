@@ -65,7 +65,7 @@ pub async fn receive(
     }
 }
 
-fn announced(header: &SnapshotHeader) -> Result<(Vote, LogPosition), Status> {
+pub fn announced(header: &SnapshotHeader) -> Result<(Vote, LogPosition), Status> {
     let vote = messages::to_vote(header.vote.as_ref())?;
     let last = header
         .last

@@ -1,11 +1,13 @@
 //! What peers may ask of this member.
 
-use super::{introduction, messages, receiving};
+use super::{formats, introduction, messages, receiving};
 use crate::model::{ClusterId, MemberId, SessionId};
 use crate::raft::consensus::has_quorum;
+use crate::raft::error::{NotLeader, StartError};
 use crate::raft::failure::Suspicions;
+use crate::raft::log::RaftLog;
 use crate::raft::machine::StateMachine;
-use crate::raft::observer::LeaderDesk;
+use crate::raft::observer::{LeaderDesk, Report};
 use crate::raft::options::Timing;
 use crate::raft::proto::{self, peer_server::Peer};
 use crate::raft::snapshot::Snapshots;
@@ -15,7 +17,8 @@ use futures::{Stream, StreamExt};
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::AppendEntriesRequest;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,15 +31,60 @@ pub struct PeerService {
     pub member: MemberId,
     pub raft: Raft,
     pub desk: Arc<dyn LeaderDesk>,
+    pub log: RaftLog,
     pub snapshots: Arc<Snapshots>,
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
     pub timing: Timing,
+    /// The newest term of which this member knows what it acknowledged in it.
+    pub remembered: AtomicU64,
+    /// Why consensus has to end on this member, if it does so for a reason of this service.
+    pub fault: Arc<OnceLock<String>>,
 }
 
 impl PeerService {
     fn caller(&self, metadata: &MetadataMap) -> Result<MemberId, Status> {
         introduction::check(metadata, self.cluster, self.member)
+    }
+
+    fn is_member(&self, id: MemberId) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.get_node(&id.0).is_some()
+    }
+
+    /// Ends this member's part in consensus if it has lost what a leader knows to be on its disk: it
+    /// would promise and vote without knowing what it has promised before.
+    ///
+    /// Before it acknowledged anything in a term it had taken note of that term; and what it
+    /// acknowledged to a leader it keeps for as long as the term lasts.
+    async fn remembers(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let Some(acknowledged) = introduction::acknowledged(metadata)? else {
+            return Ok(());
+        };
+        // What it remembered once it does not forget while it runs.
+        if self.remembered.load(Ordering::Relaxed) >= acknowledged.term {
+            return Ok(());
+        }
+        let known = self.raft.with_raft_state(|state| {
+            let last = state.log_ids.last().map(|last| last.index);
+            (state.vote_ref().leader_id.term, last)
+        });
+        let (term, last) = known.await.map_err(stopped)?;
+        let lost = term < acknowledged.term
+            || (term == acknowledged.term && last < Some(acknowledged.index));
+        if !lost {
+            self.remembered
+                .fetch_max(acknowledged.term, Ordering::Relaxed);
+            return Ok(());
+        }
+        let reason = StartError::DataLost(self.member).to_string();
+        if self.fault.set(reason.clone()).is_ok() {
+            tracing::error!(%acknowledged, last, reason, "this member stops");
+            let raft = self.raft.clone();
+            tokio::spawn(async move { raft.shutdown().await });
+        }
+        Err(stopped(reason))
     }
 }
 
@@ -64,6 +112,7 @@ pub fn leads(raft: &Raft, term: u64) -> bool {
 /// A leader's requests as they come in. Tells the failure detector when they break off.
 struct Appends {
     from: MemberId,
+    log: RaftLog,
     requests: Streaming<proto::AppendRequest>,
     suspicions: Suspicions,
     ended: bool,
@@ -86,6 +135,12 @@ impl Appends {
             .map_err(Status::from)
             .and_then(|request| own_vote(self.from, &request.vote).map(|()| request));
         match request {
+            // What is under way when the disk gets full still finds room in the active segment.
+            Ok(_) if self.log.is_short_of_room() => {
+                tracing::debug!(peer = %self.from, "an append found no room");
+                self.ended = true;
+                None
+            }
             Ok(request) => Some(request),
             Err(status) => {
                 tracing::error!(peer = %self.from, %status, "an append was refused");
@@ -119,8 +174,16 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
+        let from = self.caller(request.metadata())?;
+        self.remembers(request.metadata()).await?;
+        if self.log.is_short_of_room() {
+            // As if it were away, heartbeats too: its clients are better served elsewhere, and it goes
+            // on as soon as a segment can be prepared.
+            return Err(Status::resource_exhausted("the disk is full"));
+        }
         let appends = Appends {
-            from: self.caller(request.metadata())?,
+            from,
+            log: self.log.clone(),
             requests: request.into_inner(),
             suspicions: self.suspicions.clone(),
             ended: false,
@@ -130,7 +193,9 @@ impl Peer for PeerService {
             Ok(result) => Ok(messages::append_response(&result)),
             Err(fatal) => Err(stopped(fatal)),
         });
-        Ok(Response::new(answers.boxed()))
+        let mut response: Response<Self::AppendStream> = Response::new(answers.boxed());
+        formats::announce(response.metadata_mut());
+        Ok(response)
     }
 
     async fn vote(
@@ -218,10 +283,33 @@ impl Peer for PeerService {
         let from = self.caller(request.metadata())?;
         let request = request.into_inner();
         let sessions: Vec<SessionId> = request.sessions.into_iter().map(SessionId).collect();
-        let noted = self.desk.touched(from, request.term, &sessions);
+        let not_a_member = !self.is_member(from);
+        let taken = if not_a_member {
+            Err(NotLeader)
+        } else {
+            self.desk.reported(&Report {
+                from,
+                term: request.term,
+                sessions: &sessions,
+                low_on_disk: request.low_on_disk,
+            })
+        };
         Ok(Response::new(proto::TouchResponse {
-            not_leader: noted.is_err() || !has_quorum(&self.raft, &self.timing),
+            not_leader: taken.is_err() || !has_quorum(&self.raft, &self.timing),
+            growth_refused: taken.is_ok_and(|taken| taken.growth_refused),
+            // Only who leads knows who belongs to it.
+            not_a_member: not_a_member && leads(&self.raft, request.term),
         }))
+    }
+
+    async fn reconfigure(
+        &self,
+        request: Request<proto::ReconfigureRequest>,
+    ) -> Result<Response<proto::ReconfigureResponse>, Status> {
+        self.caller(request.metadata())?;
+        let request = messages::to_reconfigure_request(request.into_inner());
+        let result = self.desk.reconfigure(request).await;
+        Ok(Response::new(messages::reconfigure_response(result)))
     }
 
     async fn leads(

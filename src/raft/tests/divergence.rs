@@ -2,7 +2,7 @@
 //! it by hand.
 
 use super::harness::{Cluster, Writer, within_deadline};
-use crate::model::{Command, LogPosition, MemberBatch, MemberId, Request, SessionId};
+use crate::model::{Command, LogPosition, MemberBatch, MemberId, Request, Rules, SessionId};
 use crate::raft::envelope;
 use crate::store::{EntryContext, codec};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ fn batch(origin: u64, command: Command) -> MemberBatch {
         origin: MemberId(origin),
         incarnation: 1,
         sequence: 1,
+        rules: Rules::NONE,
         requests: vec![Request {
             session: SessionId::NONE,
             generation: 0,

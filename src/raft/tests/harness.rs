@@ -1,13 +1,13 @@
 //! Members with names instead of ports, and a witness of what each applied.
 
 use crate::model::{
-    Acl, Change, ClusterId, Command, CreateMode, MemberAddresses, MemberBatch, MemberId, Operation,
-    Password, Request, SessionId, Zxid,
+    Acl, Change, ClusterId, Command, Configuration, CreateMode, MemberAddresses, MemberBatch,
+    MemberId, Operation, Password, Request, Rules, SessionId, Zxid,
 };
 use crate::raft::log::LogOptions;
 use crate::raft::{
-    ApplyObserver, Consensus, ConsensusOptions, Formation, LeaderDesk, NotLeader, PeerOptions,
-    StartError, Timing, UpkeepOptions, envelope,
+    ApplyObserver, Consensus, ConsensusOptions, Formation, LeaderDesk, NotLeader, NotReconfigured,
+    PeerOptions, Reconfigure, Report, ReportTaken, StartError, Timing, UpkeepOptions, envelope,
 };
 use crate::runtime::{BoxedListener, BoxedStream, Environment, Network, SystemClock, TcpNetwork};
 use crate::store::disk::{CheckpointStore, FileCheckpoint, RealDisk};
@@ -164,16 +164,23 @@ impl LeaderDesk for Desk {
         Ok(())
     }
 
-    fn touched(&self, from: MemberId, term: u64, sessions: &[SessionId]) -> Result<(), NotLeader> {
+    fn reported(&self, report: &Report<'_>) -> Result<ReportTaken, NotLeader> {
         let consensus = self.consensus.get().ok_or(NotLeader)?;
         let leadership = consensus.leadership();
-        if !leadership.borrow().leads || leadership.borrow().term != term {
+        if !leadership.borrow().leads || leadership.borrow().term != report.term {
             return Err(NotLeader);
         }
-        self.touched
-            .lock()
-            .extend(sessions.iter().map(|session| (from, *session)));
-        Ok(())
+        self.touched.lock().extend(
+            report
+                .sessions
+                .iter()
+                .map(|session| (report.from, *session)),
+        );
+        Ok(ReportTaken::default())
+    }
+
+    async fn reconfigure(&self, _: Reconfigure) -> Result<Configuration, NotReconfigured> {
+        Err(NotReconfigured::NotLeader)
     }
 }
 
@@ -392,6 +399,7 @@ impl Writer {
             origin: WRITER,
             incarnation: 1,
             sequence,
+            rules: Rules::NONE,
             requests,
         })
     }

@@ -1,9 +1,11 @@
 //! Members are added, promoted, replaced and removed while the cluster works.
 
-use super::harness::{Cluster, Writer, address, within_deadline};
+use super::harness::{Cluster, DEADLINE, Writer, address, within_deadline};
 use crate::model::{MemberId, Role};
 use crate::raft::network::links::Lane;
-use crate::raft::{ChangeError, Formation, proto};
+use crate::raft::options::PROMOTION_LAG_ENTRIES;
+use crate::raft::{ChangeError, Formation, MEMBERS_MAX, WantedMembers, proto};
+use std::time::Duration;
 
 const FOUR: MemberId = MemberId(4);
 
@@ -56,12 +58,109 @@ async fn a_member_is_replaced_by_a_new_one() {
     let followers = cluster.followers().await;
     let old = MemberId(followers[0]);
     let leader = &cluster.member(cluster.leader().await).consensus;
-    let replaced = leader.replace(old, FOUR, address(4), super::harness::DEADLINE);
+    let replaced = leader.replace(old, FOUR, address(4), DEADLINE);
     within_deadline("replacement", replaced).await.unwrap();
     let membership = leader.status().membership;
     assert_eq!(membership.role(old), None);
     assert_eq!(membership.role(FOUR), Some(Role::Voter));
     assert_eq!(membership.voters.len(), 1);
+}
+
+/// The members 1 to `count` with votes, and member 4 as it is said.
+fn wanted(count: u64, four: Option<Role>) -> WantedMembers {
+    let voters = (1..=count).map(|id| (MemberId(id), (address(id), Role::Voter)));
+    let four = four.map(|role| (FOUR, (address(4), role)));
+    voters.chain(four).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_catch_up_in_time_goes_on_as_an_observer_and_the_same_wish_is_fulfilled_later()
+{
+    let mut cluster = with_a_joining_member().await;
+    let leader = cluster.member(cluster.leader().await).consensus.clone();
+    let reconfigured = async |four: Option<Role>, patience| {
+        let turn = leader.turn().unwrap();
+        let wanted = wanted(3, four);
+        within_deadline("it", leader.reconfigure(&turn, &wanted, patience)).await
+    };
+    let observes = reconfigured(Some(Role::Observer), Duration::ZERO).await;
+    observes.unwrap();
+    cluster.kill(4).await;
+    let writer = Writer::default();
+    cluster.write(&writer, PROMOTION_LAG_ENTRIES + 1).await;
+    let late = reconfigured(Some(Role::Voter), Duration::ZERO).await;
+    assert!(matches!(late, Err(ChangeError::Lagging { .. })), "{late:?}");
+    let membership = leader.status().membership;
+    assert_eq!(membership.role(FOUR), Some(Role::Observer));
+    assert!(membership.is_settled());
+    cluster.restart(4).await;
+    reconfigured(Some(Role::Voter), DEADLINE).await.unwrap();
+    assert_eq!(leader.status().membership.role(FOUR), Some(Role::Voter));
+    reconfigured(None, DEADLINE).await.unwrap();
+    assert_eq!(leader.status().membership.role(FOUR), None);
+    assert!(leader.had_member(FOUR));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_for_more_members_than_there_may_be_dials_nobody() {
+    let cluster = Cluster::founded(3).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let turn = leader.turn().unwrap();
+    // Nobody is there from the fourth on, and that would be another refusal.
+    let too_many = wanted(MEMBERS_MAX as u64 + 1, None);
+    let refused = leader.reconfigure(&turn, &too_many, DEADLINE).await;
+    assert!(
+        matches!(&refused, Err(ChangeError::Refused(why)) if why.contains("more than 64")),
+        "{refused:?}"
+    );
+    let absent = wanted(MEMBERS_MAX as u64, None);
+    let refused = leader.reconfigure(&turn, &absent, DEADLINE).await;
+    assert!(
+        matches!(refused, Err(ChangeError::Absent(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_voters_that_was_left_half_done_is_ended() {
+    let cluster = Cluster::founded(3).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let out = cluster.followers().await[0];
+    // The first of its two steps, as a leader leaves it that dies before the second.
+    let mut half = leader.status().membership;
+    let mut voters = half.voters[0].clone();
+    voters.remove(&MemberId(out));
+    half.voters.push(voters.clone());
+    let half = crate::raft::types::raft_membership(&half).unwrap();
+    let blank = openraft::EntryPayload::Blank;
+    let appended = leader.0.raft.append_membership(half, blank, []);
+    within_deadline("the first step", appended).await.unwrap();
+    assert!(!leader.is_settled());
+    within_deadline("the end", leader.end_interrupted_change()).await;
+    assert!(leader.is_settled());
+    let membership = leader.status().membership;
+    assert_eq!(membership.voters, [voters]);
+    assert_eq!(membership.role(MemberId(out)), Some(Role::Observer));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_were_passed_on_are_taken_from_members_alone() {
+    let cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    let links = &cluster.member(leader).consensus.0.links;
+    let to = cluster.followers().await[0];
+    let link = links.link(MemberId(to), &address(to), Lane::Control);
+    // Without the introduction that a member's requests have.
+    let mut request = tonic::Request::new(proto::RemoveRequest { id: 9 });
+    let passed_on = tonic::metadata::MetadataValue::from_static("1");
+    request
+        .metadata_mut()
+        .insert("vivarium-passed-on", passed_on);
+    let refused = link.cluster_client().remove(request).await.unwrap_err();
+    assert!(
+        refused.message().contains("no vivarium member"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,7 +175,7 @@ async fn changes_that_make_no_sense_are_refused() {
         leader.promote(FOUR).await,
         leader.remove(FOUR).await,
         leader
-            .replace(FOUR, MemberId(5), address(5), super::harness::DEADLINE)
+            .replace(FOUR, MemberId(5), address(5), DEADLINE)
             .await,
     ] {
         assert!(

@@ -5,7 +5,9 @@ use crate::model::{ClusterId, MemberId, SessionId};
 use crate::raft::network::links::{Lane, Links};
 use crate::raft::proto;
 use crate::raft::{PeerError, PeerOptions};
+use crate::store::codec::{FORMAT, FORMAT_FIRST};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 fn stranger(cluster: &Cluster, id: ClusterId, from: u64) -> Arc<Links> {
@@ -111,18 +113,57 @@ async fn touches_reach_the_leader_of_the_term_and_nobody_else() {
     let from = &cluster.member(followers[0]).consensus;
     let term = cluster.member(leader).consensus.leadership().borrow().term;
     let sessions = [SessionId(7), SessionId(-1)];
-    from.touch(MemberId(leader), term, &sessions).await.unwrap();
+    from.report(MemberId(leader), term, &sessions)
+        .await
+        .unwrap();
     let touched = cluster.member(leader).desk.touched.lock().clone();
     let expected = sessions.map(|session| (MemberId(followers[0]), session));
     assert_eq!(touched, expected);
-    let late = from.touch(MemberId(leader), term + 1, &sessions).await;
+    let late = from.report(MemberId(leader), term + 1, &sessions).await;
     assert_eq!(late, Err(PeerError::NotLeader(MemberId(leader))));
     let to = MemberId(followers[1]);
     assert_eq!(
-        from.touch(to, term, &[]).await,
+        from.report(to, term, &[]).await,
         Err(PeerError::NotLeader(to))
     );
     let nobody = MemberId(77);
-    let unknown = from.touch(nobody, term, &[]).await;
+    let unknown = from.report(nobody, term, &[]).await;
     assert_eq!(unknown, Err(PeerError::UnknownMember(nobody)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_hears_which_formats_its_peers_know_and_takes_the_silent_for_old() {
+    let mut cluster = Cluster::founded(3).await;
+    let known_to = async |cluster: &Cluster, id: u64, format: u32| {
+        let consensus = &cluster.member(id).consensus;
+        within_deadline("news of all formats", async {
+            while consensus.format_known_to_all() != format {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    };
+    let leader = cluster.leader().await;
+    known_to(&cluster, leader, FORMAT).await;
+
+    // One that has never led leads while another is away.
+    let [away, next] = cluster.followers().await[..] else {
+        panic!("three members have two followers");
+    };
+    cluster.kill(next).await;
+    cluster.restart(next).await;
+    cluster.kill(away).await;
+    let transfer = cluster
+        .member(leader)
+        .consensus
+        .transfer_leader(MemberId(next));
+    within_deadline("transfer", transfer).await.unwrap();
+    within_deadline("the next leader", async {
+        let mut leadership = cluster.member(next).consensus.leadership();
+        leadership.wait_for(|now| now.leads).await.unwrap();
+    })
+    .await;
+    known_to(&cluster, next, FORMAT_FIRST).await;
+    cluster.restart(away).await;
+    known_to(&cluster, next, FORMAT).await;
 }

@@ -2,8 +2,8 @@
 
 use crate::member::{MemberStatus, Mode};
 use crate::metrics::{
-    APPLIED_LOG_INDEX, CONNECTIONS, DATA_BYTES, EPHEMERALS, LEADS, REQUESTS_OUTSTANDING, SESSIONS,
-    TERM, WATCHES, ZNODES,
+    APPLIED_LOG_INDEX, CONNECTIONS, DATA_BYTES, EPHEMERALS, GROWTH_REFUSED, HELD_BYTES, LEADS,
+    REQUESTS_OUTSTANDING, SESSIONS, TERM, WATCHES, ZNODES,
 };
 
 pub fn set(status: &MemberStatus) {
@@ -17,6 +17,8 @@ pub fn set(status: &MemberStatus) {
         (EPHEMERALS, status.ephemerals as f64),
         (DATA_BYTES, status.data_bytes as f64),
         (REQUESTS_OUTSTANDING, status.outstanding as f64),
+        (HELD_BYTES, status.held_bytes as f64),
+        (GROWTH_REFUSED, f64::from(u8::from(status.growth_refused))),
         (LEADS, f64::from(u8::from(leads))),
         (TERM, status.term as f64),
         (APPLIED_LOG_INDEX, status.last_applied.index as f64),
@@ -48,6 +50,8 @@ mod tests {
             "vivarium_ephemerals 1",
             "vivarium_data_bytes 1234",
             "vivarium_requests_outstanding 6",
+            "vivarium_held_bytes 7000",
+            "vivarium_growth_refused 0",
             "vivarium_leads 0",
             "vivarium_term 7",
             "vivarium_applied_log_index 99",

@@ -168,7 +168,10 @@ pub(super) mod tests {
             watches: 4,
             connections: 2,
             outstanding: 6,
+            held_bytes: 7_000,
+            growth_refused: false,
             membership,
+            config_version: Zxid(0x7_0000_0001),
         };
         Figures {
             status,

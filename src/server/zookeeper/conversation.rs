@@ -1,25 +1,32 @@
 //! One connection, from its first byte to its last.
 //!
-//! Frames are taken while there is room for more unanswered requests. A write is submitted at once; a
+//! Frames are taken while there is room for more unanswered requests (`intake`). A write is submitted at once; a
 //! read is answered at once if nothing of its session is unanswered, and parks behind the last write
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
-use super::auth;
+use super::auth::sasl::{DigestMd5, Progress};
+use super::auth::{self, Origin};
 use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
+use super::intake;
+use super::opening::{self, Opened};
 use super::reads::{self, Asked};
+use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
-use super::words;
 use super::{DOOR, Door};
-use crate::member::{CloseReason, Connection, Delivery, ReadView};
+use crate::config::TlsAtDoor;
+use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
-use crate::model::{Command, Id, Operation, Refusal, Request, Zxid};
+use crate::model::{
+    Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
+};
 use crate::runtime::BoxedStream;
+use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Malformed, Opening, RequestHeader,
-    decode_request, encode_watch_event, next_frame, opcode, recognise_opening,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Malformed, RequestHeader,
+    decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -28,7 +35,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,14 +45,14 @@ use tokio_util::sync::CancellationToken;
 const FRAME_SLACK_BYTES: usize = 64 * 1024;
 /// Replies that may wait to be written before the connection's requests are left unread.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
+/// Replies that wait count against the member's room once they are this many bytes.
+const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
-/// How much is read from a socket in one go.
-const READ_BYTES: usize = 64 * 1024;
 
 /// Why a connection ended, for the log.
 #[derive(Debug, thiserror::Error)]
-enum End {
+pub(super) enum End {
     #[error("closed by the client")]
     ByClient,
     #[error("{0}")]
@@ -64,20 +71,31 @@ enum End {
     Word,
     #[error("nothing came of the handshake in time")]
     HandshakeTimeout,
+    #[error(transparent)]
+    Tls(#[from] HandshakeFailed),
+    #[error("TLS is not spoken here")]
+    NoTls,
+    #[error("a plain client on a TLS port")]
+    NotTls,
 }
 
 /// Serves one accepted stream.
-pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: CancellationToken) {
-    let (mut stream, mut received) = (stream, BytesMut::with_capacity(READ_BYTES));
+pub async fn hold(
+    door: Arc<Door>,
+    stream: BoxedStream,
+    peer: SocketAddr,
+    tls: TlsAtDoor,
+    stop: CancellationToken,
+) {
     let opened = tokio::select! {
         opened = tokio::time::timeout(
             handshake::HANDSHAKE_MAX,
-            first_frame(&door, &mut stream, &mut received),
+            opening::open(&door, stream, peer, tls),
         ) => opened.unwrap_or(Err(End::HandshakeTimeout)),
         () = stop.cancelled() => return,
     };
-    let frame = match opened {
-        Ok(frame) => frame,
+    let opened = match opened {
+        Ok(opened) => opened,
         Err(end) => return log(peer, &end),
     };
     let connection = match door.handle.connect() {
@@ -92,8 +110,21 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
     };
     let figures = Arc::new(ConnectionFigures::new(peer, door.clock.wall_ms()));
     door.figures.opened(connection.id(), figures.clone());
+    let Opened {
+        mut stream,
+        buffers,
+        received,
+        frame,
+        origin,
+    } = opened;
+    let identities: Arc<[Id]> = origin.identities(&door.options.auth).into();
+    connection.identify(identities.clone());
     let mut conversation = Conversation {
-        identities: Arc::from([auth::address_id(peer)]),
+        admitted: door.options.auth.admit(&identities),
+        identities,
+        origin,
+        sasl: DigestMd5::default(),
+        buffers,
         door: door.clone(),
         peer,
         connection: connection.clone(),
@@ -103,17 +134,25 @@ pub async fn hold(door: Arc<Door>, stream: BoxedStream, peer: SocketAddr, stop: 
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
+        reconfiguring: None,
+        held: door.handle.share(),
+        read_at: Instant::now(),
+        finished: false,
         ending: None,
     };
     let end = tokio::select! {
         end = conversation.run(frame, &mut stream, received) => end,
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
-    door.handle.disconnect(&connection);
+    door.handle.disconnect(&connection).await;
     door.figures.closed(connection.id());
+    if let End::ByMember(reason) = end {
+        door.counted.closed(reason);
+    }
     log(peer, &end);
-    // What is written last (an expired session's answer) may still be on its way.
-    let _ = stream.shutdown().await;
+    // What is written last (an expired session's answer) may still be on its way. A client that reads
+    // nothing more is not waited for.
+    let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
 }
 
 fn log(peer: SocketAddr, end: &End) {
@@ -125,40 +164,27 @@ fn log(peer: SocketAddr, end: &End) {
     }
 }
 
-/// The first whole frame; answers a four-letter word itself.
-async fn first_frame(
-    door: &Door,
-    stream: &mut BoxedStream,
-    received: &mut BytesMut,
-) -> Result<Bytes, End> {
-    loop {
-        match recognise_opening(received) {
-            Opening::Incomplete => {}
-            Opening::Word(word) => {
-                let answer = words::answer(door, word);
-                door.counted.sent_bytes.increment(answer.len() as u64);
-                stream.write_all(answer.as_bytes()).await?;
-                stream.shutdown().await?;
-                return Err(End::Word);
-            }
-            Opening::Stranger(stranger) => return Err(stranger.into()),
-            Opening::Frame => {
-                if let Some(frame) = next_frame(received, door.frame_bytes_max())? {
-                    return Ok(frame);
-                }
-            }
-        }
-        match stream.read_buf(received).await? {
-            0 => return Err(End::ByClient),
-            bytes => door.counted.received_bytes.increment(bytes as u64),
-        }
+impl Door {
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.options.frame_bytes_max + FRAME_SLACK_BYTES
     }
 }
 
-impl Door {
-    fn frame_bytes_max(&self) -> usize {
-        self.options.frame_bytes_max + FRAME_SLACK_BYTES
+/// Writes what the stream takes of `out`, or flushes once nothing is left of it.
+async fn write_some(
+    writer: &mut (impl AsyncWrite + Unpin),
+    out: &mut BytesMut,
+) -> std::io::Result<Option<usize>> {
+    if out.is_empty() {
+        writer.flush().await.map(|()| None)
+    } else {
+        writer.write_buf(out).await.map(Some)
     }
+}
+
+/// Whether an operation proves an identity, and so may come before one is proven.
+fn proves(operation: i32) -> bool {
+    matches!(operation, opcode::AUTH | opcode::SASL)
 }
 
 struct Conversation {
@@ -166,7 +192,13 @@ struct Conversation {
     peer: SocketAddr,
     connection: Arc<Connection>,
     figures: Arc<ConnectionFigures>,
+    origin: Origin,
     identities: Arc<[Id]>,
+    /// Whether enough was proven to ask for anything.
+    admitted: bool,
+    sasl: DigestMd5,
+    /// Whether what is written has to be flushed before it is sent, as under TLS.
+    buffers: bool,
     /// Writes whose answers are due, oldest first.
     awaited: VecDeque<Awaited>,
     /// Of the frame that is acted upon.
@@ -174,6 +206,14 @@ struct Conversation {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
+    /// Until it is answered nothing more is acted upon.
+    reconfiguring: Option<Reconfiguring>,
+    /// What `out` takes of the member's room, once that is much.
+    held: Share,
+    /// When the client last read something, or had nothing to read.
+    read_at: Instant,
+    /// The client has said that it sends no more.
+    finished: bool,
     /// Set once nothing more is to be read: what is in `out` is still written.
     ending: Option<End>,
 }
@@ -185,24 +225,43 @@ impl Conversation {
         }
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut given_up_at: Option<Instant> = None;
+        let mut unflushed = false;
         loop {
             self.take_frames(&mut received);
             self.deliver();
+            if let Some(reconfiguring) = &mut self.reconfiguring {
+                reconfiguring.begin(&self.door.handle, &self.connection, &self.identities);
+            }
             self.figures
                 .queued
                 .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
             if self.out.is_empty()
+                && !unflushed
                 && let Some(end) = self.ending.take()
             {
                 return end;
             }
-            let reading = self.ending.is_none() && self.may_take_more();
-            // A whole frame may already lie in `received`, left there for lack of room.
-            let stalled = self.ending.is_none() && !self.door.handle.has_room();
+            let may_answer = self.out.len() < OUT_BYTES_MAX;
+            let is_whole = intake::is_whole(&received);
+            if self.finished && self.ending.is_none() && !is_whole {
+                return End::ByClient;
+            }
+            self.note_unread();
+            let listening = self.ending.is_none() && !self.finished;
+            let reading = listening
+                && (received.len() < intake::READ_AHEAD_BYTES || self.may_take(&received));
+            // A frame that waits for room of the member's; what waits for the connection's own room is
+            // looked at when it is woken.
+            let stalled =
+                self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
+            let kept_waiting = stalled || self.reconfiguring.is_some();
             received.reserve(1);
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
             }
+            let unread_until = self.read_at + self.door.options.unread_max;
+            let sign_of_life =
+                Duration::from_millis(u64::from(self.connection.timeout_ms() / 3).max(1));
             tokio::select! {
                 biased;
                 // First, and once for all: neither events that go on coming nor a client that reads
@@ -212,21 +271,47 @@ impl Conversation {
                 {
                     return self.ending.take().expect("it is set, or nobody had given up");
                 }
-                written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
-                    match written {
-                        Ok(bytes) => self.door.counted.sent_bytes.increment(bytes as u64),
-                        Err(error) => return error.into(),
+                written = write_some(&mut writer, &mut self.out),
+                    if !self.out.is_empty() || unflushed => match written
+                {
+                    Ok(Some(bytes)) => {
+                        self.read_at = Instant::now();
+                        self.door.counted.sent_bytes.increment(bytes as u64);
+                        unflushed = self.buffers;
                     }
+                    Ok(None) => unflushed = false,
+                    Err(error) => return error.into(),
+                },
+                () = tokio::time::sleep_until(unread_until), if !self.out.is_empty() => {
+                    return End::ByMember(CloseReason::SlowReader);
                 }
                 () = self.connection.woken() => {}
+                outcome = reconfig::outcome(&mut self.reconfiguring), if may_answer => {
+                    self.reconfigured(outcome);
+                }
                 () = self.door.handle.room(), if stalled => {}
-                read = reader.read_buf(&mut received), if reading && !stalled => match read {
-                    Ok(0) => return End::ByClient,
-                    Ok(bytes) => self.door.counted.received_bytes.increment(bytes as u64),
+                // It is not the client that is silent.
+                () = tokio::time::sleep(sign_of_life), if kept_waiting => self.connection.touch(),
+                read = reader.read_buf(&mut received), if reading => match read {
+                    Ok(0) => self.finished = true,
+                    Ok(bytes) => {
+                        self.connection.touch();
+                        self.door.counted.received_bytes.increment(bytes as u64);
+                    }
                     Err(error) => return error.into(),
                 },
             }
         }
+    }
+
+    /// Keeps the account of what the client has not read.
+    fn note_unread(&mut self) {
+        if self.out.is_empty() {
+            self.read_at = Instant::now();
+        }
+        let bytes = self.out.len();
+        self.held
+            .set(if bytes >= OUT_BYTES_COUNTED { bytes } else { 0 });
     }
 
     async fn connect(&mut self, frame: Bytes, stream: &mut BoxedStream) -> Result<(), End> {
@@ -249,6 +334,7 @@ impl Conversation {
             .sent_bytes
             .increment(self.out.len() as u64);
         stream.write_all_buf(&mut self.out).await?;
+        stream.flush().await?;
         established.map_err(End::NoSession)?;
         self.figures
             .session
@@ -260,11 +346,15 @@ impl Conversation {
         Ok(())
     }
 
-    fn may_take_more(&self) -> bool {
+    /// Whether the next frame may be acted upon.
+    fn may_take(&self, received: &[u8]) -> bool {
         let (backlog, options) = (self.connection.backlog(), &self.door.options);
-        self.out.len() < OUT_BYTES_MAX
+        self.reconfiguring.is_none()
+            && self.out.len() < OUT_BYTES_MAX
             && backlog.requests < options.requests_per_connection_max
             && backlog.bytes < options.request_bytes_per_connection_max
+            && (self.door.handle.has_room()
+                || (backlog.requests == 0 && intake::is_small(received)))
     }
 
     /// Acts on the whole frames received, as far as the limits allow.
@@ -273,7 +363,7 @@ impl Conversation {
         let mut view: Option<ReadView<'_>> = None;
         let mut count = 0;
         let began = Instant::now();
-        while self.ending.is_none() && self.may_take_more() && door.handle.has_room() {
+        while self.ending.is_none() && self.may_take(received) {
             let frame = match next_frame(received, door.frame_bytes_max()) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -285,6 +375,10 @@ impl Conversation {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
+                Ok((header, _)) if !self.admitted && !proves(header.opcode) => {
+                    door.counted.request(header.opcode);
+                    self.refuse_unproven(header.xid);
+                }
                 Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
                 Ok((header, Err(malformed))) => {
                     self.malformed(&door, &mut view, header, &malformed);
@@ -296,7 +390,6 @@ impl Conversation {
             door.counted.read_seconds.record(began.elapsed());
         }
         if count > 0 {
-            self.connection.touch();
             self.figures.received.fetch_add(count, Ordering::Relaxed);
             door.handle.traffic().received(count);
         }
@@ -326,52 +419,89 @@ impl Conversation {
                     ReplyKind::Path
                 };
                 self.write(
+                    door,
+                    view,
                     xid,
                     kind,
                     Command::Operation(
-                        self.within_limit(create.into_operation(self.door.options.ttl_enabled)),
+                        self.offered(create.into_operation(self.door.options.ttl_enabled)),
                     ),
                 );
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
-                self.write(xid, ReplyKind::Header, Command::Operation(delete));
+                self.write(
+                    door,
+                    view,
+                    xid,
+                    ReplyKind::Header,
+                    Command::Operation(delete),
+                );
             }
             ClientRequest::DeleteContainer { path } => {
-                let delete = Operation::DeleteContainer { path };
-                self.write(xid, ReplyKind::Header, Command::Operation(delete));
+                let delete = self.offered(Operation::DeleteContainer { path });
+                let kind = ReplyKind::Header;
+                self.write(door, view, xid, kind, Command::Operation(delete));
             }
             ClientRequest::SetData {
                 path,
                 data,
                 version,
             } => {
-                let set = self.within_limit(Operation::SetData {
+                let set = self.offered(Operation::SetData {
                     path,
                     data,
                     version,
                 });
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::SetAcl { path, acl, version } => {
                 let set = Operation::SetAcl { path, acl, version };
-                self.write(xid, ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
                 let operations = ops
                     .into_iter()
-                    .map(|op| self.within_limit(op.into_operation(self.door.options.ttl_enabled)))
+                    .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
-                self.write(xid, ReplyKind::Multi(kinds), Command::Multi(operations));
+                self.write(
+                    door,
+                    view,
+                    xid,
+                    ReplyKind::Multi(kinds),
+                    Command::Multi(operations),
+                );
             }
-            ClientRequest::Sync { path } => self.write(xid, ReplyKind::Synced(path), Command::Sync),
+            ClientRequest::Sync { path } => {
+                self.write(door, view, xid, ReplyKind::Synced(path), Command::Sync)
+            }
             ClientRequest::CloseSession => {
-                self.write(xid, ReplyKind::Header, Command::CloseSession);
+                self.write(door, view, xid, ReplyKind::Header, Command::CloseSession);
+            }
+            ClientRequest::Reconfig { .. } if !door.options.reconfig => {
+                self.refuse(door, view, xid, Refusal::ReconfigDisabled);
+            }
+            ClientRequest::Reconfig {
+                joining,
+                leaving,
+                new_members,
+                config_id,
+            } => {
+                let wanted = Reconfiguration {
+                    joining,
+                    leaving,
+                    new_members,
+                    config_version: config_id,
+                };
+                let mut held = door.handle.share();
+                held.set(self.frame_bytes);
+                self.reconfiguring = Some(Reconfiguring::new(xid, wanted, held));
             }
             ClientRequest::Auth { scheme, auth, .. } => {
                 self.authenticate(xid, &scheme, auth.as_deref());
             }
+            ClientRequest::Sasl { token } => self.sasl(xid, &token.unwrap_or_default()),
             ClientRequest::Unknown { opcode } => {
                 reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
@@ -395,18 +525,19 @@ impl Conversation {
         if header.opcode == opcode::AUTH {
             self.ending = Some(End::Protocol(format!("auth: {malformed}")));
         } else if opcode::takes_zxid(header.opcode) {
-            let refuse = Operation::Refuse {
-                code: refusal.code(),
-            };
-            self.write(header.xid, ReplyKind::Header, Command::Operation(refuse));
+            self.refuse(door, view, header.xid, refusal);
         } else {
             self.read(door, view, header.xid, Err(refusal));
         }
     }
 
-    /// Data above the member's limit are refused at the write's own place in the order.
-    fn within_limit(&self, operation: Operation) -> Operation {
+    /// Data above the member's limit, and what not all members know yet, are refused at the write's own
+    /// place in the order.
+    fn offered(&self, operation: Operation) -> Operation {
         match &operation {
+            unknown if !self.door.handle.is_known_to_all(unknown) => Operation::Refuse {
+                code: Refusal::Unimplemented.code(),
+            },
             Operation::Create {
                 data: Some(data), ..
             }
@@ -419,7 +550,18 @@ impl Conversation {
         }
     }
 
-    fn write(&mut self, xid: i32, kind: ReplyKind, command: Command) {
+    fn write<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        xid: i32,
+        kind: ReplyKind,
+        command: Command,
+    ) {
+        if let Some(refusal) = door.handle.refuses(&command) {
+            door.counted.refused_disk_full.increment(1);
+            return self.read(door, view, xid, Err(refusal));
+        }
         self.connection.expect_answer(self.frame_bytes);
         self.awaited.push_back(Awaited {
             xid,
@@ -432,6 +574,47 @@ impl Conversation {
             identities: self.identities.clone(),
             command,
         });
+    }
+
+    /// Refuses a write at its place in the order; it takes its zxid.
+    fn refuse<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        xid: i32,
+        refusal: Refusal,
+    ) {
+        let code = refusal.code();
+        let command = Command::Operation(Operation::Refuse { code });
+        self.write(door, view, xid, ReplyKind::Header, command);
+    }
+
+    /// Answers a reconfiguration that has come to its end.
+    fn reconfigured(&mut self, outcome: reconfig::Outcome) {
+        let Some(Reconfiguring { xid, arrived, .. }) = self.reconfiguring.take() else {
+            return;
+        };
+        let door = self.door.clone();
+        let mut view = None;
+        match outcome {
+            Ok(Configuration { data, stat }) => {
+                // The event that tells of it comes first.
+                let zxid = self.look(&door, &mut view).zxid();
+                let ok = ReplyHeader::ok(xid, zxid);
+                reply::data(&mut self.out, ok, Some(&data), &stat);
+                self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
+                let elapsed_us = arrived.elapsed().as_micros() as u64;
+                door.handle.traffic().answered(elapsed_us);
+                self.sent(1);
+            }
+            Err(NotReconfigured::Refused(refusal)) => {
+                self.refuse(&door, &mut view, xid, refusal);
+                door.handle.submit(&self.connection, &mut self.submissions);
+            }
+            Err(unknown) => {
+                self.ending = Some(End::Protocol(format!("reconfig: {unknown}")));
+            }
+        }
     }
 
     /// Answers a read, or refuses what could not be decoded, in the session's order.
@@ -448,23 +631,25 @@ impl Conversation {
             self.ending = Some(End::ByMember(CloseReason::OutOfTouch));
             return;
         }
+        let mut bytes = self.frame_bytes;
+        if let Ok(request) = &request
+            && self.connection.backlog().requests > 0
+        {
+            let tree = self.look(door, view).state().tree();
+            bytes += reads::reply_bytes_guess(request, tree);
+        }
         let asked = Asked {
             xid,
             request,
+            skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
             connection: self.connection.clone(),
+            reply_bytes_max: door.options.reply_bytes_max,
         };
-        let Err(asked) = self.connection.park(asked, self.frame_bytes) else {
+        let Err(asked) = self.connection.park(asked, bytes) else {
             return;
         };
-        let view = match view {
-            Some(view) => view,
-            None => {
-                let fresh = view.insert(door.handle.read());
-                self.deliver();
-                fresh
-            }
-        };
+        let view = self.look(door, view);
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
         self.figures
             .last_zxid
@@ -472,19 +657,27 @@ impl Conversation {
         self.sent(1);
     }
 
+    /// The state as it is for all frames that are taken together. What was delivered before it was
+    /// looked at is in front of what is read from it.
+    fn look<'v, 'a>(
+        &mut self,
+        door: &'a Door,
+        view: &'v mut Option<ReadView<'a>>,
+    ) -> &'v ReadView<'a> {
+        if view.is_none() {
+            *view = Some(door.handle.read());
+            self.deliver();
+        }
+        view.as_ref().expect("it was just looked at")
+    }
+
     fn authenticate(&mut self, xid: i32, scheme: &str, proof: Option<&[u8]>) {
-        let super_digest = self.door.options.super_digest.as_deref();
+        let options = &self.door.options.auth;
         let proved =
-            proof.and_then(|proof| auth::authenticate(scheme, proof, self.peer, super_digest));
+            proof.and_then(|proof| auth::authenticate(scheme, proof, &self.origin, options));
         match proved {
             Some(ids) => {
-                let mut all = self.identities.to_vec();
-                for id in ids {
-                    if !all.contains(&id) {
-                        all.push(id);
-                    }
-                }
-                self.identities = all.into();
+                self.prove(ids);
                 reply::header_only(&mut self.out, ReplyHeader::ok(xid, Zxid::ZERO));
             }
             None => {
@@ -495,6 +688,74 @@ impl Conversation {
                 )));
             }
         }
+        self.sent(1);
+    }
+
+    /// The connection is these, too, from its next request on.
+    fn prove(&mut self, ids: Vec<Id>) {
+        let mut all = self.identities.to_vec();
+        for id in ids {
+            if !all.contains(&id) {
+                all.push(id);
+            }
+        }
+        self.admitted = self.door.options.auth.admit(&all);
+        self.identities = all.into();
+        self.connection.identify(self.identities.clone());
+    }
+
+    /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
+    fn sasl(&mut self, xid: i32, token: &[u8]) {
+        let door = self.door.clone();
+        let ok = ReplyHeader::ok(xid, Zxid::ZERO);
+        let options = &door.options.auth;
+        let progress = options
+            .sasl
+            .as_ref()
+            .map(|sasl| (sasl, self.sasl.evaluate(token, &sasl.users)));
+        match progress {
+            None => reply::token(&mut self.out, ok, None),
+            Some((_, Ok(Progress::Challenge(token)))) => {
+                reply::token(&mut self.out, ok, Some(&token));
+            }
+            Some((sasl, Ok(Progress::Proven { user, token }))) => {
+                tracing::debug!(client = %self.peer, user, "SASL has succeeded");
+                let mut ids = vec![Id::new("sasl", &user)];
+                if sasl.super_users.contains(&user) {
+                    ids.push(Id::new("super", ""));
+                }
+                self.prove(ids);
+                reply::token(&mut self.out, ok, Some(&token));
+            }
+            Some((sasl, Err(failed))) => {
+                let required = options
+                    .required_schemes
+                    .iter()
+                    .any(|scheme| scheme == "sasl");
+                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
+                if sasl.failures_tolerated && !required {
+                    reply::token(&mut self.out, ok, None);
+                } else {
+                    let refusal = if required {
+                        Refusal::AuthenticationRequired
+                    } else {
+                        Refusal::AuthFailed
+                    };
+                    let header = ReplyHeader::refused(xid, Zxid::ZERO, refusal);
+                    reply::token(&mut self.out, header, None);
+                    self.ending = Some(End::Protocol(format!("SASL: {failed}")));
+                }
+            }
+        }
+        self.sent(1);
+    }
+
+    fn refuse_unproven(&mut self, xid: i32) {
+        let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
+        reply::header_only(&mut self.out, refused);
+        self.ending = Some(End::Protocol(
+            "a request before an identity was proven, as it must be".to_owned(),
+        ));
         self.sent(1);
     }
 

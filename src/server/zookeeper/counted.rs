@@ -2,8 +2,10 @@
 //!
 //! `metrics` has the names. Make it after the process's recorder was installed, or nothing is kept.
 
+use crate::member::CloseReason;
 use crate::metrics::{
-    BYTES_RECEIVED, BYTES_SENT, NOTIFICATIONS, READ_SECONDS, REQUESTS, WRITE_SECONDS,
+    BYTES_RECEIVED, BYTES_SENT, CONNECTIONS_CLOSED, NOTIFICATIONS, READ_SECONDS, REQUESTS,
+    REQUESTS_REFUSED, WRITE_SECONDS,
 };
 use crate::wire::opcode;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -12,11 +14,13 @@ pub struct Counted {
     pub received_bytes: Counter,
     pub sent_bytes: Counter,
     pub notifications: Counter,
+    pub refused_disk_full: Counter,
     pub read_seconds: Histogram,
     pub write_seconds: Histogram,
     /// By number, ascending.
     requests: Vec<(i32, Counter)>,
     unknown_requests: Counter,
+    closed: Vec<(CloseReason, Counter)>,
 }
 
 impl Counted {
@@ -28,13 +32,29 @@ impl Counted {
             received_bytes: counter!(BYTES_RECEIVED),
             sent_bytes: counter!(BYTES_SENT),
             notifications: counter!(NOTIFICATIONS),
+            refused_disk_full: counter!(REQUESTS_REFUSED, "reason" => "disk_full"),
             read_seconds: histogram!(READ_SECONDS),
             write_seconds: histogram!(WRITE_SECONDS),
+            closed: CloseReason::ALL
+                .map(|reason| {
+                    (
+                        reason,
+                        counter!(CONNECTIONS_CLOSED, "reason" => reason.as_str()),
+                    )
+                })
+                .into(),
             unknown_requests: counter!(REQUESTS, "op" => "unknown"),
             requests: numbers
                 .into_iter()
                 .map(|number| (number, requests(number)))
                 .collect(),
+        }
+    }
+
+    /// One connection that the member ended.
+    pub fn closed(&self, reason: CloseReason) {
+        if let Some((_, counter)) = self.closed.iter().find(|(known, _)| *known == reason) {
+            counter.increment(1);
         }
     }
 

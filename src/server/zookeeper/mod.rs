@@ -11,22 +11,30 @@ mod conversation;
 mod counted;
 mod figures;
 mod handshake;
+mod intake;
+mod opening;
 mod reads;
+mod reconfig;
 mod replies;
 mod words;
 
+#[cfg(feature = "testing")]
 use super::admission::{AdmissionLimits, Admissions};
-use crate::config::FourLetterWords;
+use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
+use crate::tls::Acceptor;
+pub use auth::digest::DigestAlgorithm;
+pub use auth::{AuthOptions, Origin, authenticate};
 use counted::Counted;
 use figures::Figures;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What the operator decided for this door.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Most bytes of a znode's data (`jute.maxbuffer`): a write with more is refused. A frame longer
     /// than this plus 64 KiB closes its connection.
@@ -35,24 +43,33 @@ pub struct Options {
     pub connections_per_address_max: Option<usize>,
     /// Requests of one connection that are not answered yet; past it the connection is not read.
     pub requests_per_connection_max: usize,
-    /// The same in bytes of their frames; the request that reaches it is still taken.
+    /// The same in bytes of their frames and expected replies; the request that reaches it is still
+    /// taken.
     pub request_bytes_per_connection_max: usize,
     /// Sessions of the ensemble past which this door makes no more; those that connect at one moment
     /// may pass it together. What no member may pass is `session::SESSIONS_MAX`.
     pub sessions_max: usize,
+    /// Bytes of one reply that holds several reads; what would go past it is refused.
+    pub reply_bytes_max: usize,
+    /// How long a client may read nothing of what waits for it.
+    pub unread_max: Duration,
     pub timeouts: TimeoutBounds,
     pub words: FourLetterWords,
-    /// `user:base64(sha1(user:password))` of whoever may do everything.
-    pub super_digest: Option<String>,
+    pub auth: AuthOptions,
+    /// For the listeners where TLS is spoken.
+    pub tls: Option<Arc<Acceptor>>,
     /// Whether clients may make znodes with a time to live (`extendedTypesEnabled`).
     pub ttl_enabled: bool,
+    /// Whether clients may reconfigure the ensemble (`reconfigEnabled`).
+    pub reconfig: bool,
     /// `key=value` lines for the word `conf`.
     pub conf: Vec<String>,
 }
 
-/// Serves until `stop` is cancelled, then waits until every connection has ended.
+/// Serves until `stop` is cancelled, then waits until every connection has ended. Listeners share
+/// all limits.
 pub async fn serve(
-    listener: BoxedListener,
+    listeners: Vec<(BoxedListener, TlsAtDoor)>,
     handle: Handle,
     clock: Arc<dyn Clock>,
     options: Options,
@@ -74,13 +91,28 @@ pub async fn serve(
             connections_per_address_max: limit(door.options.connections_per_address_max),
         },
     );
+    let mut accepting = JoinSet::new();
+    for (listener, tls) in listeners {
+        let (door, admissions, stop) = (door.clone(), admissions.clone(), stop.clone());
+        accepting.spawn(listen(door, admissions, listener, tls, stop));
+    }
+    while accepting.join_next().await.is_some() {}
+}
+
+async fn listen(
+    door: Arc<Door>,
+    admissions: Arc<Admissions>,
+    listener: BoxedListener,
+    tls: TlsAtDoor,
+    stop: CancellationToken,
+) {
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             (stream, peer, place) = admissions.accept(&listener) => {
                 let (door, stop) = (door.clone(), stop.clone());
                 tasks.spawn(async move {
-                    conversation::hold(door, stream, peer, stop).await;
+                    conversation::hold(door, stream, peer, tls, stop).await;
                     drop(place);
                 });
             }

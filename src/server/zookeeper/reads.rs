@@ -11,7 +11,7 @@ use crate::model::{EventKind, Id, Refusal, Zxid};
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{ClientRequest, ReadKind, WatchLists, XID_PING, encode_watch_event};
 use bytes::BytesMut;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// One read, with all that its answer depends on besides the state.
 pub struct Asked {
@@ -19,7 +19,39 @@ pub struct Asked {
     /// What could not be decoded is refused in its turn.
     pub request: Result<ClientRequest, Refusal>,
     pub identities: Arc<[Id]>,
+    /// Access lists forbid nothing.
+    pub skip_acl: bool,
     pub connection: Arc<Connection>,
+    /// Of a reply that holds several reads.
+    pub reply_bytes_max: usize,
+}
+
+/// What a reply will take, as far as the state tells now: it may change before the read is run.
+pub fn reply_bytes_guess(request: &ClientRequest, tree: &Tree) -> usize {
+    /// A child's name with its length, about.
+    const NAME_BYTES: usize = 32;
+    let data = |path: &str| {
+        tree.exists(path)
+            .map_or(0, |stat| stat.data_length.max(0) as usize)
+    };
+    let children = |path: &str| {
+        tree.exists(path)
+            .map_or(0, |stat| NAME_BYTES * stat.num_children.max(0) as usize)
+    };
+    match request {
+        ClientRequest::GetData { path, .. } => data(path),
+        ClientRequest::GetChildren { path, .. } | ClientRequest::GetChildren2 { path, .. } => {
+            children(path)
+        }
+        ClientRequest::MultiRead(reads) => reads
+            .iter()
+            .map(|read| match read.kind {
+                ReadKind::Data => data(&read.path),
+                ReadKind::Children => children(&read.path),
+            })
+            .sum(),
+        _ => 0,
+    }
 }
 
 impl Parked for Asked {
@@ -30,19 +62,28 @@ impl Parked for Asked {
     }
 }
 
+/// Who passes every access list.
+static EVERYBODY: LazyLock<[Id; 1]> = LazyLock::new(|| [Id::new("super", "")]);
+
 /// Appends the reply.
 pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut BytesMut) {
     let Asked {
         xid,
         request,
         identities,
+        skip_acl,
         connection,
+        reply_bytes_max,
     } = asked;
+    let judged_as: &[Id] = match skip_acl {
+        true => &EVERYBODY[..],
+        false => &identities,
+    };
     let tree = state.tree();
     let ok = ReplyHeader::ok(xid, state.zxid());
     let watcher = connection.watcher();
     let answered = request.and_then(|request| match request {
-        ClientRequest::Exists { path, watch } => match tree.stat(&path, &identities) {
+        ClientRequest::Exists { path, watch } => match tree.stat(&path, judged_as) {
             Ok(stat) => set(watches, watcher, watch, WatchKind::Data, &path)
                 .map(|()| reply::stat(out, ok, &stat)),
             // The watch waits for the znode to be created.
@@ -52,28 +93,28 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             Err(refusal) => Err(refusal),
         },
         ClientRequest::GetData { path, watch } => {
-            tree.data(&path, &identities).and_then(|(data, stat)| {
+            tree.data(&path, judged_as).and_then(|(data, stat)| {
                 set(watches, watcher, watch, WatchKind::Data, &path)?;
                 reply::data(out, ok, data, &stat);
                 Ok(())
             })
         }
         ClientRequest::GetChildren { path, watch } => {
-            tree.children(&path, &identities).and_then(|(names, _)| {
+            tree.children(&path, judged_as).and_then(|(names, _)| {
                 set(watches, watcher, watch, WatchKind::Child, &path)?;
                 reply::children(out, ok, names);
                 Ok(())
             })
         }
         ClientRequest::GetChildren2 { path, watch } => {
-            tree.children(&path, &identities).and_then(|(names, stat)| {
+            tree.children(&path, judged_as).and_then(|(names, stat)| {
                 set(watches, watcher, watch, WatchKind::Child, &path)?;
                 reply::children_and_stat(out, ok, names, &stat);
                 Ok(())
             })
         }
         ClientRequest::GetAcl { path } => tree
-            .acl(&path, &identities)
+            .acl(&path, judged_as)
             .map(|(acl, stat)| reply::acl(out, ok, &acl, &stat)),
         ClientRequest::GetEphemerals { prefix } => {
             let mut paths = tree.ephemerals_of(connection.session());
@@ -85,20 +126,30 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             Ok(())
         }
         ClientRequest::GetAllChildrenNumber { path } => tree
-            .descendants(&path, &identities)
+            .descendants(&path, judged_as)
             .map(|number| reply::number(out, ok, number as i32)),
         ClientRequest::MultiRead(reads) => {
+            // Each of them may be as large as a znode can be, and a frame holds many thousands.
+            let mut bytes = 0;
             reply::multi_read(out, ok, |results| {
                 // Their watch flags have no effect (ZooKeeper 3.9 `Op.GetData#toRequestRecord`).
                 for read in reads {
                     let path = &read.path;
                     match read.kind {
-                        ReadKind::Data => match tree.data(path, &identities) {
-                            Ok((data, stat)) => results.data(data, &stat),
+                        _ if bytes >= reply_bytes_max => results.refused(Refusal::SystemError),
+                        ReadKind::Data => match tree.data(path, judged_as) {
+                            Ok((data, stat)) => {
+                                bytes += data.map_or(0, <[u8]>::len);
+                                results.data(data, &stat);
+                            }
                             Err(refusal) => results.refused(refusal),
                         },
-                        ReadKind::Children => match tree.children(path, &identities) {
-                            Ok((names, _)) => results.children(names),
+                        ReadKind::Children => match tree.children(path, judged_as) {
+                            Ok((names, _)) => {
+                                let names: Vec<_> = names.into_iter().collect();
+                                bytes += names.iter().map(|name| name.len()).sum::<usize>();
+                                results.children(names);
+                            }
                             Err(refusal) => results.refused(refusal),
                         },
                     }
@@ -178,10 +229,11 @@ fn add(
     })
 }
 
-/// Digest hashes are for the server's eyes only: `whoAmI` shows the user.
+/// Digest hashes are for the server's eyes only: `whoAmI` shows the user. The scheme `super` has none.
 fn shown(identities: &[Id]) -> Vec<Id> {
     let show = |id: &Id| match (id.scheme.as_str(), id.id.split_once(':')) {
         ("digest", Some((user, _))) => Id::new("digest", user),
+        ("super", _) => Id::new("super", ""),
         _ => id.clone(),
     };
     identities.iter().map(show).collect()

@@ -46,6 +46,12 @@ pub fn put(
             reply::stat(out, ok, &stat);
         }
         (ReplyKind::Synced(path), Ok(Outcome::Synced)) => reply::synced(out, ok, path.as_deref()),
+        // Limits that cannot be read make the multi as a whole malformed, as in the original.
+        (ReplyKind::Multi(_), Ok(Outcome::Multi(Err(failure))))
+            if failure.refusal == Refusal::MarshallingError =>
+        {
+            reply::header_only(out, ReplyHeader::refused(xid, zxid, failure.refusal));
+        }
         (ReplyKind::Multi(kinds), Ok(Outcome::Multi(result))) => {
             reply::multi(out, ok, &kinds, &result);
         }

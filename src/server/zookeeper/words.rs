@@ -63,7 +63,8 @@ fn version() -> String {
 }
 
 fn membership(status: &MemberStatus) -> String {
-    format!("membership: \n{}\n", status.membership.config_text())
+    let text = status.membership.config_text(status.config_version);
+    format!("membership: \n{text}\n")
 }
 
 fn figures(door: &Door, status: &MemberStatus) -> String {

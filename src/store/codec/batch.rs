@@ -8,16 +8,16 @@
 
 use super::CodecError;
 use super::acl::{AclV1, IdV1, acl_bytes_guess, acl_from_v1, acl_v1};
-use super::envelope::{RecordKind, open, seal};
+use super::envelope::{RecordKind, open, record_version, seal};
 use super::list::List;
 use crate::model::{
-    Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, SessionId,
+    Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, Rules, SessionId,
 };
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 use std::sync::Arc;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A list of identities is looked for among this many lists before it. Keeps a batch of a thousand
 /// different clients linear; a list missed by this is written twice and means the same.
@@ -30,6 +30,22 @@ struct BatchV1<'a> {
     sequence: u64,
     identities: List<List<IdV1<'a>>>,
     requests: List<RequestV1<'a>>,
+}
+
+/// Written for a batch with rules alone: all others are version 1 still.
+#[derive(Debug, Encode, BorrowDecode)]
+struct BatchV2<'a> {
+    v1: BatchV1<'a>,
+    rules: u8,
+}
+
+impl<'a> From<BatchV1<'a>> for BatchV2<'a> {
+    fn from(v1: BatchV1<'a>) -> BatchV2<'a> {
+        BatchV2 {
+            v1,
+            rules: Rules::NONE.bits(),
+        }
+    }
 }
 
 #[derive(Debug, Encode, BorrowDecode)]
@@ -73,6 +89,9 @@ enum CommandV1<'a> {
     },
     RemoveExpired {
         path: &'a str,
+    },
+    AgreeOnFormat {
+        format: u32,
     },
 }
 
@@ -148,13 +167,24 @@ pub fn encode_batch(batch: &MemberBatch) -> Bytes {
             })
             .collect(),
     };
-    seal(RecordKind::Batch, VERSION, &v1, guess).into()
+    let rules = batch.rules.bits();
+    match batch.rules {
+        Rules::NONE => seal(RecordKind::Batch, 1, &v1, guess).into(),
+        _ => seal(RecordKind::Batch, VERSION, &BatchV2 { v1, rules }, guess).into(),
+    }
 }
 
 /// The batch that exactly these bytes are. Its data are slices of `bytes` and keep all of them
 /// alive: whoever stores data for long copies them.
 pub fn decode_batch(bytes: &Bytes) -> Result<MemberBatch, CodecError> {
-    let v1: BatchV1<'_> = open(RecordKind::Batch, VERSION, bytes)?;
+    let BatchV2 { v1, rules } = match record_version(bytes) {
+        Some(1) => open::<BatchV1<'_>>(RecordKind::Batch, 1, bytes)?.into(),
+        _ => open(RecordKind::Batch, VERSION, bytes)?,
+    };
+    let rules = Rules::from_bits(rules).ok_or_else(|| CodecError::Malformed {
+        kind: RecordKind::Batch,
+        what: format!("rules {rules:#x} are not all known"),
+    })?;
     let identities: Vec<Arc<[Id]>> = v1
         .identities
         .0
@@ -188,6 +218,7 @@ pub fn decode_batch(bytes: &Bytes) -> Result<MemberBatch, CodecError> {
         origin: MemberId(v1.origin),
         incarnation: v1.incarnation,
         sequence: v1.sequence,
+        rules,
         requests,
     })
 }
@@ -284,6 +315,7 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
                 unused_ms_max: *unused_ms_max,
             },
             Command::RemoveExpired { path } => CommandV1::RemoveExpired { path },
+            Command::AgreeOnFormat { format } => CommandV1::AgreeOnFormat { format: *format },
         }
     }
 }
@@ -338,6 +370,7 @@ impl CommandV1<'_> {
             CommandV1::RemoveExpired { path } => Command::RemoveExpired {
                 path: path.to_owned(),
             },
+            CommandV1::AgreeOnFormat { format } => Command::AgreeOnFormat { format },
         }
     }
 }

@@ -107,6 +107,7 @@ mod tests {
             origin: MemberId(1),
             incarnation: 1,
             sequence,
+            rules: crate::model::Rules::NONE,
             requests: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 use super::CodecError;
 use super::acl::{AclV1, acl_bytes_guess, acl_from_v1, acl_v1};
 use super::envelope::{RecordKind, open, record_version, seal};
+use super::format::FORMAT_FIRST;
 use super::list::List;
 use super::membership::{MembershipV1, PositionV1};
 use crate::model::{LogPosition, MemberId, Password, SessionId, Zxid};
@@ -12,7 +13,7 @@ use bytes::Bytes;
 
 const ZNODE_VERSION: u8 = 2;
 const SESSION_VERSION: u8 = 1;
-const HEADER_VERSION: u8 = 1;
+const HEADER_VERSION: u8 = 2;
 
 #[derive(Encode, BorrowDecode)]
 struct ZnodeV1<'a> {
@@ -65,6 +66,22 @@ struct HeaderV1<'a> {
     digest: u64,
     znodes: u64,
     sessions: u64,
+}
+
+/// Written once a later format than the first is agreed on.
+#[derive(Encode, BorrowDecode)]
+struct HeaderV2<'a> {
+    v1: HeaderV1<'a>,
+    format: u32,
+}
+
+impl<'a> From<HeaderV1<'a>> for HeaderV2<'a> {
+    fn from(v1: HeaderV1<'a>) -> HeaderV2<'a> {
+        HeaderV2 {
+            v1,
+            format: FORMAT_FIRST,
+        }
+    }
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -178,18 +195,30 @@ pub fn encode_header(header: &StateHeader) -> Vec<u8> {
         sessions: header.sessions,
     };
     let guess = 128 + 96 * header.membership.members.len() + 24 * header.streams.len();
-    seal(RecordKind::Header, HEADER_VERSION, &v1, guess)
+    match header.format {
+        FORMAT_FIRST => seal(RecordKind::Header, 1, &v1, guess),
+        format => seal(
+            RecordKind::Header,
+            HEADER_VERSION,
+            &HeaderV2 { v1, format },
+            guess,
+        ),
+    }
 }
 
 /// The header that exactly these bytes are.
 pub fn decode_header(bytes: &[u8]) -> Result<StateHeader, CodecError> {
-    let v1: HeaderV1<'_> = open(RecordKind::Header, HEADER_VERSION, bytes)?;
+    let HeaderV2 { v1, format } = match record_version(bytes) {
+        Some(1) => open::<HeaderV1<'_>>(RecordKind::Header, 1, bytes)?.into(),
+        _ => open(RecordKind::Header, HEADER_VERSION, bytes)?,
+    };
     Ok(StateHeader {
         zxid: Zxid(v1.zxid),
         time_ms: v1.time_ms,
         last_applied: v1.last_applied.map(LogPosition::from),
         membership: v1.membership.into(),
         next_session: v1.next_session,
+        format,
         streams: v1
             .streams
             .0
@@ -268,6 +297,7 @@ mod tests {
             signed in any::<(i64, i64, i64)>(),
             position in proptest::option::of(any::<(u64, u64)>()),
             counts in any::<(u64, u64, u64)>(),
+            format in prop_oneof![Just(FORMAT_FIRST), any::<u32>()],
             streams in proptest::collection::vec(any::<(u64, u64, u64)>(), 0..5),
         ) {
             let header = StateHeader {
@@ -276,6 +306,7 @@ mod tests {
                 last_applied: position.map(|(term, index)| LogPosition { term, index }),
                 membership: Membership::default(),
                 next_session: signed.2,
+                format,
                 streams: streams
                     .into_iter()
                     .map(|(origin, incarnation, last_sequence)| StreamRecord {

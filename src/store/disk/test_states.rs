@@ -2,7 +2,7 @@
 
 use crate::model::{
     Acl, Command, CreateMode, Id, LogPosition, MemberBatch, MemberId, Operation, Password, Request,
-    SessionId,
+    Rules, SessionId,
 };
 use crate::store::{BatchResult, EntryContext, State};
 use bytes::Bytes;
@@ -42,6 +42,7 @@ impl Scripted {
             origin: MemberId(1),
             incarnation: 1,
             sequence: self.index,
+            rules: Rules::NONE,
             requests: vec![self.request(
                 (SessionId::NONE, 0),
                 Command::CreateSession {

@@ -84,6 +84,7 @@ fn batch(incarnation: u64, sequence: u64, requests: Vec<Request>) -> MemberBatch
         origin: MemberId(1),
         incarnation,
         sequence,
+        rules: Rules::NONE,
         requests,
     }
 }
@@ -437,23 +438,138 @@ fn digests_are_remembered_of_a_bounded_number_of_entries() {
     assert_eq!(f.state.diverged(), None, "too old to be remembered");
 }
 
+fn membership(term: u64, voters: &[&[u64]], members: &[u64]) -> Membership {
+    let ids = |ids: &[u64]| ids.iter().map(|id| MemberId(*id)).collect::<BTreeSet<_>>();
+    Membership {
+        position: Some(LogPosition { term, index: 2 }),
+        voters: voters.iter().map(|set| ids(set)).collect(),
+        members: ids(members)
+            .into_iter()
+            .map(|id| (id, MemberAddresses::default()))
+            .collect(),
+    }
+}
+
 #[test]
-fn a_membership_is_shown_and_takes_no_zxid() {
+fn a_settled_membership_takes_a_zxid_and_is_shown_and_a_step_to_it_is_not() {
     let mut f = Fixture::new();
     f.session();
-    let before = f.state.zxid();
-    let membership = Membership {
-        position: Some(LogPosition { term: 1, index: 2 }),
-        voters: vec![BTreeSet::from([MemberId(1)])],
-        members: BTreeMap::from([(MemberId(1), MemberAddresses::default())]),
-    };
     let mut changes = Vec::new();
-    f.state.apply_membership(membership.clone(), &mut changes);
-    assert_eq!(
-        (f.state.zxid(), f.state.membership()),
-        (before, &membership)
-    );
-    let (shown, _) = f.state.tree().data("/zookeeper/config", &[]).unwrap();
-    assert_eq!(shown.unwrap(), membership.config_text().as_bytes());
+    let before = f.state.zxid();
+    let settled = membership(1, &[&[1]], &[1]);
+    f.state.apply_membership(settled.clone(), &mut changes);
+    let zxid = f.state.zxid();
+    assert_eq!((zxid, f.state.membership()), (before.next(), &settled));
+    let shown = settled.config_text(zxid);
+    let step = membership(1, &[&[1], &[1, 2]], &[1, 2]);
+    f.state.apply_membership(step.clone(), &mut changes);
+    assert_eq!((f.state.zxid(), f.state.membership()), (zxid, &step));
+    let now = f.state.tree().config();
+    assert_eq!((now.data, now.stat.mzxid), (shown.into(), zxid));
     assert_eq!(changes.len(), 1);
+
+    let of_a_later_term = membership(9, &[&[1, 2]], &[1, 2]);
+    f.state.apply_membership(of_a_later_term, &mut changes);
+    assert_eq!(f.state.zxid(), Zxid(0x9_0000_0001));
+}
+
+#[test]
+fn a_member_that_is_gone_changes_nothing_any_more_and_its_number_is_spent() {
+    let mut f = Fixture::new();
+    let (one, two) = (MemberId(1), MemberId(2));
+    let offer = |f: &mut Fixture, origin, incarnation, sequence| {
+        let requests = vec![internal(Command::Sync)];
+        let batch = batch(incarnation, sequence, requests);
+        f.offer(&MemberBatch { origin, ..batch }).0
+    };
+    let both = membership(1, &[&[1, 2]], &[1, 2]);
+    f.state.apply_membership(both, &mut Vec::new());
+    assert_eq!(offer(&mut f, one, 1, 1), BatchResult::Applied);
+    assert_eq!(offer(&mut f, two, 1, 1), BatchResult::Applied);
+    assert!(!f.state.number_is_spent(two));
+
+    let alone = membership(1, &[&[1]], &[1]);
+    f.state.apply_membership(alone, &mut Vec::new());
+    assert_eq!(offer(&mut f, two, 1, 2), BatchResult::Skipped);
+    assert_eq!(offer(&mut f, two, 2, 1), BatchResult::Skipped);
+    assert_eq!(offer(&mut f, one, 1, 2), BatchResult::Applied);
+    assert!(f.state.number_is_spent(two) && !f.state.number_is_spent(one));
+    assert!(!f.state.number_is_spent(MemberId(3)));
+}
+
+#[test]
+fn an_agreed_format_is_newer_or_nothing_and_takes_no_zxid() {
+    let mut f = Fixture::new();
+    assert_eq!(f.state.format(), FORMAT_FIRST);
+    let (zxid, digest) = (f.state.zxid(), f.state.digest());
+    let mut agree = |format| {
+        let applied = f.one(internal(Command::AgreeOnFormat { format }));
+        applied.answer
+    };
+    assert_eq!(agree(1), Ok(Outcome::FormatAgreed { format: 1 }));
+    assert_eq!(agree(2), Ok(Outcome::FormatAgreed { format: 2 }));
+    assert_eq!(agree(1), Ok(Outcome::FormatAgreed { format: 2 }));
+    assert_eq!(f.state.format(), 2);
+    assert!(f.state.zxid() == zxid.at_least_term(1) && f.state.digest() != digest);
+}
+
+/// A member applies by the rules that came with the batch; there are no settings here to go by.
+#[test]
+fn each_batch_is_applied_by_its_own_rules() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    let closed = Command::Operation(Operation::Create {
+        path: "/closed".to_owned(),
+        data: None,
+        acl: vec![Acl {
+            perms: crate::model::Permissions::READ,
+            id: crate::model::Id::anyone(),
+        }],
+        mode: CreateMode::Persistent,
+    });
+    f.one(of(who, closed)).answer.unwrap();
+    let mut below = |rules| {
+        f.sequence += 1;
+        let child = of(who, create("/closed/n-", CreateMode::PersistentSequential));
+        let child = MemberBatch {
+            rules,
+            ..batch(1, f.sequence, vec![child])
+        };
+        f.offer(&child).1.pop().unwrap().answer.map(|_| ())
+    };
+    assert_eq!(below(Rules::NONE), Err(Refusal::NoAuth));
+    assert_eq!(below(Rules::SKIP_ACL), Ok(()));
+    assert_eq!(below(Rules::ENFORCE_QUOTA), Err(Refusal::NoAuth));
+}
+
+#[test]
+fn limits_reached_past_are_told_with_the_request_that_did() {
+    let mut f = Fixture::new();
+    let who = f.session();
+    let paths = ["", "/q", "/q/zookeeper_limits", "/q/zookeeper_stats"];
+    let requests: Vec<Request> = paths[1..]
+        .iter()
+        .map(|path| {
+            of(
+                who,
+                Command::Operation(Operation::Create {
+                    path: format!("/zookeeper/quota{path}"),
+                    data: Some("count=1".into()),
+                    acl: Acl::open(),
+                    mode: CreateMode::Persistent,
+                }),
+            )
+        })
+        .chain(["/q", "/q/a", "/q/b"].map(|path| of(who, create(path, CreateMode::Persistent))))
+        .collect();
+    let told: Vec<Vec<i64>> = f
+        .run(requests)
+        .into_iter()
+        .map(|applied| applied.exceeded.iter().map(|case| case.used).collect())
+        .collect();
+    let nothing = Vec::new;
+    assert_eq!(
+        told,
+        [nothing(), nothing(), nothing(), nothing(), vec![2], vec![3]]
+    );
 }

@@ -1,13 +1,20 @@
 //! Access lists: which are well formed, what they grant, and what of them may be shown.
 //!
-//! Schemes known: `world`, `auth` (in requests only), `digest`, `ip`. An identity of the scheme
-//! `super` passes every check and owns nothing.
+//! Schemes known: `world`, `auth` (in requests only), `digest`, `ip`, `sasl`, `x509`; they are known
+//! whatever a member's settings are, because all members must come to the same answer. An identity
+//! of the scheme `super` passes every check and owns nothing.
 //!
 //! Rules from ZooKeeper 3.9: `PrepRequestProcessor#fixupACL`, `ZooKeeperServer#checkACL`,
-//! `DigestAuthenticationProvider`, `IPAuthenticationProvider`, `FinalRequestProcessor` (getACL).
+//! `DigestAuthenticationProvider`, `IPAuthenticationProvider`, `SASLAuthenticationProvider`,
+//! `KerberosName`, `X509AuthenticationProvider`, `FinalRequestProcessor` (getACL).
+
+mod subject_name;
 
 use crate::model::{Acl, Id, Permissions, Refusal};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use subject_name::is_subject_name;
+
+/// Those whose identities stand for whoever sends `auth:`.
+const PROVING_SCHEMES: &[&str] = &["digest", "sasl", "x509"];
 
 /// The list to store for one that a client sent.
 ///
@@ -23,7 +30,9 @@ pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal
             ("world", "anyone") => stored.push(line.clone()),
             ("auth", _) => {
                 let before = stored.len();
-                let proven = identities.iter().filter(|id| id.scheme == "digest");
+                let proven = identities
+                    .iter()
+                    .filter(|id| PROVING_SCHEMES.contains(&id.scheme.as_str()));
                 stored.extend(proven.map(|id| Acl {
                     perms: line.perms,
                     id: id.clone(),
@@ -34,6 +43,8 @@ pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal
             }
             ("digest", id) if is_digest_id(id) => stored.push(line.clone()),
             ("ip", id) if AddressRange::parse(id).is_some() => stored.push(line.clone()),
+            ("sasl", id) if is_principal(id) => stored.push(line.clone()),
+            ("x509", id) if is_subject_name(id) => stored.push(line.clone()),
             _ => return Err(Refusal::InvalidAcl),
         }
     }
@@ -46,7 +57,7 @@ pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal
 /// Whether somebody with these identities may do any of what is wanted.
 ///
 /// A list without lines, which no client can set but an imported znode may carry, forbids nothing.
-pub(super) fn allows(acl: &[Acl], wanted: Permissions, identities: &[Id]) -> bool {
+pub fn allows(acl: &[Acl], wanted: Permissions, identities: &[Id]) -> bool {
     acl.is_empty()
         || identities.iter().any(|id| id.scheme == "super")
         || acl
@@ -76,7 +87,21 @@ fn grants(listed: &Id, identities: &[Id]) -> bool {
                 .iter()
                 .any(|id| id.scheme == "ip" && range.holds(&id.id))
         }),
+        "sasl" => identities
+            .iter()
+            .any(|id| id.scheme == "sasl" && (id.id == SASL_SUPER || id.id == listed.id)),
         _ => identities.contains(listed),
+    }
+}
+
+/// The user whom every line of scheme `sasl` names, too.
+const SASL_SUPER: &str = "super";
+
+/// `user`, or a Kerberos principal `service[/host]@realm`.
+fn is_principal(id: &str) -> bool {
+    match id.split_once('@') {
+        None => true,
+        Some((name, realm)) => name.matches('/').count() <= 1 && !realm.contains(['/', '@']),
     }
 }
 
@@ -87,8 +112,8 @@ fn is_digest_id(id: &str) -> bool {
 
 /// `address[/bits]`.
 struct AddressRange {
-    address: IpAddr,
-    bits: u32,
+    address: Vec<u8>,
+    bits: usize,
 }
 
 impl AddressRange {
@@ -97,51 +122,65 @@ impl AddressRange {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let address = parse_address(address)?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
+        let address = address_bytes(address)?;
+        let width = 8 * address.len();
         let bits = match bits {
             // Signed as in Java, where "-0" is a number of bits too.
-            Some(bits) => u32::try_from(bits.parse::<i32>().ok()?).ok()?,
+            Some(bits) => usize::try_from(bits.parse::<i32>().ok()?).ok()?,
             None => width,
         };
         (bits <= width).then_some(AddressRange { address, bits })
     }
 
     fn holds(&self, text: &str) -> bool {
-        // A link-local address names its interface behind a percent sign.
-        let text = text.split_once('%').map_or(text, |(address, _)| address);
-        let Some(other) = parse_address(text) else {
+        let Some(other) = address_bytes(text) else {
             return false;
         };
-        match (self.address, other.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                let differing = a.to_bits() ^ b.to_bits();
-                differing.checked_shr(32 - self.bits).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                let differing = a.to_bits() ^ b.to_bits();
-                differing.checked_shr(128 - self.bits).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
+        let (whole, left) = (self.bits / 8, self.bits % 8);
+        other.len() == self.address.len()
+            && other[..whole] == self.address[..whole]
+            && (left == 0 || (other[whole] ^ self.address[whole]) >> (8 - left) == 0)
     }
 }
 
-/// IPv4 as the original reads it (`1.2.3.04` is an address there), IPv6 by RFC 4291.
-fn parse_address(text: &str) -> Option<IpAddr> {
+/// Four or sixteen bytes. Numbers are read as Java's `parseInt` reads them, with a sign and with
+/// zeros in front.
+fn address_bytes(text: &str) -> Option<Vec<u8>> {
     if text.contains(':') {
-        return text.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+        return address_v6_bytes(text);
     }
-    let mut octets = [0; 4];
-    let mut pieces = text.split('.');
-    for octet in &mut octets {
-        let value = pieces.next()?.parse::<i32>().ok()?;
-        *octet = u8::try_from(value).ok()?;
+    let octets: Option<Vec<u8>> = text
+        .split('.')
+        .map(|octet| u8::try_from(octet.parse::<i32>().ok()?).ok())
+        .collect();
+    octets.filter(|octets| octets.len() == 4)
+}
+
+/// Eight groups, or fewer around one `::`; no IPv4 at the end and no interface behind it.
+fn address_v6_bytes(text: &str) -> Option<Vec<u8>> {
+    const GROUPS: usize = 8;
+    let groups = |text: &str| -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(2 * GROUPS);
+        for group in text.split(':').filter(|_| !text.is_empty()) {
+            let value = i32::from_str_radix(group, 16).ok()?;
+            if group.len() > 4 {
+                return None;
+            }
+            bytes.extend_from_slice(&(value as u16).to_be_bytes());
+        }
+        Some(bytes)
+    };
+    let halves: Vec<&str> = text.split("::").collect();
+    match halves[..] {
+        [whole] => groups(whole).filter(|bytes| bytes.len() == 2 * GROUPS),
+        [before, behind] => {
+            let (before, behind) = (groups(before)?, groups(behind)?);
+            let left = (2 * GROUPS).checked_sub(before.len() + behind.len())?;
+            // The gap stands for one group at least.
+            (left > 0).then(|| [before, vec![0; left], behind].concat())
+        }
+        _ => None,
     }
-    if pieces.next().is_some() {
-        return None;
-    }
-    Some(IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
 #[cfg(test)]

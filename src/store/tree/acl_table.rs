@@ -18,6 +18,14 @@ pub(super) const OPEN: AclId = 0;
 pub(super) struct AclLists(CowVec<Option<Arc<[Acl]>>>);
 
 impl AclLists {
+    /// The same, to be kept; `None` for the open list.
+    pub fn shared(&self, id: AclId) -> Option<Arc<[Acl]>> {
+        match id {
+            OPEN => None,
+            id => self.0.get(id).cloned().flatten(),
+        }
+    }
+
     /// A list that a znode of the same moment carries.
     pub fn get(&self, id: AclId) -> &[Acl] {
         self.0
@@ -165,5 +173,15 @@ mod tests {
         let id = table.hold(&Acl::open());
         table.release(id);
         assert_eq!(table.lists().get(OPEN), Acl::open());
+    }
+
+    #[test]
+    fn a_shared_list_is_the_one_in_the_table_and_the_open_one_is_none() {
+        let mut table = AclTable::new();
+        let id = table.hold(&list(1));
+        let one = table.lists().shared(id).unwrap();
+        assert!(Arc::ptr_eq(&one, &table.lists().shared(id).unwrap()));
+        assert!(std::ptr::eq(&*one, table.lists().get(id)));
+        assert_eq!(table.lists().shared(OPEN), None);
     }
 }

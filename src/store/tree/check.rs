@@ -17,7 +17,7 @@ impl Tree {
         validate(path)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         let stat = self.slab.blob(slot).stat();
-        self.permit(&stat, Permissions::READ, c.identities)?;
+        self.permit_write(c, &stat, Permissions::READ)?;
         next_version(stat.version, version)?;
         Ok(Outcome::Checked)
     }

@@ -3,32 +3,57 @@
 //! Its access list lets anyone read and nobody write, so `setData` on it is refused with −102; only a
 //! change of membership writes it, past all checks.
 //!
-//! Rules from ZooKeeper 3.9 `DataTree#addConfigNode`, `ZKDatabase#initConfigInZKDatabase`.
+//! Rules from ZooKeeper 3.9 `DataTree#addConfigNode`, `ZKDatabase#initConfigInZKDatabase`,
+//! `PrepRequestProcessor` (reconfig).
 
-use super::arena::PackedStat;
+use super::arena::{PackedStat, Slot};
 use super::digest::Place;
-use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid, change};
+use super::quota::Usage;
+use super::{CONFIG_PATH, Change, ChangeKind, Tree, Zxid};
+use crate::model::{Configuration, Id, Permissions, Refusal};
+use bytes::Bytes;
 
 impl Tree {
-    /// Writes the configuration. The first one keeps version −1, as in ZooKeeper.
+    /// The configuration as it is shown.
+    pub fn config(&self) -> Configuration {
+        let slot = self.config_slot();
+        let data = self.slab.blob(slot).data().unwrap_or_default();
+        Configuration {
+            data: Bytes::copy_from_slice(data),
+            stat: self.stat_of(slot),
+        }
+    }
+
+    /// The zxid of the change that made the configuration.
+    pub fn config_version(&self) -> Zxid {
+        self.slab.blob(self.config_slot()).stat().mzxid
+    }
+
+    /// Whether somebody with these identities may change the configuration, or −102.
+    pub fn may_configure(&self, identities: &[Id]) -> Result<(), Refusal> {
+        let stat = self.slab.blob(self.config_slot()).stat();
+        self.permit(&stat, Permissions::WRITE, identities)
+    }
+
+    fn config_slot(&self) -> Slot {
+        self.find(CONFIG_PATH)
+            .expect("the configuration's znode always exists")
+    }
+
+    /// Writes the configuration. The znode's version is −1 after it, as in ZooKeeper.
     pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64, changes: &mut Vec<Change>) {
-        let slot = self
-            .find(CONFIG_PATH)
-            .expect("the configuration's znode always exists");
+        let slot = self.config_slot();
         let (old, old_data) = self.slab.blob(slot).stat_and_data();
-        let is_first = old.version == -1 && old_data == Some(b"");
+        let bytes = data.len() as i64 - old_data.map_or(0, <[u8]>::len) as i64;
         let stat = PackedStat {
-            version: if is_first {
-                old.version
-            } else {
-                old.version.wrapping_add(1)
-            },
+            version: -1,
             mzxid: zxid,
             mtime_ms: time_ms,
             ..old
         };
         self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
-        changes.push(change(ChangeKind::DataChanged, CONFIG_PATH, zxid));
+        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat));
+        self.charge(CONFIG_PATH, Usage { znodes: 0, bytes });
     }
 }
 
@@ -36,25 +61,30 @@ impl Tree {
 mod tests {
     use super::super::fixture::*;
     use super::*;
-    use crate::model::{Id, Refusal};
 
     #[test]
-    fn the_first_configuration_keeps_version_minus_one_and_later_ones_count() {
+    fn every_configuration_has_version_minus_one_and_the_zxid_that_made_it() {
         let mut f = Fixture::new();
         let mut changes = Vec::new();
-        for (text, version) in [("one", -1), ("two", 0), ("three", 1)] {
+        for (text, zxid) in [("one", 3), ("two", 4), ("three", 7)] {
             f.tree
-                .set_config(text.as_bytes(), Zxid(version.into()), 9, &mut changes);
+                .set_config(text.as_bytes(), Zxid(zxid), 9, &mut changes);
             let (data, stat) = f.tree.data(CONFIG_PATH, &[]).unwrap();
             assert_eq!(data, Some(text.as_bytes()));
-            assert_eq!((stat.version, stat.mtime_ms), (version, 9));
-            assert_eq!(stat.mzxid, Zxid(version.into()));
+            let configuration = Configuration {
+                data: Bytes::from_static(text.as_bytes()),
+                stat,
+            };
+            assert_eq!(f.tree.config(), configuration);
+            assert_eq!(f.tree.config_version(), Zxid(zxid));
+            assert_eq!((stat.version, stat.mtime_ms), (-1, 9));
+            assert_eq!(stat.mzxid, Zxid(zxid));
         }
         assert_eq!(changes.len(), 3);
-        assert_eq!(
-            changes[2],
-            change(ChangeKind::DataChanged, CONFIG_PATH, Zxid(1))
-        );
+        let last = &changes[2];
+        assert_eq!(last.kind, ChangeKind::DataChanged);
+        assert_eq!((&*last.path, last.zxid), (CONFIG_PATH, Zxid(7)));
+        assert_eq!(last.acl.as_deref(), Some(&anyone(1)[..]));
     }
 
     #[test]
@@ -66,10 +96,12 @@ mod tests {
             f.apply(set_acl(CONFIG_PATH, anyone(31), -1)),
             Err(Refusal::NoAuth)
         );
+        assert_eq!(f.tree.may_configure(&f.identities), Err(Refusal::NoAuth));
         f.identities.push(Id::new("super", ""));
+        assert_eq!(f.tree.may_configure(&f.identities), Ok(()));
         assert!(f.apply(write).is_ok());
         f.apply(set_data(CONFIG_PATH, None, 0)).unwrap();
         f.tree.set_config(b"ours", Zxid(9), 9, &mut Vec::new());
-        assert_eq!(f.stat(CONFIG_PATH).version, 2, "the first one was super's");
+        assert_eq!(f.stat(CONFIG_PATH).version, -1);
     }
 }

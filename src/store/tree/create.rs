@@ -2,13 +2,14 @@
 //!
 //! Checks, in this order: data length (−8), a slash and no U+0000 in the path (−8), access list
 //! (−114), parent (−101), CREATE on the parent (−102), the whole path with its sequence number (−8),
-//! absence (−110), parent not ephemeral (−108), an ephemeral's session (−112), room (−1).
+//! absence (−110), parent not ephemeral (−108), quota (−125), an ephemeral's session (−112), room (−1).
 //!
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2TxnCreate`, `DataTree#createNode`.
 
 use super::arena::{Blob, PackedStat};
 use super::digest::Place;
-use super::{Tree, WriteContext, acl, change, check_data, split_parent, validate};
+use super::quota::Usage;
+use super::{Tree, WriteContext, acl, check_data, split_parent, validate};
 use crate::model::{Acl, Change, ChangeKind, CreateMode, Outcome, Permissions, Refusal, SessionId};
 use std::borrow::Cow;
 
@@ -27,7 +28,7 @@ impl Tree {
         let stored_acl = acl::fixup(sent_acl, c.identities)?;
         let parent = self.find(parent_path).ok_or(Refusal::NoNode)?;
         let parent_stat = self.slab.blob(parent).stat();
-        self.permit(&parent_stat, Permissions::CREATE, c.identities)?;
+        self.permit_write(c, &parent_stat, Permissions::CREATE)?;
         let path = if mode.is_sequential() {
             Cow::Owned(sequential(path, parent_stat.creations))
         } else {
@@ -40,12 +41,17 @@ impl Tree {
         if !parent_stat.owner.is_none() {
             return Err(Refusal::NoChildrenForEphemerals);
         }
+        let more = Usage {
+            znodes: 1,
+            bytes: data.map_or(0, <[u8]>::len) as i64,
+        };
+        self.check_quota(c, &path, more)?;
         let owner = match mode.is_ephemeral() {
             true if c.session.is_none() => return Err(Refusal::SessionExpired),
             true => c.session,
             false => SessionId::NONE,
         };
-        if self.znodes >= self.znodes_max {
+        if self.znodes >= self.znodes_max || self.has_counted_enough(&path) {
             return Err(Refusal::SystemError);
         }
 
@@ -63,10 +69,14 @@ impl Tree {
             Blob::new(name, &stat, data),
         );
         self.touch_parent(parent_place, parent, c.zxid, 1);
-        changes.push(change(ChangeKind::Created, &path, c.zxid));
+        let change = self.change(ChangeKind::Created, &path, c.zxid, &stat);
+        changes.push(self.change_below(&parent_stat, change));
+        let stat = self.stat_of(slot);
+        self.charge(&path, more);
+        self.begin_stats(&path, slot);
         Ok(Outcome::Created {
             path: path.into_owned(),
-            stat: self.stat_of(slot),
+            stat,
         })
     }
 }

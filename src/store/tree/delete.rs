@@ -8,7 +8,8 @@
 
 use super::arena::Slot;
 use super::digest::Place;
-use super::{SYSTEM_PATHS, Tree, WriteContext, change, next_version, split_parent};
+use super::quota::Usage;
+use super::{SYSTEM_PATHS, Tree, WriteContext, next_version, split_parent};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal, Zxid};
 
 impl Tree {
@@ -25,7 +26,7 @@ impl Tree {
         }
         let parent = self.find(parent_path).ok_or(Refusal::NoNode)?;
         let parent_stat = self.slab.blob(parent).stat();
-        self.permit(&parent_stat, Permissions::DELETE, c.identities)?;
+        self.permit_write(c, &parent_stat, Permissions::DELETE)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         next_version(self.slab.blob(slot).stat().version, version)?;
         if !self.families.children(slot).is_empty() {
@@ -43,9 +44,16 @@ impl Tree {
             .expect("the path of a znode starts with a slash");
         let parent = self.slab.parent(slot);
         let parent_place = Place::of(parent_path);
+        let (stat, data) = self.slab.blob(slot).stat_and_data();
+        let less = Usage {
+            znodes: -1,
+            bytes: -(data.map_or(0, <[u8]>::len) as i64),
+        };
+        let change = self.change(ChangeKind::Deleted, path, zxid, &stat);
+        changes.push(self.change_below(&self.slab.blob(parent).stat(), change));
         self.detach(parent_place.child(name), slot);
         self.touch_parent(parent_place, parent, zxid, 0);
-        changes.push(change(ChangeKind::Deleted, path, zxid));
+        self.charge(path, less);
     }
 }
 

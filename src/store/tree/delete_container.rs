@@ -30,7 +30,7 @@ impl Tree {
             return Err(Refusal::BadVersion);
         }
         let parent_stat = self.slab.blob(self.slab.parent(slot)).stat();
-        self.permit(&parent_stat, Permissions::DELETE, c.identities)?;
+        self.permit_write(c, &parent_stat, Permissions::DELETE)?;
 
         self.remove(path, slot, c.zxid, changes);
         Ok(Outcome::Deleted)

@@ -108,6 +108,7 @@ impl Tree {
     pub(super) fn begin(&mut self) {
         assert!(self.journal.is_none(), "a multi holds no multi");
         self.journal = Some(Vec::new());
+        self.counted = 0;
     }
 
     /// What happened since `begin` stays.

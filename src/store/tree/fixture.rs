@@ -3,7 +3,7 @@
 use super::{Tree, WriteContext};
 use crate::model::{
     Acl, Change, ChangeKind, CreateMode, Id, MultiFailure, Operation, Outcome, Permissions,
-    Refusal, SessionId, Stat, Zxid,
+    Refusal, Rules, SessionId, Stat, Zxid,
 };
 use crate::store::ZnodeRecord;
 
@@ -13,6 +13,7 @@ pub(super) struct Fixture {
     pub tree: Tree,
     pub session: SessionId,
     pub identities: Vec<Id>,
+    pub rules: Rules,
     pub zxid: Zxid,
     /// Of the last write.
     pub changes: Vec<Change>,
@@ -24,6 +25,7 @@ impl Fixture {
             tree: Tree::new(),
             session: SessionId(0x77),
             identities: vec![Id::new("ip", "127.0.0.1")],
+            rules: Rules::NONE,
             zxid: Zxid(0),
             changes: Vec::new(),
         }
@@ -82,6 +84,7 @@ impl Fixture {
             time_ms: Fixture::time_ms(self.zxid),
             session: self.session,
             identities: &self.identities,
+            rules: self.rules,
             data_bytes_max: DATA_BYTES_MAX,
         };
         act(&mut self.tree, &c, &mut self.changes)

@@ -3,7 +3,8 @@
 //! Owns: the znodes with their data, stats and access lists; who owns which ephemeral; the digest.
 //! One operation, one file: `create`, `delete`, `delete_container`, `set_data`, `set_acl`, `check`,
 //! `multi`, `ephemerals` (the end of a session), `idle` (the leader's removals), `config`. All of them
-//! change the tree through `edit` alone, which keeps the books. `read` answers what takes no consensus.
+//! change the tree through `edit` alone, which keeps the books. `quota` limits and counts what they do.
+//! `read` answers what takes no consensus.
 //!
 //! At all times
 //! 1. The same operations in the same order give the same outcomes, changes and digest on every
@@ -32,6 +33,7 @@ mod ephemerals;
 mod freeze;
 mod idle;
 mod multi;
+mod quota;
 mod read;
 mod restore;
 mod set_acl;
@@ -42,11 +44,13 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub use acl::allows;
 pub use freeze::FrozenTree;
 pub use idle::Idle;
+pub use quota::{Measure, QUOTA_TEXT_BYTES_MAX, QuotaExceeded};
 
 use crate::model::{
-    Acl, Change, ChangeKind, Id, Operation, Outcome, Permissions, Refusal, SessionId, Zxid,
+    Acl, Change, ChangeKind, Id, Operation, Outcome, Permissions, Refusal, Rules, SessionId, Zxid,
 };
 use acl_table::AclTable;
 use arena::{Blob, Families, Index, PackedStat, ROOT, Slab, Slot};
@@ -63,7 +67,8 @@ pub const ZNODES_MAX: usize = 1 << 27;
 
 /// Where ZooKeeper keeps what is its own. These, and the root, cannot be deleted.
 const SYSTEM: &str = "zookeeper";
-const SYSTEM_PATHS: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", CONFIG_PATH];
+const SYSTEM_PATHS: [&str; 4] = ["/", "/zookeeper", QUOTA_PATH, CONFIG_PATH];
+const QUOTA_PATH: &str = "/zookeeper/quota";
 const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// What an operation may know besides itself and the tree.
@@ -76,6 +81,8 @@ pub struct WriteContext<'a> {
     /// The owner of ephemerals that it creates.
     pub session: SessionId,
     pub identities: &'a [Id],
+    /// By what the settings of the member say that proposed it.
+    pub rules: Rules,
     /// Data longer than this are refused, before all other checks.
     pub data_bytes_max: usize,
 }
@@ -97,6 +104,12 @@ pub struct Tree {
     /// Bytes of all paths and data.
     data_bytes: u64,
     znodes_max: usize,
+    /// Where quotas are set.
+    quota_root: Slot,
+    /// Limits of quotas that were reached past and not told of yet.
+    exceeded: Vec<QuotaExceeded>,
+    /// Znodes that the multi under way has counted for quotas.
+    counted: usize,
     /// How to take back what the multi under way has done so far.
     journal: Option<Vec<Undo>>,
 }
@@ -117,7 +130,7 @@ impl Tree {
         assert_eq!(root, ROOT, "the first slot of an empty slab is the root's");
         let system_place = Place::ROOT.child(SYSTEM);
         let system = add(root, system_place, SYSTEM, &stat);
-        add(system, system_place.child("quota"), "quota", &stat);
+        let quota_root = add(system, system_place.child("quota"), "quota", &stat);
         let config = PackedStat {
             version: -1,
             aversion: -1,
@@ -129,6 +142,7 @@ impl Tree {
             id: Id::anyone(),
         }];
         tree.reacl(system_place.child("config"), slot, -1, &readable);
+        tree.quota_root = quota_root;
         tree
     }
 
@@ -147,6 +161,9 @@ impl Tree {
             znodes: 0,
             data_bytes: 0,
             znodes_max: ZNODES_MAX,
+            quota_root: ROOT,
+            exceeded: Vec::new(),
+            counted: 0,
             journal: None,
         }
     }
@@ -214,6 +231,19 @@ impl Tree {
         })
     }
 
+    /// Refuses a write that the znode's access list does not allow, unless the rules skip access lists.
+    fn permit_write(
+        &self,
+        c: &WriteContext,
+        stat: &PackedStat,
+        wanted: Permissions,
+    ) -> Result<(), Refusal> {
+        match c.rules.has(Rules::SKIP_ACL) {
+            true => Ok(()),
+            false => self.permit(stat, wanted, c.identities),
+        }
+    }
+
     /// Refuses what the znode's access list does not allow. Nearly every list is the open one, which
     /// needs no look.
     fn permit(
@@ -267,10 +297,23 @@ fn split_parent(path: &str) -> Result<(&str, &str), Refusal> {
     }
 }
 
-fn change(kind: ChangeKind, path: &str, zxid: Zxid) -> Change {
-    Change {
-        kind,
-        path: path.into(),
-        zxid,
+impl Tree {
+    /// A change of a znode that has, or had, this stat.
+    fn change(&self, kind: ChangeKind, path: &str, zxid: Zxid, stat: &PackedStat) -> Change {
+        Change {
+            kind,
+            path: path.into(),
+            zxid,
+            acl: self.acls.lists().shared(stat.acl),
+            parent_acl: None,
+        }
+    }
+
+    /// A change that also changed the list of children of a parent with this stat.
+    fn change_below(&self, parent: &PackedStat, change: Change) -> Change {
+        Change {
+            parent_acl: self.acls.lists().shared(parent.acl),
+            ..change
+        }
     }
 }

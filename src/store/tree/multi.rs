@@ -140,6 +140,7 @@ mod tests {
             time_ms: 1,
             session: f.session,
             identities: &[],
+            rules: crate::model::Rules::NONE,
             data_bytes_max: 1_000,
         };
         let mut changes = Vec::new();

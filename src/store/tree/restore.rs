@@ -5,7 +5,7 @@
 
 use super::arena::{Blob, PackedStat, ROOT, Slot};
 use super::digest::Place;
-use super::{SYSTEM_PATHS, Tree, ZNODES_MAX};
+use super::{QUOTA_PATH, SYSTEM_PATHS, Tree, ZNODES_MAX};
 use crate::store::{StorageFault, ZnodeRecord};
 use std::path::Path;
 
@@ -34,6 +34,7 @@ impl Tree {
                 return Err(fault(ROOT, format!("{path} is missing")));
             }
         }
+        tree.quota_root = tree.find(QUOTA_PATH).expect("it was looked for above");
         Ok(tree)
     }
 

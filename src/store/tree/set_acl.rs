@@ -6,7 +6,7 @@
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn`, `DataTree#setACL`.
 
 use super::digest::Place;
-use super::{Tree, WriteContext, acl, change, next_version, validate};
+use super::{Tree, WriteContext, acl, next_version, validate};
 use crate::model::{Acl, Change, ChangeKind, Outcome, Permissions, Refusal};
 
 impl Tree {
@@ -22,11 +22,12 @@ impl Tree {
         let stored_acl = acl::fixup(sent_acl, c.identities)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
         let old = self.slab.blob(slot).stat();
-        self.permit(&old, Permissions::ADMIN, c.identities)?;
+        self.permit_write(c, &old, Permissions::ADMIN)?;
         let aversion = next_version(old.aversion, version)?;
 
         self.reacl(Place::of(path), slot, aversion, &stored_acl);
-        changes.push(change(ChangeKind::AclChanged, path, c.zxid));
+        let stat = self.slab.blob(slot).stat();
+        changes.push(self.change(ChangeKind::AclChanged, path, c.zxid, &stat));
         Ok(Outcome::AclSet {
             stat: self.stat_of(slot),
         })

@@ -1,12 +1,14 @@
 //! `setData`.
 //!
-//! Checks, in this order: data length (−8), path (−8), existence (−101), WRITE (−102), version (−103).
+//! Checks, in this order: data length (−8), path (−8), existence (−101), WRITE (−102), quota (−125),
+//! version (−103).
 //!
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn`, `DataTree#setData`.
 
 use super::arena::PackedStat;
 use super::digest::Place;
-use super::{Tree, WriteContext, change, check_data, next_version, validate};
+use super::quota::Usage;
+use super::{Tree, WriteContext, check_data, next_version, validate};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal};
 
 impl Tree {
@@ -21,8 +23,14 @@ impl Tree {
         check_data(c, data)?;
         validate(path)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
-        let old = self.slab.blob(slot).stat();
-        self.permit(&old, Permissions::WRITE, c.identities)?;
+        let (old, old_data) = self.slab.blob(slot).stat_and_data();
+        let bytes = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len) as i64;
+        let more = Usage {
+            znodes: 0,
+            bytes: bytes(data) - bytes(old_data),
+        };
+        self.permit_write(c, &old, Permissions::WRITE)?;
+        self.check_quota(c, path, more)?;
         let version = next_version(old.version, version)?;
 
         let stat = PackedStat {
@@ -32,10 +40,10 @@ impl Tree {
             ..old
         };
         self.redata(Place::of(path), slot, &stat, data);
-        changes.push(change(ChangeKind::DataChanged, path, c.zxid));
-        Ok(Outcome::DataSet {
-            stat: self.stat_of(slot),
-        })
+        changes.push(self.change(ChangeKind::DataChanged, path, c.zxid, &stat));
+        let stat = self.stat_of(slot);
+        self.charge(path, more);
+        Ok(Outcome::DataSet { stat })
     }
 }
 

@@ -54,18 +54,33 @@ pub struct Member {
     pub(super) number: usize,
     pub(super) ports: Ports,
     directory: PathBuf,
+    /// Keys of ours that only this member is given.
+    settings: Vec<(String, String)>,
     process: Option<Child>,
 }
 
 impl Member {
     pub(super) fn new(number: usize, ports: Ports, directory: PathBuf) -> Member {
-        fs::create_dir_all(directory.join("data")).expect("the member's directory can be made");
-        Member {
+        let member = Member {
             number,
             ports,
             directory,
+            settings: Vec::new(),
             process: None,
-        }
+        };
+        member.prepare();
+        member
+    }
+
+    /// Makes its data directory, with nothing in it but its number.
+    pub(super) fn prepare(&self) {
+        let data = self.data_directory();
+        fs::create_dir_all(&data).expect("the member's directory can be made");
+        fs::write(data.join("myid"), format!("{}\n", self.number)).expect("myid can be written");
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: &str) {
+        self.settings.push((key.to_owned(), value.to_owned()));
     }
 
     pub fn zoo_cfg(&self) -> PathBuf {
@@ -76,7 +91,8 @@ impl Member {
         self.directory.join("data")
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Where its standard output and error go.
+    pub fn log_path(&self) -> PathBuf {
         self.directory.join("log.txt")
     }
 
@@ -90,11 +106,9 @@ impl Member {
     /// Writes its zoo.cfg: what every member is told, then what only this one is.
     pub(super) fn configure(&self, common: &str) {
         let Ports { client, .. } = self.ports;
-        let data = self.data_directory();
-        fs::write(data.join("myid"), format!("{}\n", self.number)).expect("myid can be written");
         let text = format!(
             "dataDir={}\nclientPort={client}\nclientPortAddress=127.0.0.1\n{common}",
-            data.display()
+            self.data_directory().display()
         );
         fs::write(self.zoo_cfg(), text).expect("zoo.cfg can be written");
     }
@@ -110,7 +124,7 @@ impl Member {
             .append(true)
             .open(self.log_path())
             .expect("the member's log can be opened");
-        let mut settings = options.settings.clone();
+        let mut settings = [&options.settings[..], &self.settings].concat();
         for (key, port) in [
             ("doors.grpc.bind", self.ports.grpc),
             ("doors.admin.bind", self.ports.admin),
@@ -122,9 +136,11 @@ impl Member {
             quiet_logback(&self.directory);
             // The class path must not be touched, so the tool's own variable names the file.
             let file = self.directory.join("logback.xml");
-            let logging = format!("-Dlogback.configurationFile={}", file.display());
-            let java_options = [&[logging], &options.java_options[..]].concat();
-            command.env("JDK_JAVA_OPTIONS", java_options.join(" "));
+            let mut java = format!("-Dlogback.configurationFile={}", file.display());
+            for (key, value) in &options.java_properties {
+                java += &format!(" -D{key}={value}");
+            }
+            command.env("JDK_JAVA_OPTIONS", java);
         }
         // What the test itself is told by such a variable is none of the member's settings.
         for (name, _) in std::env::vars_os() {
@@ -195,6 +211,10 @@ impl Member {
 
     pub fn client_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports.client))
+    }
+
+    pub fn peer_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.peer))
     }
 
     /// Where its health and metrics are; the original has nothing there.

@@ -4,9 +4,9 @@
 //! knows no simulated disk; the log is written by its caller, so that there is no thread to race; and
 //! segments, snapshots and the log behind them are small, so that each of them is used in every run.
 
-use crate::config::FourLetterWords;
+use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
-use crate::model::{ClusterId, MemberAddresses, MemberId};
+use crate::model::{ClusterId, MemberAddresses, MemberId, Rules};
 use crate::raft::log::{LogOptions, Threading};
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 use crate::server::zookeeper;
@@ -36,6 +36,7 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 const SNAPSHOT_ENTRIES: u64 = 150;
 const LOG_ENTRIES_KEPT: u64 = 40;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1_500);
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(700);
 
 /// The name of a member's host.
 pub fn host(member: u64) -> String {
@@ -113,7 +114,7 @@ impl Seat {
         *self.running.lock() = Some(member.handle());
         let stop = CancellationToken::new();
         let door = tokio::spawn(zookeeper::serve(
-            listener,
+            vec![(listener, TlsAtDoor::No)],
             member.handle(),
             environment.clock,
             door_options()?,
@@ -165,12 +166,17 @@ impl Seat {
             limits: HandleLimits {
                 requests_max: 1_000,
                 request_bytes_max: 1 << 20,
+                reply_bytes_per_connection_max: 1 << 20,
                 connections_max: None,
             },
             watches: WatchLimits::default(),
             tick_ms: TICK_MS,
             session_timeout_ms_min: SESSION_TIMEOUT_MS_MIN,
-            idle: IdleOptions::default(),
+            idle: IdleOptions {
+                check_interval: IDLE_CHECK_INTERVAL,
+                ..IdleOptions::default()
+            },
+            rules: Rules::NONE,
         }
     }
 }
@@ -178,14 +184,18 @@ impl Seat {
 fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
     Ok(zookeeper::Options {
         request_bytes_per_connection_max: 8 << 20,
+        reply_bytes_max: 1 << 20,
+        unread_max: Duration::from_secs(60),
         sessions_max: 10_000,
         frame_bytes_max: crate::wire::FRAME_BYTES_MAX_DEFAULT,
         connections_per_address_max: None,
         requests_per_connection_max: 1_000,
         timeouts: TimeoutBounds::new(SESSION_TIMEOUT_MS_MIN, SESSION_TIMEOUT_MS_MAX)?,
         words: FourLetterWords::All,
-        super_digest: None,
-        ttl_enabled: false,
+        auth: zookeeper::AuthOptions::default(),
+        tls: None,
+        ttl_enabled: true,
+        reconfig: false,
         conf: Vec::new(),
     })
 }

@@ -22,7 +22,7 @@ mod worker;
 
 pub use faults::{Fault, Planned};
 pub use history::{Contact, End, History, Life, Register};
-pub use worker::SHARED;
+pub use worker::{ODD, SHARED};
 
 use crate::model::{SessionId, Zxid};
 use crate::testing::Loss;

@@ -25,6 +25,9 @@ use tokio::time::sleep;
 
 /// The znode that all clients write, conditionally.
 pub const SHARED: &str = "/shared";
+
+/// How the paths of znodes begin that come and go by themselves, so that nobody can say which are there.
+pub const ODD: &str = "/odd-";
 /// Keys of one session, beside its ephemeral ones.
 const KEYS: usize = 4;
 const EPHEMERALS: usize = 2;
@@ -55,9 +58,17 @@ pub struct Worker {
 
 /// A request and what its answer means.
 enum Purpose {
-    Write { path: String, ticket: u64 },
-    Read { path: String },
+    Write {
+        path: String,
+        ticket: u64,
+    },
+    Read {
+        path: String,
+    },
     Nothing,
+    /// It meets what other clients and the leader do: any refusal may be right, and what counts is that
+    /// all members come to the same.
+    Whatever,
 }
 
 fn now_ms() -> u64 {
@@ -205,7 +216,8 @@ impl Worker {
             84..90 => self.link = None,
             90..93 => self.say_goodbye().await,
             93..95 => self.end(End::Abandoned),
-            95..97 => {
+            95..96 => self.use_odd_znodes().await,
+            96..97 => {
                 let ms = u64::from(SESSION_TIMEOUT_MS_MIN);
                 self.pause(ms / 2, 4 * ms).await;
             }
@@ -216,6 +228,45 @@ impl Worker {
                 self.send(vec![(sync, Purpose::Nothing)]).await;
             }
         }
+    }
+
+    /// A znode that ends by itself, one that is deleted as a container, and a quota of what all write.
+    async fn use_odd_znodes(&mut self) {
+        let ttl = CreateRequest {
+            kind: CreateKind::Ttl {
+                ttl_ms: self.rng.random_range(1..=2_000),
+            },
+            path: format!("{ODD}outlived-"),
+            data: None,
+            acl: Acl::open(),
+            flags: 6,
+        };
+        let container = CreateRequest {
+            kind: CreateKind::Container,
+            path: format!("{ODD}container"),
+            flags: 4,
+            ..ttl.clone()
+        };
+        let quota = format!("/zookeeper/quota{SHARED}");
+        let requests = vec![
+            ClientRequest::Create(ttl),
+            ClientRequest::Create(container),
+            create(&format!("{ODD}container/x"), "1", true),
+            create(&quota, "", false),
+            create(
+                &format!("{quota}/zookeeper_limits"),
+                "count=1,bytes=1",
+                false,
+            ),
+            create(&format!("{quota}/zookeeper_stats"), "", false),
+            ClientRequest::DeleteContainer {
+                path: format!("{quota}/zookeeper_limits"),
+            },
+        ];
+        let some = self.rng.random_range(1..=requests.len());
+        let requests = requests.into_iter().take(some);
+        self.send(requests.map(|one| (one, Purpose::Whatever)).collect())
+            .await;
     }
 
     async fn use_own_keys(&mut self) {
@@ -444,6 +495,7 @@ fn note(
     }
     let unreadable = |_| "its reply cannot be read".to_owned();
     ControlFlow::Continue(match purpose {
+        Purpose::Whatever => Ok(()),
         Purpose::Nothing => match refusal {
             None | Some(Refusal::NodeExists) => Ok(()),
             Some(other) => Err(other.to_string()),

@@ -19,10 +19,13 @@ fn fire(table: &mut WatchTable, kind: ChangeKind, path: &str) -> Told {
         kind,
         path: Arc::from(path),
         zxid: Zxid(7),
+        acl: None,
+        parent_acl: None,
     };
-    table.fire(&change, &mut |watcher, event| {
+    table.fire(&change, &mut |event, watchers| {
         assert_eq!(event.zxid, Zxid(7));
-        told.push((watcher, event.kind, event.path.to_string()));
+        let one = |watcher: &WatcherId| (*watcher, event.kind, event.path.to_owned());
+        told.extend(watchers.iter().map(one));
     });
     told
 }
@@ -222,8 +225,9 @@ fn a_connection_that_ended_is_told_nothing_and_costs_nothing() {
         table.add(ANNA, kind, "/b").unwrap();
     }
     table.add(BERT, WatchKind::Data, "/a").unwrap();
-    table.forget(ANNA);
-    table.forget(ANNA);
+    assert!(table.forget(ANNA, 3), "five are left");
+    assert!(!table.forget(ANNA, 5));
+    assert!(!table.forget(ANNA, 1));
     assert_eq!(
         (
             table.watch_count(),
@@ -259,6 +263,99 @@ fn a_connection_at_its_limit_is_refused_and_others_are_not() {
     assert_eq!((table.watch_count(), table.path_count()), (3, 1));
     fire(&mut table, ChangeKind::DataChanged, "/a");
     assert_eq!(table.add(BERT, WatchKind::Data, "/b"), Ok(()));
+}
+
+#[test]
+fn a_deep_or_long_path_counts_more_and_is_counted_back() {
+    let deep = "/a".repeat(NAMES_PER_WATCH * 3);
+    let long = format!("/{}", "a".repeat(PATH_BYTES_PER_WATCH * 3));
+    for path in [deep.as_str(), long.as_str()] {
+        let limits = |max| WatchLimits {
+            watches_per_connection_max: max,
+            watches_total_max: max,
+        };
+        let mut table = WatchTable::new(limits(3));
+        let refused = Err(LimitReached::PerConnection { max: 3 });
+        assert_eq!(table.add(ANNA, WatchKind::Data, path), refused);
+        let mut table = WatchTable::new(limits(4));
+        for round in 0..3 {
+            assert_eq!(table.add(ANNA, WatchKind::Data, path), Ok(()));
+            assert_eq!(table.watch_count(), 1);
+            assert!(table.add(ANNA, WatchKind::Data, "/").is_err());
+            assert!(table.add(BERT, WatchKind::Data, "/").is_err());
+            match round {
+                0 => assert_eq!(fire(&mut table, ChangeKind::Created, path).len(), 1),
+                1 => assert!(table.remove(ANNA, path, WatcherType::Any)),
+                _ => assert!(!table.forget(ANNA, 1)),
+            }
+        }
+        assert_eq!((table.weight, table.watcher_count()), (0, 0));
+    }
+}
+
+/// The lookups of names that one change costs.
+fn lookups(table: &mut WatchTable, kind: ChangeKind, path: &str) -> usize {
+    let before = table.names.lookups.get();
+    fire(table, kind, path);
+    table.names.lookups.get() - before
+}
+
+#[test]
+fn firing_costs_a_lookup_for_each_name_however_many_watch_elsewhere() {
+    let mut costs = BTreeSet::new();
+    for elsewhere in [1, 1_000, 100_000] {
+        let mut table = table();
+        for number in 0..elsewhere {
+            let watcher = WatcherId(number % 100);
+            let path = format!("/caches/{}/{number}", number % 1_000);
+            table
+                .add(watcher, WatchKind::PersistentRecursive, &path)
+                .unwrap();
+        }
+        let unwatched = lookups(&mut table, ChangeKind::Created, "/other/a/b/c");
+        let beside = lookups(&mut table, ChangeKind::Created, "/caches/x/a/b");
+        table
+            .add(ANNA, WatchKind::PersistentRecursive, "/watched")
+            .unwrap();
+        let above = lookups(&mut table, ChangeKind::Created, "/watched/a/b/c");
+        table.add(ANNA, WatchKind::Data, "/watched/a/b/c").unwrap();
+        let own = lookups(&mut table, ChangeKind::DataChanged, "/watched/a/b/c");
+        costs.insert([unwatched, beside, above, own]);
+    }
+    // Where nobody watches further down, nothing more is looked up.
+    assert_eq!(costs, BTreeSet::from([[1, 2, 2, 4]]));
+}
+
+#[test]
+fn a_crowd_on_the_path_of_a_recursive_watch_does_not_make_other_changes_dear() {
+    let mut table = table();
+    table
+        .add(ANNA, WatchKind::PersistentRecursive, "/")
+        .unwrap();
+    for number in 10..10_000 {
+        table.add(WatcherId(number), WatchKind::Child, "/").unwrap();
+    }
+    assert_eq!(
+        fire(&mut table, ChangeKind::DataChanged, "/a/b"),
+        [event(ANNA, EventKind::DataChanged, "/a/b")]
+    );
+    assert_eq!(table.watch_count(), 9_991);
+    assert_eq!(fire(&mut table, ChangeKind::Created, "/b").len(), 9_991);
+    assert_eq!(table.watch_count(), 1);
+}
+
+#[test]
+fn paths_that_no_znode_can_have_are_watched_apart() {
+    let mut table = table();
+    for path in ["", "a", "//", "/a/", "a/b"] {
+        table
+            .add(ANNA, WatchKind::PersistentRecursive, path)
+            .unwrap();
+        assert!(table.has(ANNA, path, WatcherType::Any));
+    }
+    assert_eq!(fire(&mut table, ChangeKind::Created, "/a"), []);
+    assert_eq!(fire(&mut table, ChangeKind::Created, "/"), []);
+    assert_eq!(table.path_count(), 5);
 }
 
 #[test]
@@ -373,7 +470,7 @@ proptest! {
                     prop_assert_eq!(table.remove(watcher, path, wanted), had);
                 }
                 Step::Forget(watcher) => {
-                    table.forget(watcher);
+                    while table.forget(watcher, 2) {}
                     slow.0.retain(|w| w.0 != watcher);
                 }
                 Step::Fire(kind, path) => {
@@ -382,11 +479,58 @@ proptest! {
             }
             let paths: BTreeSet<&str> = slow.0.iter().map(|w| w.2.as_str()).collect();
             let watchers: BTreeSet<WatcherId> = slow.0.iter().map(|w| w.0).collect();
-            let recursive = slow.0.iter().filter(|w| w.1 == WatchKind::PersistentRecursive);
             prop_assert_eq!(table.watch_count(), slow.0.len());
+            prop_assert_eq!(table.weight, slow.0.len());
             prop_assert_eq!(table.path_count(), paths.len());
             prop_assert_eq!(table.watcher_count(), watchers.len());
-            prop_assert_eq!(table.recursive_count, recursive.count());
+            for watcher in watchers {
+                let own = slow.0.iter().filter(|w| w.0 == watcher);
+                prop_assert_eq!(table.watch_count_of(watcher), own.count());
+                let own: BTreeSet<&str> =
+                    slow.0.iter().filter(|w| w.0 == watcher).map(|w| w.2.as_str()).collect();
+                prop_assert!(table.paths_by_watcher()[&watcher].iter().map(|p| &**p).eq(own));
+            }
         }
+    }
+}
+
+/// ZooKeeper 3.9 judges an event of a path by that znode's list, one of children by the parent's.
+#[test]
+fn an_event_is_judged_by_the_list_of_the_znode_that_it_names() {
+    let list = |id: &str| -> Arc<[Acl]> {
+        let perms = crate::model::Permissions::READ;
+        let id = crate::model::Id::new("digest", id);
+        Arc::from([Acl { perms, id }])
+    };
+    let (own, parents) = (list("own"), list("parent's"));
+    for kind in [ChangeKind::Created, ChangeKind::Deleted] {
+        let mut table = table();
+        table.add(ANNA, WatchKind::Data, "/a/b").unwrap();
+        table.add(ANNA, WatchKind::Child, "/a").unwrap();
+        table
+            .add(BERT, WatchKind::PersistentRecursive, "/")
+            .unwrap();
+        let change = Change {
+            kind,
+            path: Arc::from("/a/b"),
+            zxid: Zxid(7),
+            acl: Some(own.clone()),
+            parent_acl: Some(parents.clone()),
+        };
+        let mut told = Vec::new();
+        table.fire(&change, &mut |event, watchers| {
+            let acl = event.acl.map(<[Acl]>::to_vec);
+            let one = |watcher: &WatcherId| (*watcher, event.path.to_owned(), acl.clone());
+            told.extend(watchers.iter().map(one));
+        });
+        let (own, parents) = (Some(own.to_vec()), Some(parents.to_vec()));
+        assert_eq!(
+            told,
+            [
+                (ANNA, "/a/b".to_owned(), own.clone()),
+                (BERT, "/a/b".to_owned(), own),
+                (ANNA, "/a".to_owned(), parents),
+            ]
+        );
     }
 }

@@ -6,6 +6,8 @@ checks what must hold and ends. It prints one JSON object a line:
     {"event": "ready"}                      the load begins
     {"event": "progress", "count": 17}      so many operations were acknowledged in all
     {"event": "violation", "what": "..."}   a promise was broken; the program ends with code 1
+    {"event": "proved", "name": "...", "promise": "...", "ms": 17}
+                                            one check of several that stand for themselves held
     {"event": "verdict", ...}               everything held; what was counted
 
 Meanwhile the test that started it kills and restarts members.
@@ -29,6 +31,8 @@ UNKNOWN = (ConnectionLoss, OperationTimeoutError)
 
 # Long enough that no session may expire while a leader is replaced, on a busy machine too.
 SESSION_TIMEOUT_S = 20.0
+# For everything that must happen; far above what it takes.
+PATIENCE_S = 60.0
 # A program that hangs ends by itself, and says so.
 LIFETIME_S = 240.0
 EXIT_VIOLATION = 1
@@ -78,6 +82,43 @@ class Program:
         for client in self._clients:
             client.stop()
             client.close()
+
+    def prove(self, name, promise, check):
+        """One check that stands for itself. If the environment names checks, the others are left out."""
+        only = os.environ.get("VIVARIUM_ONLY")
+        if only is not None and name not in only.split(","):
+            return
+        self.say("begins", name=name)
+        started = time.monotonic()
+        try:
+            check(f"{self.root}/{name}")
+        except BaseException:
+            traceback.print_exc()
+            self.violation(f"{name} failed: {traceback.format_exc(limit=-3)}")
+        self.say("proved", name=name, promise=promise, ms=int(1000 * (time.monotonic() - started)))
+        self.acknowledged()
+
+    def proved(self):
+        """The verdict of a program whose checks stand for themselves."""
+        self.require(self._count > 0, f"no check has the name {os.environ.get('VIVARIUM_ONLY')}")
+        self.verdict(proved=self._count)
+
+    def refused(self, kind, what, call, *arguments, **options):
+        """The call must end in the given way."""
+        try:
+            call(*arguments, **options)
+        except kind:
+            return
+        except Exception as other:
+            self.violation(f"{what}: expected {kind.__name__}, not {other!r}")
+        self.violation(f"{what}: expected {kind.__name__}, but it was done")
+
+    def eventually(self, what, condition):
+        """Looks until the condition holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            self.require(time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}")
+            time.sleep(0.02)
 
     # What it is told.
 
@@ -148,6 +189,10 @@ class Program:
     def run(self, *workers):
         """Runs the workers side by side until all have returned; `ready` is said before."""
         self.say("ready")
+        self.side_by_side(*workers)
+
+    def side_by_side(self, *workers):
+        """Runs the workers side by side until all have returned."""
 
         def guarded(worker):
             try:

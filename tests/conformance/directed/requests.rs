@@ -68,6 +68,60 @@ fn lengths_and_counts_that_lie_are_refused_and_the_connection_stays() {
     same(steps);
 }
 
+/// Also when it is refused, a write has its place among the changes.
+#[test]
+fn a_write_cut_short_anywhere_is_refused_and_the_connection_stays() {
+    let writes = [
+        create(opcode::CREATE, below("/b"), Some(b"data"), 0),
+        create(opcode::CREATE2, below("/b"), Some(b"data"), 0),
+        create(opcode::CREATE_CONTAINER, below("/b"), None, 4),
+        create_ttl(below("/b"), 5, 1_000_000),
+        delete(below("/a"), VersionArg::Is(-1)),
+        on_path(opcode::DELETE_CONTAINER, below("/a")),
+        set_data(below("/a"), Some(b"new"), VersionArg::Is(-1)),
+        set_acl(below("/a"), open_acl(), VersionArg::Is(-1)),
+        multi(
+            opcode::MULTI,
+            vec![
+                create(opcode::CREATE, below("/b"), None, 0),
+                delete(below("/a"), VersionArg::Is(-1)),
+            ],
+        ),
+        reconfig(Some("server.4=nowhere"), Some("3"), None, -1),
+    ];
+    let mut steps = vec![
+        connect(0, 1),
+        ask(0, create(opcode::CREATE, below("/a"), Some(b"data"), 0)),
+    ];
+    for request in writes {
+        let cuts = (0..1000).step_by(97).map(Spoil::Cut);
+        steps.extend(cuts.map(|cut| ask(0, request.clone().spoilt(cut))));
+    }
+    steps.push(Step::Census);
+    same(steps);
+}
+
+#[test]
+fn what_nobody_was_told_to_allow_is_refused() {
+    let mut steps = vec![connect(0, 1), connect(1, 0)];
+    for slot in [0, 1] {
+        for token in [None, Some(&b""[..]), Some(&b"token"[..])] {
+            steps.push(ask(slot, sasl(token)));
+        }
+        for (joining, leaving, new_members) in [
+            (None, None, None),
+            (Some("server.4=127.0.0.1:1:2;3"), None, None),
+            (None, Some("3"), None),
+            (Some("nonsense"), Some("nonsense"), None),
+            (None, None, Some("server.1=127.0.0.1:1:2;3")),
+        ] {
+            steps.push(ask(slot, reconfig(joining, leaving, new_members, -1)));
+        }
+        steps.push(ask(slot, bare(opcode::WHO_AM_I)));
+    }
+    same(steps);
+}
+
 #[test]
 fn bytes_behind_a_request_are_ignored() {
     let more = Spoil::Trailing(vec![0xff; 11]);

@@ -17,6 +17,7 @@ fn batch(requests: Vec<Request>) -> MemberBatch {
         origin: MemberId(2),
         incarnation: 7,
         sequence: 99,
+        rules: Rules::NONE,
         requests,
     }
 }
@@ -88,10 +89,30 @@ fn a_request_that_names_missing_identities_is_refused() {
             command: CommandV1::Sync,
         }]),
     };
-    let bytes = Bytes::from(seal(RecordKind::Batch, VERSION, &v1, 0));
+    let bytes = Bytes::from(seal(RecordKind::Batch, 1, &v1, 0));
     assert!(matches!(
         decode_batch(&bytes),
         Err(CodecError::Malformed { .. })
+    ));
+}
+
+#[test]
+fn rules_take_version_2_and_unknown_ones_are_refused() {
+    let sent = |rules| MemberBatch {
+        rules,
+        ..batch(vec![])
+    };
+    let without = encode_batch(&sent(Rules::NONE));
+    let with = encode_batch(&sent(Rules::SKIP_ACL));
+    assert_eq!(
+        (record_version(&without), record_version(&with)),
+        (Some(1), Some(2))
+    );
+    let (v1, rules) = (open(RecordKind::Batch, 1, &without).unwrap(), 0x80);
+    let unknown = seal(RecordKind::Batch, 2, &BatchV2 { v1, rules }, 0);
+    assert!(matches!(
+        decode_batch(&unknown.into()),
+        Err(CodecError::Malformed { what, .. }) if what.contains("0x80")
     ));
 }
 
@@ -184,6 +205,7 @@ fn command() -> impl Strategy<Value = Command> {
             }
         }),
         any::<String>().prop_map(|path| Command::RemoveExpired { path }),
+        any::<u32>().prop_map(|format| Command::AgreeOnFormat { format }),
     ]
 }
 
@@ -201,11 +223,13 @@ fn any_batch() -> impl Strategy<Value = MemberBatch> {
             command,
         });
     let requests = proptest::collection::vec(request, 0..8);
-    (any::<u64>(), any::<u64>(), any::<u64>(), requests).prop_map(
-        |(origin, incarnation, sequence, requests)| MemberBatch {
+    let rules = (0..4u8).prop_map(|bits| Rules::from_bits(bits).unwrap());
+    (any::<u64>(), any::<u64>(), any::<u64>(), rules, requests).prop_map(
+        |(origin, incarnation, sequence, rules, requests)| MemberBatch {
             origin: MemberId(origin),
             incarnation,
             sequence,
+            rules,
             requests,
         },
     )

@@ -63,6 +63,7 @@ fn values_in_files_of_their_own_are_read_back() {
             origin: MemberId(1),
             incarnation: 1,
             sequence: n,
+            rules: Rules::NONE,
             requests: vec![Request {
                 session: session.id,
                 generation: session.generation,

@@ -43,6 +43,10 @@ fn a_state_that_does_not_add_up_to_its_header_is_refused() {
         image.header.zxid = image.header.zxid.next()
     });
     assert_refused("digest", |image| image.header.next_session += 1);
+    for format in [0, FORMAT + 1] {
+        assert_refused("format version", |image| image.header.format = format);
+    }
+    assert_refused("digest", |image| image.header.format = 2);
     assert_refused("session id", |image| image.header.next_session = 0);
 }
 
@@ -61,12 +65,13 @@ enum Step {
     RemoveIdle(u8, u8),
     Multi(usize, u8, u8),
     NewTerm,
+    AgreeOnFormat,
     Again,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let who = 0..4usize;
-    let name = 0..12u8;
+    let name = 0..15u8;
     let step = prop_oneof![
         2 => Just(Step::Open),
         1 => who.clone().prop_map(Step::Attach),
@@ -79,17 +84,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (name.clone(), 0..3u8).prop_map(|(n, sense)| Step::RemoveIdle(n, sense)),
         2 => (who, name.clone(), name).prop_map(|(w, n, o)| Step::Multi(w, n, o)),
         1 => Just(Step::NewTerm),
+        1 => Just(Step::AgreeOnFormat),
         1 => Just(Step::Again),
     ];
     prop::collection::vec(step, 1..60)
 }
 
-/// Half of the names lie below the other half.
+/// Half of the names lie below the other half; the last make a quota of the first.
 fn path(name: u8) -> String {
-    if name < 6 {
-        format!("/{name}")
-    } else {
-        format!("/{}/{name}", name - 6)
+    match name {
+        0..6 => format!("/{name}"),
+        6..12 => format!("/{}/{name}", name - 6),
+        12 => "/zookeeper/quota/0".to_owned(),
+        13 => "/zookeeper/quota/0/zookeeper_limits".to_owned(),
+        _ => "/zookeeper/quota/0/zookeeper_stats".to_owned(),
     }
 }
 
@@ -155,13 +163,17 @@ fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
                 scout.term += 1;
                 internal(Command::Sync)
             }
+            Step::AgreeOnFormat => internal(Command::AgreeOnFormat { format: FORMAT }),
             Step::Again => internal(Command::Sync),
         };
         let batch = match step {
             Step::Again if !entries.is_empty() => entries[entries.len() - 1].1.clone(),
             _ => {
                 scout.sequence += 1;
-                batch(1, scout.sequence, vec![request])
+                MemberBatch {
+                    rules: Rules::NONE.with(Rules::ENFORCE_QUOTA, scout.sequence.is_multiple_of(3)),
+                    ..batch(1, scout.sequence, vec![request])
+                }
             }
         };
         scout.time_ms += 10;
@@ -178,7 +190,10 @@ fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
 fn set(name: u8) -> Operation {
     Operation::SetData {
         path: path(name),
-        data: Some(vec![name; 9].into()),
+        data: Some(match name {
+            13 => "count=3,bytes=20=;byteHardLimit=40".into(),
+            _ => vec![name; 9].into(),
+        }),
         version: -1,
     }
 }

@@ -18,8 +18,12 @@ fn malformed_lists_are_refused() {
         ("world", ""),
         ("", ""),
         ("nobody", "x"),
-        ("x509", "CN=a"),
-        ("sasl", "a"),
+        ("x509", "a"),
+        ("x509", "CN"),
+        ("x509", "XX=a"),
+        ("sasl", "a@b@c"),
+        ("sasl", "a/b/c@d"),
+        ("sasl", "a@b/c"),
         ("super", ""),
         ("digest", ""),
         ("digest", "user"),
@@ -39,6 +43,13 @@ fn malformed_lists_are_refused() {
         ("ip", "::1/129"),
         ("ip", ":::1"),
         ("ip", "fe80::1%eth0"),
+        ("ip", "::ffff:10.0.0.1"),
+        ("ip", "1:2:3:4:5:6:7"),
+        ("ip", "1:2:3:4::5:6:7:8"),
+        ("ip", "1::2::3"),
+        ("ip", "::12345"),
+        ("ip", "::g"),
+        ("ip", "::/129"),
     ] {
         let sent = [Acl::open()[0].clone(), line(31, scheme, id)];
         assert_eq!(fixup(&sent, &[]), Err(Refusal::InvalidAcl), "{scheme}:{id}");
@@ -58,9 +69,14 @@ fn well_formed_lists_are_kept_in_order_without_duplicates() {
         line(31, "ip", "10.0.0.0/8"),
         line(31, "ip", "1.2.3.04/0"),
         line(31, "ip", "fd00::/8"),
+        line(31, "ip", "1:2:3:4:5:6:7::"),
+        line(31, "sasl", "bob"),
+        line(31, "sasl", "zookeeper/host@REALM"),
+        line(31, "x509", "CN=a, O=\"b, c\""),
+        line(31, "x509", ""),
     ];
     let stored = fixup(&sent, &[]).unwrap();
-    let expected: Vec<Acl> = [0, 1, 3, 4, 5, 6, 7, 8]
+    let expected: Vec<Acl> = [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
         .map(|at: usize| sent[at].clone())
         .into();
     assert_eq!(stored, expected);
@@ -74,14 +90,21 @@ fn auth_becomes_every_proven_identity_and_is_refused_without_one() {
         Id::new("super", ""),
         Id::new("digest", "a:x"),
         Id::new("digest", "b:y"),
+        Id::new("x509", "CN=a"),
+        Id::new("sasl", "bob"),
     ];
     assert_eq!(
         fixup(&sent, &identities).unwrap(),
-        [line(5, "digest", "a:x"), line(5, "digest", "b:y")]
+        [
+            line(5, "digest", "a:x"),
+            line(5, "digest", "b:y"),
+            line(5, "x509", "CN=a"),
+            line(5, "sasl", "bob")
+        ]
     );
     assert_eq!(fixup(&sent, &identities[..2]), Err(Refusal::InvalidAcl));
     let mixed = [line(5, "digest", "a:x"), sent[0].clone()];
-    assert_eq!(fixup(&mixed, &identities).unwrap().len(), 3);
+    assert_eq!(fixup(&mixed, &identities).unwrap().len(), 5);
 }
 
 #[test]
@@ -102,6 +125,18 @@ fn only_the_wanted_permission_of_the_right_identity_counts() {
 }
 
 #[test]
+fn a_subject_is_matched_letter_by_letter_and_the_sasl_super_user_by_every_sasl_line() {
+    let acl = [line(1, "x509", "CN=a,O=b"), line(2, "sasl", "bob")];
+    let who = |scheme: &str, id: &str| [Id::new(scheme, id)];
+    assert!(allows(&acl, Permissions::READ, &who("x509", "CN=a,O=b")));
+    assert!(!allows(&acl, Permissions::READ, &who("x509", "CN=a, O=b")));
+    assert!(!allows(&acl, Permissions::READ, &who("sasl", "super")));
+    assert!(allows(&acl, Permissions::WRITE, &who("sasl", "super")));
+    assert!(allows(&acl, Permissions::WRITE, &who("sasl", "bob")));
+    assert!(!allows(&acl, Permissions::WRITE, &who("sasl", "alice")));
+}
+
+#[test]
 fn an_address_is_matched_by_its_leading_bits() {
     for (range, address, inside) in [
         ("10.1.2.3", "10.1.2.3", true),
@@ -114,9 +149,12 @@ fn an_address_is_matched_by_its_leading_bits() {
         ("0.0.0.0/0", "::1", false),
         ("fd00::/8", "fd12::1", true),
         ("fd00::/8", "fe12::1", false),
-        ("::/0", "fe80::1%eth0", true),
+        ("::/0", "fe80:0:0:0:0:0:0:1", true),
+        ("::/0", "fe80:0:0:0:0:0:0:1%eth0", false),
+        ("fd00::/9", "fd7f::", true),
+        ("fd00::/9", "fd80::", false),
         ("::/0", "10.0.0.1", false),
-        ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+        ("10.0.0.0/8", "::ffff:a00:1", false),
         ("10.0.0.0/8", "elsewhere", false),
     ] {
         let acl = [line(1, "ip", range)];

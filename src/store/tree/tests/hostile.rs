@@ -188,3 +188,33 @@ fn a_record_in_the_last_slot_costs_no_memory_for_those_before_it() {
     let tree = Tree::from_records(far.into_iter().map(Ok)).unwrap();
     assert_eq!(tree.freeze().records().count(), 7);
 }
+
+/// The list of every znode is long, and there is one of it: before a restart, after it, and in the
+/// changes that are handed out.
+#[test]
+fn a_hundred_thousand_znodes_with_one_access_list_keep_it_once() {
+    let list: Vec<Acl> = (0..20)
+        .map(|n| Acl {
+            perms: Permissions::ALL,
+            id: Id::new("digest", format!("user-{n}:{}", "hash".repeat(10))),
+        })
+        .collect();
+    let mut f = Fixture::new();
+    f.identities.push(list[0].id.clone());
+    let mut lists = std::collections::HashSet::new();
+    for n in 0..100_000 {
+        f.apply(create_with_acl(&format!("/{n}"), list.clone()))
+            .unwrap();
+        let change = &f.changes[0];
+        lists.insert(change.acl.as_ref().unwrap().as_ptr());
+        assert_eq!(change.parent_acl, None, "the root's list is the open one");
+    }
+    assert_eq!(lists.len(), 1);
+    let kept = |tree: &Tree| (tree.acls.len(), tree.acls.holders(&list));
+    // Beside the open one and that of the configuration.
+    assert_eq!(kept(&f.tree), (3, 100_000));
+    let records = f.records().into_iter().map(Ok);
+    let restored = Tree::from_records(records).unwrap();
+    assert_eq!(kept(&restored), (3, 100_000));
+    assert_eq!(restored.digest(), f.tree.digest());
+}

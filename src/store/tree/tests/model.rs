@@ -1,9 +1,10 @@
 //! The tree as one would write it without a thought for memory or speed: a map of whole paths.
 //! The real one must be indistinguishable from it.
 
-use super::super::{Idle, WriteContext};
+use super::super::{Idle, Measure, QuotaExceeded, WriteContext};
 use crate::model::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Znode {
@@ -19,6 +20,7 @@ pub(super) struct Znode {
 pub(super) struct Model {
     /// The root is "".
     znodes: BTreeMap<String, Znode>,
+    pub exceeded: Vec<QuotaExceeded>,
 }
 
 fn parent_of(path: &str) -> &str {
@@ -29,13 +31,50 @@ fn key(path: &str) -> &str {
     if path == "/" { "" } else { path }
 }
 
-fn may(acl: &[Acl], bit: i32, ids: &[Id]) -> Result<(), Refusal> {
-    let is_super = ids.iter().any(|id| id.scheme == "super");
+fn may(acl: &[Acl], bit: i32, c: &WriteContext) -> Result<(), Refusal> {
+    let ids = c.identities;
+    let is_super = c.rules.has(Rules::SKIP_ACL) || ids.iter().any(|id| id.scheme == "super");
     let anyone = Id::anyone();
     let granted = acl
         .iter()
         .any(|a| a.perms.0 & bit != 0 && (a.id == anyone || ids.contains(&a.id)));
     (is_super || granted).then_some(()).ok_or(Refusal::NoAuth)
+}
+
+/// `key=number` pairs as Java's `split` cuts them.
+fn numbers(data: &Option<Vec<u8>>) -> Option<BTreeMap<String, i64>> {
+    let mut text = String::from_utf8(data.clone()?).ok()?.replace(';', ",");
+    if text.is_empty() {
+        return Some(BTreeMap::new());
+    }
+    while text.contains(",,") {
+        text = text.replace(",,", ",");
+    }
+    let mut pairs: Vec<&str> = text.split(',').collect();
+    while pairs.last() == Some(&"") {
+        pairs.pop();
+    }
+    let mut found = BTreeMap::new();
+    for pair in pairs {
+        let mut parts: Vec<&str> = pair.split('=').collect();
+        while parts.last() == Some(&"") {
+            parts.pop();
+        }
+        let number = match *parts.get(1)? {
+            "" => -1,
+            number => number.parse().ok()?,
+        };
+        found.insert(parts[0].to_owned(), number);
+    }
+    Some(found)
+}
+
+fn number(numbers: &BTreeMap<String, i64>, key: &str) -> i64 {
+    *numbers.get(key).unwrap_or(&-1)
+}
+
+fn shared(acl: &[Acl]) -> Option<Arc<[Acl]>> {
+    (acl != Acl::open()).then(|| acl.into())
 }
 
 /// For the lists that the tests send: `world`, `digest` with a hash, `auth`, nonsense.
@@ -80,6 +119,7 @@ impl Model {
     pub fn new() -> Model {
         let mut model = Model {
             znodes: BTreeMap::new(),
+            exceeded: Vec::new(),
         };
         for path in ["", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
             let znode = Znode {
@@ -189,13 +229,13 @@ impl Model {
     }
 
     pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64) {
+        let bytes = data.len() as i64 - length(&self.get("/zookeeper/config").unwrap().data);
         let config = self.znodes.get_mut("/zookeeper/config").unwrap();
-        if config.data != Some(vec![]) || config.stat.version != -1 {
-            config.stat.version += 1;
-        }
+        config.stat.version = -1;
         config.data = Some(data.to_vec());
         config.stat.mzxid = zxid;
         config.stat.mtime_ms = time_ms;
+        self.charge("/zookeeper/config", 0, bytes);
     }
 
     pub fn remove_ephemerals(&mut self, session: SessionId, zxid: Zxid, changes: &mut Vec<Change>) {
@@ -205,9 +245,151 @@ impl Model {
     }
 
     fn remove(&mut self, path: &str, zxid: Zxid, changes: &mut Vec<Change>) {
-        self.znodes.remove(path);
+        changes.push(self.changed(ChangeKind::Deleted, path, zxid));
+        let gone = self.znodes.remove(path).unwrap();
         self.znodes.get_mut(parent_of(path)).unwrap().stat.pzxid = zxid;
-        changes.push(changed(ChangeKind::Deleted, path, zxid));
+        self.charge(path, -1, -length(&gone.data));
+    }
+
+    fn changed(&self, kind: ChangeKind, path: &str, zxid: Zxid) -> Change {
+        let family = matches!(kind, ChangeKind::Created | ChangeKind::Deleted);
+        let parent_acl = family.then(|| shared(&self.get(parent_of(path)).unwrap().acl));
+        Change {
+            kind,
+            path: path.into(),
+            zxid,
+            acl: shared(&self.get(path).unwrap().acl),
+            parent_acl: parent_acl.flatten(),
+        }
+    }
+
+    /// The nearest path at or above that has limits.
+    fn quota_of(&self, path: &str) -> Option<String> {
+        let mut at = key(path).to_owned();
+        while !at.is_empty() {
+            if self.quota(&at, "limits").is_some() {
+                return Some(at);
+            }
+            at.truncate(at.rfind('/').unwrap());
+        }
+        None
+    }
+
+    fn quota(&self, of: &str, what: &str) -> Option<&Znode> {
+        self.znodes
+            .get(&format!("/zookeeper/quota{of}/zookeeper_{what}"))
+    }
+
+    fn check_quota(
+        &mut self,
+        c: &WriteContext,
+        path: &str,
+        znodes: i64,
+        bytes: i64,
+    ) -> Result<(), Refusal> {
+        let Some(of) = self.quota_of(path) else {
+            return Ok(());
+        };
+        let enforced = c.rules.has(Rules::ENFORCE_QUOTA);
+        let malformed = if enforced {
+            Err(Refusal::MarshallingError)
+        } else {
+            Ok(())
+        };
+        let Some(limits) = numbers(&self.quota(&of, "limits").unwrap().data) else {
+            return malformed;
+        };
+        let rows = [
+            (Measure::Count, znodes, "count", "countHardLimit"),
+            (Measure::Bytes, bytes, "bytes", "byteHardLimit"),
+        ];
+        let asked = |(_, more, soft, hard): &(Measure, i64, &str, &str)| {
+            *more != 0 && (number(&limits, soft) > -1 || number(&limits, hard) > -1)
+        };
+        if !rows.iter().any(asked) {
+            return Ok(());
+        }
+        let Some(stats) = self.quota(&of, "stats") else {
+            return Ok(());
+        };
+        let Some(stats) = numbers(&stats.data) else {
+            return malformed;
+        };
+        for (measure, more, soft, hard) in rows.into_iter().filter(asked) {
+            let is_hard = number(&limits, hard) > -1;
+            let limit = number(&limits, if is_hard { hard } else { soft });
+            let used = number(&stats, soft) + more;
+            if used > limit {
+                let path = of.clone();
+                self.exceeded.push(QuotaExceeded {
+                    path,
+                    measure,
+                    is_hard,
+                    limit,
+                    used,
+                });
+                if is_hard && enforced {
+                    return Err(Refusal::QuotaExceeded);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, path: &str, znodes: i64, bytes: i64) {
+        let Some(of) = self.quota_of(path) else {
+            return;
+        };
+        let Some(mut stats) = self
+            .quota(&of, "stats")
+            .and_then(|stats| numbers(&stats.data))
+        else {
+            return;
+        };
+        if znodes != 0 || bytes != 0 {
+            for (key, more) in [("count", znodes), ("bytes", bytes)] {
+                stats.insert(key.to_owned(), number(&stats, key) + more);
+            }
+            self.write_stats(&of, &stats);
+        }
+    }
+
+    fn write_stats(&mut self, of: &str, stats: &BTreeMap<String, i64>) {
+        let (count, bytes) = (number(stats, "count"), number(stats, "bytes"));
+        let mut text = format!("count={count},bytes={bytes}");
+        let more: Vec<String> = stats
+            .iter()
+            .filter(|(key, _)| *key != "count" && *key != "bytes")
+            .map(|(key, number)| format!(";{key}={number}"))
+            .collect();
+        if !more.is_empty() {
+            text = format!("{text}={}", more.concat());
+        }
+        let path = format!("/zookeeper/quota{of}/zookeeper_stats");
+        self.znodes.get_mut(&path).unwrap().data = Some(text.into_bytes());
+    }
+
+    /// What a subtree uses, counted whole when its stats are created.
+    fn count_whole(&mut self, created: &str) {
+        let of = created
+            .strip_prefix("/zookeeper/quota")
+            .and_then(|rest| rest.strip_suffix("/zookeeper_stats"));
+        if let Some(of) = of.filter(|of| of.starts_with('/')) {
+            let below = format!("{of}/");
+            let inside = |(path, _): &(&String, &Znode)| *path == of || path.starts_with(&below);
+            let lengths: Vec<i64> = self
+                .znodes
+                .iter()
+                .filter(inside)
+                .map(|(_, znode)| length(&znode.data))
+                .collect();
+            let counts = [
+                ("count", lengths.len() as i64),
+                ("bytes", lengths.iter().sum()),
+            ];
+            let counts = counts.map(|(key, number)| (key.to_owned(), number));
+            self.write_stats(of, &counts.into());
+        }
     }
 
     pub fn multi(
@@ -222,7 +404,8 @@ impl Model {
             match self.apply(c, op, changes) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(refusal) => {
-                    *self = before;
+                    let exceeded = std::mem::take(&mut self.exceeded);
+                    *self = Model { exceeded, ..before };
                     changes.clear();
                     return Err(MultiFailure { index, refusal });
                 }
@@ -256,7 +439,7 @@ impl Model {
                 let acl = stored(acl, c.identities)?;
                 let parent_path = parent_of(path).to_owned();
                 let parent = self.get(&parent_path)?.clone();
-                may(&parent.acl, 4, c.identities)?;
+                may(&parent.acl, 4, c)?;
                 let path = if mode.is_sequential() {
                     format!("{path}{:010}", parent.creations)
                 } else {
@@ -269,6 +452,8 @@ impl Model {
                 if parent.stat.ephemeral_owner != SessionId::NONE {
                     return Err(Refusal::NoChildrenForEphemerals);
                 }
+                let bytes = length(data);
+                self.check_quota(c, &path, 1, bytes)?;
                 let stat = Stat {
                     czxid: c.zxid,
                     mzxid: c.zxid,
@@ -298,8 +483,10 @@ impl Model {
                 let parent = self.znodes.get_mut(key(&parent_path)).unwrap();
                 parent.creations += 1;
                 parent.stat.pzxid = c.zxid;
-                changes.push(changed(ChangeKind::Created, &path, c.zxid));
+                changes.push(self.changed(ChangeKind::Created, &path, c.zxid));
                 let stat = self.stat(&path).unwrap();
+                self.charge(&path, 1, bytes);
+                self.count_whole(&path);
                 Ok(Outcome::Created { path, stat })
             }
             Operation::Delete { path, version } => {
@@ -307,7 +494,7 @@ impl Model {
                 if !path.contains('/') || path.contains('\0') || system.contains(&path.as_str()) {
                     return Err(Refusal::BadArguments);
                 }
-                may(&self.get(parent_of(path))?.acl, 8, c.identities)?;
+                may(&self.get(parent_of(path))?.acl, 8, c)?;
                 versioned(self.get(path)?.stat.version, *version)?;
                 if !self.children(path).is_empty() {
                     return Err(Refusal::NotEmpty);
@@ -322,34 +509,36 @@ impl Model {
             } => {
                 data_fits(data)?;
                 valid(path)?;
-                may(&self.get(path)?.acl, 2, c.identities)?;
+                may(&self.get(path)?.acl, 2, c)?;
+                let bytes = length(data) - length(&self.get(path)?.data);
+                self.check_quota(c, path, 0, bytes)?;
                 versioned(self.get(path)?.stat.version, *version)?;
                 let znode = self.znodes.get_mut(key(path)).unwrap();
                 znode.data = data.as_ref().map(|data| data.to_vec());
                 znode.stat.version += 1;
                 znode.stat.mzxid = c.zxid;
                 znode.stat.mtime_ms = c.time_ms;
-                changes.push(changed(ChangeKind::DataChanged, path, c.zxid));
-                Ok(Outcome::DataSet {
-                    stat: self.stat(path).unwrap(),
-                })
+                changes.push(self.changed(ChangeKind::DataChanged, path, c.zxid));
+                let stat = self.stat(path).unwrap();
+                self.charge(path, 0, bytes);
+                Ok(Outcome::DataSet { stat })
             }
             Operation::SetAcl { path, acl, version } => {
                 valid(path)?;
                 let acl = stored(acl, c.identities)?;
-                may(&self.get(path)?.acl, 16, c.identities)?;
+                may(&self.get(path)?.acl, 16, c)?;
                 versioned(self.get(path)?.stat.aversion, *version)?;
                 let znode = self.znodes.get_mut(key(path)).unwrap();
                 znode.acl = acl;
                 znode.stat.aversion += 1;
-                changes.push(changed(ChangeKind::AclChanged, path, c.zxid));
+                changes.push(self.changed(ChangeKind::AclChanged, path, c.zxid));
                 Ok(Outcome::AclSet {
                     stat: self.stat(path).unwrap(),
                 })
             }
             Operation::Check { path, version } => {
                 valid(path)?;
-                may(&self.get(path)?.acl, 1, c.identities)?;
+                may(&self.get(path)?.acl, 1, c)?;
                 versioned(self.get(path)?.stat.version, *version)?;
                 Ok(Outcome::Checked)
             }
@@ -366,7 +555,7 @@ impl Model {
                 if owner != SessionId::NONE {
                     return Err(Refusal::BadVersion);
                 }
-                may(&self.get(parent_of(path))?.acl, 8, c.identities)?;
+                may(&self.get(parent_of(path))?.acl, 8, c)?;
                 self.remove(path, c.zxid, changes);
                 Ok(Outcome::Deleted)
             }
@@ -374,10 +563,6 @@ impl Model {
     }
 }
 
-fn changed(kind: ChangeKind, path: &str, zxid: Zxid) -> Change {
-    Change {
-        kind,
-        path: path.into(),
-        zxid,
-    }
+fn length<T: AsRef<[u8]>>(data: &Option<T>) -> i64 {
+    data.as_ref().map_or(0, |data| data.as_ref().len() as i64)
 }

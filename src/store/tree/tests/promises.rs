@@ -4,7 +4,7 @@
 use super::model::Model;
 use crate::model::*;
 use crate::store::ZnodeRecord;
-use crate::store::tree::{FrozenTree, Idle, Tree, WriteContext};
+use crate::store::tree::{FrozenTree, Idle, QuotaExceeded, Tree, WriteContext};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -26,6 +26,7 @@ enum Step {
 struct Writer {
     session: SessionId,
     identities: Vec<Id>,
+    rules: Rules,
 }
 
 const DATA_BYTES_MAX: usize = 20;
@@ -55,10 +56,52 @@ fn path() -> impl Strategy<Value = String> {
         "/zookeeper",
         "/zookeeper/config",
         "/zookeeper/quota",
-        "/zookeeper/quota/a",
     ])
     .prop_map(str::to_owned);
-    prop_oneof![12 => usual, 3 => numbered, 2 => odd]
+    let quota = prop::sample::select(vec!["/a", "/b", "/a/b", "/zookeeper"])
+        .prop_flat_map(|of| prop::sample::select(quota_paths(of).to_vec()));
+    prop_oneof![12 => usual, 3 => numbered, 2 => odd, 2 => quota]
+}
+
+/// The znodes that make a quota, in the order in which they can be created.
+fn quota_paths(of: &str) -> [String; 3] {
+    let place = format!("/zookeeper/quota{of}");
+    let (limits, stats) = (
+        format!("{place}/zookeeper_limits"),
+        format!("{place}/zookeeper_stats"),
+    );
+    [place, limits, stats]
+}
+
+/// With it a history begins, or it would rarely come to a quota.
+fn quotas() -> Vec<Step> {
+    let creates = ["/a", "/b", "/a/b"].into_iter().flat_map(quota_paths);
+    let texts = [
+        "",
+        "countHardLimit=3",
+        "",
+        "",
+        "byteHardLimit=9",
+        "",
+        "",
+        "count=1",
+        "junk",
+    ];
+    let create = |(path, text): (String, &'static str)| {
+        let writer = Writer {
+            session: SessionId(1),
+            identities: vec![],
+            rules: Rules::NONE,
+        };
+        let create = Operation::Create {
+            path,
+            data: Some(text.into()),
+            acl: Acl::open(),
+            mode: CreateMode::Persistent,
+        };
+        Step::One(writer, create)
+    };
+    creates.zip(texts).map(create).collect()
 }
 
 fn version() -> impl Strategy<Value = i32> {
@@ -67,7 +110,20 @@ fn version() -> impl Strategy<Value = i32> {
 
 fn data() -> impl Strategy<Value = Option<bytes::Bytes>> {
     let some = prop::collection::vec(any::<u8>(), 0..DATA_BYTES_MAX + 2);
-    prop::option::weighted(0.8, some.prop_map(bytes::Bytes::from))
+    let quota = prop::sample::select(vec![
+        "count=2",
+        "bytes=9",
+        "countHardLimit=3",
+        "byteHardLimit=9",
+        "count=1,bytes=1=",
+        ";count=1",
+        "count=,bytes=1",
+    ]);
+    let some = prop_oneof![
+        4 => some.prop_map(bytes::Bytes::from),
+        1 => quota.prop_map(bytes::Bytes::from),
+    ];
+    prop::option::weighted(0.8, some)
 }
 
 fn acl() -> impl Strategy<Value = Vec<Acl>> {
@@ -137,10 +193,17 @@ fn step() -> impl Strategy<Value = Step> {
         vec![Id::new("digest", "one:hash"), Id::new("digest", "two:hash")],
         vec![Id::new("super", "")],
     ]);
-    let writer = (session(), identities)
-        .prop_map(|(session, identities)| Writer {
+    let rules = prop::sample::select(vec![
+        Rules::NONE,
+        Rules::ENFORCE_QUOTA,
+        Rules::ENFORCE_QUOTA,
+        Rules::SKIP_ACL,
+    ]);
+    let writer = (session(), identities, rules)
+        .prop_map(|(session, identities, rules)| Writer {
             session,
             identities,
+            rules,
         })
         .boxed();
     prop_oneof![
@@ -173,7 +236,11 @@ fn renumbered(tree: &Tree, gap: u32) -> Tree {
 }
 
 /// What all members must agree on.
-type Seen = (Result<Vec<Outcome>, MultiFailure>, Vec<Change>);
+type Seen = (
+    Result<Vec<Outcome>, MultiFailure>,
+    Vec<Change>,
+    Vec<QuotaExceeded>,
+);
 
 /// Nobody is told why the leader's removal was void.
 const REFUSED_REMOVAL: MultiFailure = MultiFailure {
@@ -214,7 +281,7 @@ fn write(tree: &mut Tree, c: &WriteContext, step: &Step) -> Seen {
         }
         Step::Checkpoint | Step::RestartTwin { .. } => Ok(vec![]),
     };
-    (result, changes)
+    (result, changes, tree.take_exceeded())
 }
 
 fn write_model(model: &mut Model, c: &WriteContext, step: &Step) -> Seen {
@@ -239,7 +306,7 @@ fn write_model(model: &mut Model, c: &WriteContext, step: &Step) -> Seen {
         }
         Step::Checkpoint | Step::RestartTwin { .. } => Ok(vec![]),
     };
-    (result, changes)
+    (result, changes, std::mem::take(&mut model.exceeded))
 }
 
 /// A checkpoint on disk, and every view that was taken for it, with what it showed then.
@@ -332,14 +399,21 @@ proptest! {
 
     #[test]
     fn tree_twin_model_and_checkpoint_agree_after_any_history(
-        steps in prop::collection::vec(step(), 1..80),
+        with_quotas: bool,
+        more in prop::collection::vec(step(), 1..80),
     ) {
+        let mut steps = if with_quotas { quotas() } else { vec![] };
+        steps.extend(more);
         let mut tree = Tree::new();
         let mut twin = Tree::new();
         let mut model = Model::new();
         let mut checkpoint = Checkpoint::default();
         for (step, number) in steps.iter().zip(1..) {
-            let nobody = Writer { session: SessionId::NONE, identities: vec![] };
+            let nobody = Writer {
+                session: SessionId::NONE,
+                identities: vec![],
+                rules: Rules::NONE,
+            };
             let writer = match step {
                 Step::One(writer, _) | Step::Multi(writer, _) => writer,
                 _ => &nobody,
@@ -349,6 +423,7 @@ proptest! {
                 time_ms: 1_000 * number,
                 session: writer.session,
                 identities: &writer.identities,
+                rules: writer.rules,
                 data_bytes_max: DATA_BYTES_MAX,
             };
             let expected = write_model(&mut model, &c, step);

@@ -1,0 +1,107 @@
+//! From an accepted stream to its first frame: TLS where it is spoken, four-letter words, strangers.
+
+use super::auth::Origin;
+use super::conversation::End;
+use super::{Door, words};
+use crate::config::TlsAtDoor;
+use crate::runtime::BoxedStream;
+use crate::wire::{Opening, Stranger, next_frame, recognise_opening};
+use bytes::{Bytes, BytesMut};
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A connection that has sent its first frame.
+pub struct Opened {
+    pub stream: BoxedStream,
+    /// Whether what is written has to be flushed before it is sent.
+    pub buffers: bool,
+    pub received: BytesMut,
+    pub frame: Bytes,
+    pub origin: Origin,
+}
+
+/// Waits for the first whole frame; answers a four-letter word itself. The caller sets the deadline.
+pub async fn open(
+    door: &Door,
+    mut stream: BoxedStream,
+    peer: SocketAddr,
+    tls: TlsAtDoor,
+) -> Result<Opened, End> {
+    let mut received = BytesMut::with_capacity(READ_BYTES);
+    let mut origin = Origin {
+        peer,
+        subject: None,
+    };
+    let secure = tls != TlsAtDoor::No && speaks_tls(door, &mut stream, &mut received).await?;
+    if tls == TlsAtDoor::Only && !secure {
+        return Err(End::NotTls);
+    }
+    if secure {
+        let acceptor = door.options.tls.as_ref().ok_or(End::NoTls)?;
+        let read = std::mem::take(&mut received).freeze();
+        let secured = acceptor.accept(stream, read, peer.ip()).await?;
+        stream = secured.stream;
+        origin.subject = secured.subject;
+    }
+    let frame = first_frame(door, &mut stream, &mut received).await?;
+    Ok(Opened {
+        stream,
+        buffers: secure,
+        received,
+        frame,
+        origin,
+    })
+}
+
+/// Whether the first bytes are those of a TLS handshake; they stay in `received`.
+async fn speaks_tls(
+    door: &Door,
+    stream: &mut BoxedStream,
+    received: &mut BytesMut,
+) -> Result<bool, End> {
+    loop {
+        match recognise_opening(received) {
+            Opening::Incomplete => read(door, stream, received).await?,
+            opening => return Ok(opening == Opening::Stranger(Stranger::Tls)),
+        }
+    }
+}
+
+async fn first_frame(
+    door: &Door,
+    stream: &mut BoxedStream,
+    received: &mut BytesMut,
+) -> Result<Bytes, End> {
+    loop {
+        match recognise_opening(received) {
+            Opening::Incomplete => {}
+            Opening::Word(word) => {
+                let answer = words::answer(door, word);
+                door.counted.sent_bytes.increment(answer.len() as u64);
+                stream.write_all(answer.as_bytes()).await?;
+                stream.shutdown().await?;
+                return Err(End::Word);
+            }
+            Opening::Stranger(stranger) => return Err(stranger.into()),
+            Opening::Frame => {
+                if let Some(frame) = next_frame(received, door.frame_bytes_max())? {
+                    return Ok(frame);
+                }
+            }
+        }
+        read(door, stream, received).await?;
+    }
+}
+
+async fn read(door: &Door, stream: &mut BoxedStream, received: &mut BytesMut) -> Result<(), End> {
+    match stream.read_buf(received).await? {
+        0 => Err(End::ByClient),
+        bytes => {
+            door.counted.received_bytes.increment(bytes as u64);
+            Ok(())
+        }
+    }
+}
+
+/// How much is read from a socket in one go.
+const READ_BYTES: usize = 64 * 1024;

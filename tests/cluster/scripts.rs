@@ -1,0 +1,218 @@
+//! `cluster-scripts/cluster.sh` keeps the contract that tools rely on which drive a cluster by it: the
+//! verbs, what they print, and the files below their directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use vivarium::testing::processes::is_free;
+
+const MEMBERS: u16 = 3;
+/// Client, peer, gRPC and admin ports begin this far above the base.
+const OFFSETS: [u16; 4] = [0, 100, 200, 300];
+
+/// A directory and a base port that a script was given. Whatever runs there is ended with it.
+struct Scripted {
+    directory: PathBuf,
+    base: u16,
+}
+
+impl Scripted {
+    fn new() -> Scripted {
+        const PLACES: u32 = 24;
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("scripts-{}-{count}", std::process::id());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let free = |base: &u16| {
+            let ports = |offset: u16| (1..=MEMBERS).map(move |i| base + offset + i);
+            OFFSETS.into_iter().flat_map(ports).all(is_free)
+        };
+        // Below the ports that the other clusters of these tests take.
+        let mut bases = (0..PLACES).map(|_| {
+            let next = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id();
+            2_000 + (next % PLACES) as u16 * 400
+        });
+        let base = bases.find(free).expect("some ports are free");
+        Scripted { directory, base }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(script("cluster.sh"));
+        let (verb, rest) = arguments.split_first().unwrap();
+        command
+            .args([verb, MEMBERS.to_string().as_str(), &self.base.to_string()])
+            .arg(&self.directory)
+            .args(rest)
+            .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"));
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> String {
+        printed(self.command(arguments), arguments)
+    }
+
+    /// The same through `DIR/ctl`.
+    #[track_caller]
+    fn ctl(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.directory.join("ctl"));
+        command
+            .args(arguments)
+            .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"));
+        printed(command, arguments)
+    }
+
+    fn pid(&self, member: u16) -> Option<u32> {
+        let file = self.directory.join(format!("{member}.pid"));
+        Some(fs::read_to_string(file).ok()?.trim().parse().unwrap())
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        let wiped = self.command(&["wipe"]).stdin(Stdio::null()).status();
+        if wiped.is_ok_and(|status| status.success()) && !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("cluster-scripts")
+        .join(name)
+}
+
+/// What a command printed; it has to succeed.
+#[track_caller]
+fn printed(mut command: Command, arguments: &[&str]) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.stdin(Stdio::null()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{arguments:?}: {status}: {stderr}");
+    String::from_utf8(stdout).unwrap().trim_end().to_owned()
+}
+
+/// One that has ended and was not waited for has no command line any more.
+fn runs(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+/// The value behind `NAME=` in what `start` printed.
+fn field<'a>(text: &'a str, name: &str) -> &'a str {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    line.unwrap_or_else(|| panic!("{name}= is not in: {text}"))
+}
+
+#[test]
+fn every_verb_of_the_cluster_script_does_what_it_says() {
+    let cluster = Scripted::new();
+    let started = cluster.run(&["start"]);
+    let _: u64 = field(&started, "READY_MS").parse().unwrap();
+    let hosts: Vec<String> = (1..=MEMBERS)
+        .map(|i| format!("127.0.0.1:{}", cluster.base + i))
+        .collect();
+    assert_eq!(field(&started, "HOSTS"), hosts.join(","));
+    assert_eq!(cluster.run(&["hosts"]), hosts.join(","));
+    let pids: Vec<u32> = (1..=MEMBERS).map(|i| cluster.pid(i).unwrap()).collect();
+    let listed = pids
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
+    assert_eq!(field(&started, "PIDS"), listed);
+    assert_eq!(cluster.ctl(&["pids"]), listed);
+    assert!(pids.iter().all(|pid| runs(*pid)));
+    assert!((1..=MEMBERS).all(|i| cluster.directory.join(format!("{i}.log")).exists()));
+
+    // What runs is left alone.
+    let again = cluster.run(&["start"]);
+    assert_eq!(field(&again, "PIDS"), listed);
+
+    let leader: u16 = cluster.run(&["leader"]).parse().unwrap();
+    let killed = cluster.ctl(&["kill-leader"]);
+    assert_eq!(killed, format!("KILLED={leader}"));
+    assert!(!runs(pids[usize::from(leader) - 1]) && cluster.pid(leader).is_none());
+    assert_eq!(cluster.run(&["pids"]).split(',').count(), 2);
+    let again = cluster.run(&["start"]);
+    assert_eq!(field(&again, "PIDS").split(',').count(), 3);
+
+    let next = if leader == 1 { 2 } else { 1 };
+    let killed = cluster.ctl(&["kill", &next.to_string()]);
+    assert_eq!(killed, format!("KILLED={next}"));
+    assert!(cluster.pid(next).is_none());
+
+    let pids: Vec<u32> = (1..=MEMBERS).filter_map(|i| cluster.pid(i)).collect();
+    assert_eq!(cluster.ctl(&["stop"]), "");
+    assert!(!pids.iter().any(|pid| runs(*pid)));
+    assert_eq!(cluster.run(&["pids"]), "");
+    assert_eq!(cluster.run(&["leader"]), "");
+    assert!(
+        cluster.directory.join("data-1").exists(),
+        "stop keeps the data"
+    );
+    let nobody = cluster.command(&["kill-leader"]).output().unwrap();
+    assert!(!nobody.status.success());
+
+    cluster.run(&["wipe"]);
+    let left: Vec<_> = fs::read_dir(&cluster.directory).unwrap().collect();
+    assert!(
+        left.iter()
+            .all(|file| file.as_ref().unwrap().file_name() == "ctl"),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_member_that_does_not_start_is_told_of_with_its_reason() {
+    let cluster = Scripted::new();
+    let mut command = cluster.command(&["start"]);
+    command.env("VIVARIUM_ZOO_CFG_EXTRA", "tickTme=500");
+    let said = command.stdin(Stdio::null()).output().unwrap();
+    assert!(!said.status.success());
+    let error = String::from_utf8(said.stderr).unwrap();
+    for word in ["tickTme", "tickTime?", "member 1 has ended", "1.log"] {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert_eq!(cluster.run(&["pids"]), "");
+}
+
+#[test]
+fn a_call_that_cannot_be_meant_changes_nothing() {
+    let cluster = Scripted::new();
+    for wrong in [
+        vec!["begin"],
+        vec!["kill"],
+        vec!["kill", "4"],
+        vec!["kill", "x"],
+    ] {
+        let said = cluster.command(&wrong).output().unwrap();
+        assert!(!said.status.success(), "{wrong:?}");
+        assert!(!said.stderr.is_empty(), "{wrong:?}");
+    }
+    assert_eq!(fs::read_dir(&cluster.directory).unwrap().count(), 0);
+}
+
+#[test]
+fn the_load_test_kills_the_leader_and_then_all_and_misses_no_acknowledged_write() {
+    const SECONDS: &str = "6";
+    let cluster = Scripted::new();
+    let mut command = Command::new(script("load-test.sh"));
+    command
+        .args([SECONDS, &MEMBERS.to_string(), &cluster.base.to_string()])
+        .arg(&cluster.directory)
+        .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"));
+    let said = printed(command, &[]);
+    assert_eq!(said.matches("KILLED=").count(), 4, "{said}");
+    assert_eq!(said.matches("missing 0").count(), 3, "{said}");
+    assert!(said.ends_with("PASSED: no acknowledged write is missing on any member"));
+    assert_eq!(cluster.run(&["pids"]), "", "it stops what it has started");
+}
