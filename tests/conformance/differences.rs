@@ -33,7 +33,7 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "a refused multiRead has an empty list of results behind it there",
-        row: "multiRead",
+        row: "body that cannot be decoded",
         applies: |theirs, ours| {
             let refused = |seen: &Seen| {
                 seen.label.starts_with("multiRead") && seen.value.number("err") == Some(-5)

@@ -65,6 +65,7 @@ impl Knowledge {
             PathArg::Null => None,
             PathArg::Is(path) => Some(path.clone()),
             PathArg::Below(path) => Some(format!("{}{path}", self.root)),
+            PathArg::Quota(path) => Some(format!("/zookeeper/quota{}{path}", self.root)),
             PathArg::Made(back, suffix) => {
                 let made = self.made.iter().rev().nth(*back);
                 let path = made

@@ -7,25 +7,58 @@ use crate::shrink::shrink;
 use crate::step::Step;
 use std::time::Instant;
 
-const SEEDS: u64 = 3;
-const STEPS_PER_SEED: usize = 1_000;
 /// Seeds that fail before the others are left alone.
 const FAILURES_MAX: usize = 3;
 
+/// A way to make steps of a seed.
+struct Stream {
+    /// Of the test, for the command that repeats a seed.
+    name: &'static str,
+    steps: fn(seed: u64, count: usize) -> Vec<Step>,
+    /// Of which whoever wants others says so.
+    seeds: u64,
+    steps_per_seed: usize,
+}
+
 #[test]
 fn random_operations_are_answered_as_by_zookeeper() {
+    same(&Stream {
+        name: "random_operations",
+        steps: generate::steps,
+        seeds: 3,
+        steps_per_seed: 1_500,
+    });
+}
+
+#[test]
+fn random_writes_below_quotas_are_answered_as_by_zookeeper() {
+    same(&Stream {
+        name: "random_writes",
+        steps: generate::steps_under_quotas,
+        seeds: 1,
+        steps_per_seed: 1_500,
+    });
+}
+
+fn same(stream: &Stream) {
     let pair = hold();
     let first = number("VIVARIUM_CONFORMANCE_SEED");
-    let default = if first.is_some() { 1 } else { SEEDS };
+    let default = if first.is_some() { 1 } else { stream.seeds };
     let seeds = number("VIVARIUM_CONFORMANCE_SEEDS").unwrap_or(default);
-    let count = number("VIVARIUM_CONFORMANCE_OPS").map_or(STEPS_PER_SEED, |ops| ops as usize);
+    let count = number("VIVARIUM_CONFORMANCE_OPS");
+    let count = count.map_or(stream.steps_per_seed, |ops| ops as usize);
     let first = first.unwrap_or(1);
     let mut failures = Vec::new();
     for seed in first..first + seeds {
         let began = Instant::now();
-        let steps = generate::steps(seed, count);
+        let steps = (stream.steps)(seed, count);
         if let Some(parting) = on_both(&pair, &steps) {
-            failures.push(report(&pair, seed, count, steps, &parting));
+            let again = format!(
+                "VIVARIUM_CONFORMANCE_SEED={seed} VIVARIUM_CONFORMANCE_OPS={count} \
+                 cargo test --test conformance {}",
+                stream.name
+            );
+            failures.push(report(&pair, seed, &again, steps, &parting));
             if failures.len() == FAILURES_MAX {
                 break;
             }
@@ -40,7 +73,7 @@ fn on_both(pair: &Held, steps: &[Step]) -> Option<Parting> {
     compare(&pair.original(), &pair.ours(), &fresh_root(), steps)
 }
 
-fn report(pair: &Held, seed: u64, count: usize, steps: Vec<Step>, parting: &Parting) -> String {
+fn report(pair: &Held, seed: u64, again: &str, steps: Vec<Step>, parting: &Parting) -> String {
     let needed = (parting.step + 1).min(steps.len());
     let steps = steps[..needed].to_vec();
     let fewer = shrink(steps, |steps| {
@@ -52,8 +85,7 @@ fn report(pair: &Held, seed: u64, count: usize, steps: Vec<Step>, parting: &Part
     };
     format!(
         "seed {seed}: {parting}\nafter leaving out what it does not need ({} steps):\n{shrunk}\n\
-         again: VIVARIUM_CONFORMANCE_SEED={seed} VIVARIUM_CONFORMANCE_OPS={count} \
-         cargo test --test conformance random",
+         again: {again}",
         fewer.len()
     )
 }

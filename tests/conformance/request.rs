@@ -43,6 +43,8 @@ pub enum PathArg {
     Is(String),
     /// What follows the run's own root, as in `/a/b`; empty for the root itself.
     Below(String),
+    /// Where the quota is kept of what such a `Below` names.
+    Quota(String),
     /// Below a sequential znode: the last made, the one before it, and so on.
     Made(usize, String),
 }
@@ -75,6 +77,10 @@ pub enum Spoil {
 
 pub fn below(path: &str) -> PathArg {
     PathArg::Below(path.to_owned())
+}
+
+pub fn quota(path: &str) -> PathArg {
+    PathArg::Quota(path.to_owned())
 }
 
 pub fn exactly(path: &str) -> PathArg {
@@ -293,6 +299,7 @@ impl fmt::Display for PathArg {
             PathArg::Null => write!(f, "null"),
             PathArg::Is(path) => write!(f, "{path:?}"),
             PathArg::Below(path) => write!(f, "~{}", path.escape_debug()),
+            PathArg::Quota(path) => write!(f, "<quota>~{}", path.escape_debug()),
             PathArg::Made(back, suffix) => write!(f, "<made {back} ago>{suffix}"),
         }
     }

@@ -7,7 +7,7 @@
 use crate::decode::{self, Cursor, Lens};
 use crate::knowledge::Knowledge;
 use crate::request::{
-    PathArg, Request, VersionArg, auth, bare, below, create, delete, on_path, read,
+    PathArg, Request, VersionArg, auth, bare, below, create, delete, on_path, quota, read,
 };
 use crate::step::{
     Greeting, GreetingPassword, GreetingSession, GreetingZxid, SLOTS, Step, TIMEOUT_MS,
@@ -16,7 +16,7 @@ use crate::value::{Value, Zxid};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vivarium::testing::poll;
 use vivarium::testing::processes::PATIENCE;
 use vivarium::testing::raw_client::{Bytes, open, read_frame};
@@ -24,9 +24,11 @@ use vivarium::wire::opcode;
 
 /// For the end of a connection; whoever keeps it open is told apart by that.
 const END_PATIENCE: Duration = Duration::from_secs(10);
-/// For the end of a session. ZooKeeper may take the timeout that the session had before for a while:
-/// what a member told the leader of it last was on its way when it came back with another one.
+/// For the end of a session.
 const EXPIRY_PATIENCE: Duration = Duration::from_secs(2 * TIMEOUT_MS as u64 / 1000);
+/// After which a session that is still there is given its short timeout once more. ZooKeeper may go back
+/// to the one that it had before: what a member had heard of it last was still on its way to the leader.
+const SHORTEN_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The slot of the run's own client, which may do everything.
 const JANITOR: usize = SLOTS;
 /// What the janitor proves to be; both subjects are told its digest.
@@ -171,7 +173,9 @@ impl Run {
             self.ask(slot, &[bare(opcode::CLOSE_SESSION)], true);
         }
         self.sweep();
-        self.ask(JANITOR, &[delete(below(""), VersionArg::Is(-1))], false);
+        for top in [quota(""), below("")] {
+            self.ask(JANITOR, &[delete(top, VersionArg::Is(-1))], false);
+        }
         self.ask(JANITOR, &[bare(opcode::CLOSE_SESSION)], true);
         let mut seen = std::mem::take(&mut self.seen);
         self.order_ends_of_sessions(&mut seen);
@@ -282,7 +286,14 @@ impl Run {
         self.ask(slot, &[made], false);
         self.slots[slot].link = None;
         let (kept, xid) = (self.seen.len(), self.slots[JANITOR].xid);
+        let mut shortened = Instant::now();
         let gone = poll(EXPIRY_PATIENCE, || {
+            if shortened.elapsed() >= SHORTEN_AGAIN_AFTER {
+                self.slots[slot].session = Some(session.clone());
+                self.reattach(slot, session.member, SHORT_TIMEOUT_MS);
+                self.slots[slot].link = None;
+                shortened = Instant::now();
+            }
             self.slots[JANITOR].stale = true;
             self.ask(
                 JANITOR,
@@ -292,8 +303,9 @@ impl Run {
             let code = self.seen.last().and_then(|seen| seen.value.number("err"));
             (code == Some(-101)).then_some(())
         });
-        // How often the janitor had to look says nothing.
+        // How often one had to look and to shorten says nothing.
         self.seen.truncate(kept);
+        self.slots[slot].session = Some(session.clone());
         self.slots[JANITOR].xid = xid;
         self.others_are_stale(slot);
         if gone.is_none() {
@@ -544,16 +556,20 @@ impl Run {
     // The janitor's work.
 
     fn sweep(&mut self) {
-        for path in self.descendants().into_iter().rev() {
-            let delete = delete(PathArg::Is(path), VersionArg::Is(-1));
-            self.ask(JANITOR, &[delete], false);
+        for top in [quota(""), below("")] {
+            for path in self.descendants(&top).into_iter().rev() {
+                let delete = delete(PathArg::Is(path), VersionArg::Is(-1));
+                self.ask(JANITOR, &[delete], false);
+            }
         }
     }
 
     fn census(&mut self) {
-        let root = self.knowledge.root.clone();
-        for path in std::iter::once(root).chain(self.descendants()) {
-            let path = PathArg::Is(path);
+        let mut paths = vec![below(""), quota("")];
+        for top in [below(""), quota("")] {
+            paths.extend(self.descendants(&top).into_iter().map(PathArg::Is));
+        }
+        for path in paths {
             let reads = [
                 read(opcode::GET_DATA, path.clone(), false),
                 read(opcode::GET_CHILDREN2, path.clone(), false),
@@ -563,11 +579,11 @@ impl Run {
         }
     }
 
-    /// All znodes below the root, parents first, in the order of their names.
-    fn descendants(&mut self) -> Vec<String> {
+    /// All znodes below it, parents first, in the order of their names.
+    fn descendants(&mut self, top: &PathArg) -> Vec<String> {
         self.slots[JANITOR].stale = true;
         let mut found = Vec::new();
-        let mut pending = vec![self.knowledge.root.clone()];
+        let mut pending: Vec<String> = self.knowledge.path(top).into_iter().collect();
         while let Some(path) = pending.pop() {
             let list = read(opcode::GET_CHILDREN, PathArg::Is(path.clone()), false);
             self.ask(JANITOR, &[list], false);

@@ -30,9 +30,9 @@ pub enum Step {
     Greet { member: usize, greeting: Greeting },
     /// Events that are on their way to the client are awaited.
     Fence { slot: usize },
-    /// All below the run's root is read: stats, data, access lists.
+    /// All below the run's root and the quotas there are read: stats, data, access lists.
     Census,
-    /// All below the run's root is deleted.
+    /// All below the run's root is deleted, and the quotas there.
     Sweep,
 }
 

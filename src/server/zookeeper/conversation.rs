@@ -501,7 +501,10 @@ impl Conversation {
             ClientRequest::Auth { scheme, auth, .. } => {
                 self.authenticate(xid, &scheme, auth.as_deref());
             }
-            ClientRequest::Sasl { token } => self.sasl(xid, &token.unwrap_or_default()),
+            ClientRequest::Sasl { token: Some(token) } => self.sasl(xid, &token),
+            ClientRequest::Sasl { token: None } => {
+                self.ending = Some(End::Protocol("sasl without a token".to_owned()));
+            }
             ClientRequest::Unknown { opcode } => {
                 reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
@@ -511,7 +514,7 @@ impl Conversation {
     }
 
     /// Refuses what could not be decoded. A write is refused at its place in the log, where it takes its
-    /// zxid; an auth ends the connection without a word.
+    /// zxid, as a multi does in ZooKeeper; an auth ends the connection without a word.
     fn malformed<'a>(
         &mut self,
         door: &'a Door,

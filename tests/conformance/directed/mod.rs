@@ -4,6 +4,7 @@ mod access;
 mod connecting;
 mod multis;
 mod paths;
+mod quotas;
 mod requests;
 mod stats;
 mod watches;
