@@ -13,6 +13,8 @@ mod kazoo;
 mod program;
 mod proofs;
 mod reconfig;
+mod security;
+mod stores;
 
 use std::path::{Path, PathBuf};
 use vivarium::testing::once;

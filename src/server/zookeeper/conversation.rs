@@ -5,16 +5,20 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
-use super::auth::sasl::{DigestMd5, Progress};
-use super::auth::{self, Origin};
-use super::figures::ConnectionFigures;
+mod proving;
+
+use super::super::operator::{DOOR, Listed, Response};
+use super::Door;
+use super::auth::Origin;
+use super::auth::sasl::DigestMd5;
+use super::ending::{End, ended};
 use super::handshake::{self, Failed};
 use super::intake;
 use super::opening::{self, Opened};
+use super::outgoing::{Outgoing, write_some};
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
-use super::{DOOR, Door};
 use crate::config::TlsAtDoor;
 use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
@@ -22,62 +26,28 @@ use crate::model::{
     Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
 };
 use crate::runtime::BoxedStream;
-use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, Malformed, RequestHeader,
+    ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, Malformed, RequestHeader,
     decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Room for what a frame has besides a znode's data: path, access list, numbers. A frame within it
-/// whose data are above the limit is refused as a write; a longer one closes the connection, as in
-/// ZooKeeper.
-const FRAME_SLACK_BYTES: usize = 64 * 1024;
 /// Replies that may wait to be written before the connection's requests are left unread.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
 /// Replies that wait count against the member's room once they are this many bytes.
 const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
-
-/// Why a connection ended, for the log.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    #[error("closed by the client")]
-    ByClient,
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{}", .0.as_str())]
-    ByMember(CloseReason),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    #[error("{0}")]
-    Stranger(#[from] crate::wire::Stranger),
-    #[error("{0}")]
-    Protocol(String),
-    #[error("no session: {0:?}")]
-    NoSession(Failed),
-    #[error("a four-letter word was answered")]
-    Word,
-    #[error("nothing came of the handshake in time")]
-    HandshakeTimeout,
-    #[error(transparent)]
-    Tls(#[from] HandshakeFailed),
-    #[error("TLS is not spoken here")]
-    NoTls,
-    #[error("a plain client on a TLS port")]
-    NotTls,
-}
 
 /// Serves one accepted stream.
 pub async fn hold(
@@ -87,29 +57,27 @@ pub async fn hold(
     tls: TlsAtDoor,
     stop: CancellationToken,
 ) {
+    let figures = door.operator.connections.list(peer, door.clock.wall_ms());
     let opened = tokio::select! {
         opened = tokio::time::timeout(
             handshake::HANDSHAKE_MAX,
-            opening::open(&door, stream, peer, tls),
+            opening::open(&door, &figures, stream, peer, tls),
         ) => opened.unwrap_or(Err(End::HandshakeTimeout)),
         () = stop.cancelled() => return,
     };
     let opened = match opened {
         Ok(opened) => opened,
-        Err(end) => return log(peer, &end),
+        Err(end) => return ended(peer, &end),
     };
     let connection = match door.handle.connect() {
         Ok(connection) => connection,
         Err(refused) => {
-            door.figures.rejected();
             counter!(CONNECTIONS_REFUSED, "door" => DOOR, "reason" => refused.as_str())
                 .increment(1);
             tracing::warn!(client = %peer, %refused, "a connection was turned away");
             return;
         }
     };
-    let figures = Arc::new(ConnectionFigures::new(peer, door.clock.wall_ms()));
-    door.figures.opened(connection.id(), figures.clone());
     let Opened {
         mut stream,
         buffers,
@@ -128,7 +96,8 @@ pub async fn hold(
         door: door.clone(),
         peer,
         connection: connection.clone(),
-        figures,
+        figures: &figures,
+        outgoing: Outgoing::default(),
         awaited: VecDeque::new(),
         frame_bytes: 0,
         submissions: Vec::new(),
@@ -145,53 +114,18 @@ pub async fn hold(
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
     door.handle.disconnect(&connection).await;
-    door.figures.closed(connection.id());
-    if let End::ByMember(reason) = end {
-        door.counted.closed(reason);
-    }
-    log(peer, &end);
+    ended(peer, &end);
     // What is written last (an expired session's answer) may still be on its way. A client that reads
     // nothing more is not waited for.
     let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
 }
 
-fn log(peer: SocketAddr, end: &End) {
-    match end {
-        End::ByClient | End::Word | End::ByMember(CloseReason::SessionEnded) => {
-            tracing::debug!(client = %peer, reason = %end, "connection ended");
-        }
-        _ => tracing::info!(client = %peer, reason = %end, "connection ended"),
-    }
-}
-
-impl Door {
-    pub(super) fn frame_bytes_max(&self) -> usize {
-        self.options.frame_bytes_max + FRAME_SLACK_BYTES
-    }
-}
-
-/// Writes what the stream takes of `out`, or flushes once nothing is left of it.
-async fn write_some(
-    writer: &mut (impl AsyncWrite + Unpin),
-    out: &mut BytesMut,
-) -> std::io::Result<Option<usize>> {
-    if out.is_empty() {
-        writer.flush().await.map(|()| None)
-    } else {
-        writer.write_buf(out).await.map(Some)
-    }
-}
-
-/// Whether an operation proves an identity, and so may come before one is proven.
-fn proves(operation: i32) -> bool {
-    matches!(operation, opcode::AUTH | opcode::SASL)
-}
-
-struct Conversation {
+struct Conversation<'a> {
     door: Arc<Door>,
     peer: SocketAddr,
     connection: Arc<Connection>,
-    figures: Arc<ConnectionFigures>,
+    figures: &'a Listed<'a>,
+    outgoing: Outgoing,
     origin: Origin,
     identities: Arc<[Id]>,
     /// Whether enough was proven to ask for anything.
@@ -199,7 +133,7 @@ struct Conversation {
     sasl: DigestMd5,
     /// Whether what is written has to be flushed before it is sent, as under TLS.
     buffers: bool,
-    /// Writes whose answers are due, oldest first.
+    /// Writes whose answers are due, and reads parked behind them, oldest first.
     awaited: VecDeque<Awaited>,
     /// Of the frame that is acted upon.
     frame_bytes: usize,
@@ -218,7 +152,7 @@ struct Conversation {
     ending: Option<End>,
 }
 
-impl Conversation {
+impl Conversation<'_> {
     async fn run(&mut self, frame: Bytes, stream: &mut BoxedStream, mut received: BytesMut) -> End {
         if let Err(end) = self.connect(frame, stream).await {
             return end;
@@ -232,9 +166,7 @@ impl Conversation {
             if let Some(reconfiguring) = &mut self.reconfiguring {
                 reconfiguring.begin(&self.door.handle, &self.connection, &self.identities);
             }
-            self.figures
-                .queued
-                .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
+            self.tell_what_was_sent();
             if self.out.is_empty()
                 && !unflushed
                 && let Some(end) = self.ending.take()
@@ -256,6 +188,10 @@ impl Conversation {
                 self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
             let kept_waiting = stalled || self.reconfiguring.is_some();
             received.reserve(1);
+            let unanswered = self.connection.backlog().requests;
+            let waits_to_write = !self.out.is_empty();
+            self.figures
+                .waits(unanswered, reading && !stalled, waits_to_write);
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
             }
@@ -298,6 +234,11 @@ impl Conversation {
                         self.connection.touch();
                         self.door.counted.received_bytes.increment(bytes as u64);
                     }
+                    // Many clients leave without TLS's own goodbye. What is cut off by it is no whole
+                    // frame.
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                        self.finished = true;
+                    }
                     Err(error) => return error.into(),
                 },
             }
@@ -317,6 +258,14 @@ impl Conversation {
     async fn connect(&mut self, frame: Bytes, stream: &mut BoxedStream) -> Result<(), End> {
         let request = ConnectRequest::decode(frame)
             .map_err(|malformed| End::Protocol(format!("connect request: {malformed}")))?;
+        let began = Instant::now();
+        self.figures.received(1);
+        self.door.handle.traffic().received(1);
+        if request.session.is_none() {
+            self.door.counted.new_sessions_asked.increment(1);
+        } else {
+            self.door.counted.attachments_asked.increment(1);
+        }
         let established =
             handshake::establish(&self.door, &self.connection, &request, &mut self.out).await;
         match established {
@@ -329,6 +278,10 @@ impl Conversation {
             }
             _ => {}
         }
+        if !self.out.is_empty() {
+            self.replied(0);
+            self.tell_what_was_sent();
+        }
         self.door
             .counted
             .sent_bytes
@@ -336,12 +289,11 @@ impl Conversation {
         stream.write_all_buf(&mut self.out).await?;
         stream.flush().await?;
         established.map_err(End::NoSession)?;
-        self.figures
-            .session
-            .store(self.connection.session().0, Ordering::Relaxed);
-        self.figures
-            .timeout_ms
-            .store(self.connection.timeout_ms(), Ordering::Relaxed);
+        let (session, timeout_ms) = (self.connection.session(), self.connection.timeout_ms());
+        self.figures.attached(session.0, timeout_ms);
+        let zxid = self.door.handle.read().zxid();
+        self.door.counted.write_seconds.record(began.elapsed());
+        self.answered(opcode::CREATE_SESSION, 0, zxid, began.elapsed(), 1);
         tracing::debug!(client = %self.peer, session = %self.connection.session(), "session attached");
         Ok(())
     }
@@ -362,6 +314,7 @@ impl Conversation {
         let door = self.door.clone();
         let mut view: Option<ReadView<'_>> = None;
         let mut count = 0;
+        let mut reads = Reads::default();
         let began = Instant::now();
         while self.ending.is_none() && self.may_take(received) {
             let frame = match next_frame(received, door.frame_bytes_max()) {
@@ -375,22 +328,29 @@ impl Conversation {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
-                Ok((header, _)) if !self.admitted && !proves(header.opcode) => {
+                Ok((header, _)) if !self.admitted && !proving::proves(header.opcode) => {
                     door.counted.request(header.opcode);
                     self.refuse_unproven(header.xid);
                 }
-                Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
+                Ok((header, Ok(request))) => {
+                    self.request(&door, &mut view, &mut reads, header, request);
+                }
                 Ok((header, Err(malformed))) => {
-                    self.malformed(&door, &mut view, header, &malformed);
+                    self.malformed(&door, &mut view, &mut reads, header, &malformed);
                 }
                 Err(no_header) => self.ending = Some(End::Protocol(no_header.to_string())),
             }
         }
-        if view.take().is_some() {
-            door.counted.read_seconds.record(began.elapsed());
+        drop(view);
+        if let Some((header, zxid)) = reads.last {
+            // They arrived together, and leave together.
+            let elapsed = began.elapsed();
+            let answered = usize::try_from(reads.answered).unwrap_or(usize::MAX);
+            door.counted.read_seconds.record_many(elapsed, answered);
+            self.answered(header.opcode, header.xid, zxid, elapsed, reads.answered);
         }
         if count > 0 {
-            self.figures.received.fetch_add(count, Ordering::Relaxed);
+            self.figures.received(count);
             door.handle.traffic().received(count);
         }
         if !self.submissions.is_empty() {
@@ -402,15 +362,11 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
+        reads: &mut Reads,
         header: RequestHeader,
         request: ClientRequest,
     ) {
         door.counted.request(header.opcode);
-        self.figures.last_xid.store(header.xid, Ordering::Relaxed);
-        self.figures
-            .last_opcode
-            .store(header.opcode, Ordering::Relaxed);
-        let xid = header.xid;
         match request {
             ClientRequest::Create(create) => {
                 let kind = if create.kind.answers_with_stat() {
@@ -421,7 +377,8 @@ impl Conversation {
                 self.write(
                     door,
                     view,
-                    xid,
+                    reads,
+                    header,
                     kind,
                     Command::Operation(
                         self.offered(create.into_operation(self.door.options.ttl_enabled)),
@@ -430,18 +387,13 @@ impl Conversation {
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
-                self.write(
-                    door,
-                    view,
-                    xid,
-                    ReplyKind::Header,
-                    Command::Operation(delete),
-                );
+                let (kind, delete) = (ReplyKind::Header, Command::Operation(delete));
+                self.write(door, view, reads, header, kind, delete);
             }
             ClientRequest::DeleteContainer { path } => {
                 let delete = self.offered(Operation::DeleteContainer { path });
-                let kind = ReplyKind::Header;
-                self.write(door, view, xid, kind, Command::Operation(delete));
+                let (kind, delete) = (ReplyKind::Header, Command::Operation(delete));
+                self.write(door, view, reads, header, kind, delete);
             }
             ClientRequest::SetData {
                 path,
@@ -453,11 +405,13 @@ impl Conversation {
                     data,
                     version,
                 });
-                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
+                let (kind, set) = (ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, reads, header, kind, set);
             }
             ClientRequest::SetAcl { path, acl, version } => {
                 let set = Operation::SetAcl { path, acl, version };
-                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
+                let (kind, set) = (ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, reads, header, kind, set);
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
@@ -465,22 +419,22 @@ impl Conversation {
                     .into_iter()
                     .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
-                self.write(
-                    door,
-                    view,
-                    xid,
-                    ReplyKind::Multi(kinds),
-                    Command::Multi(operations),
-                );
+                let (kind, multi) = (ReplyKind::Multi(kinds), Command::Multi(operations));
+                self.write(door, view, reads, header, kind, multi);
             }
             ClientRequest::Sync { path } => {
-                self.write(door, view, xid, ReplyKind::Synced(path), Command::Sync)
+                let kind = ReplyKind::Synced {
+                    path,
+                    _pending: door.operator.connections.sync_began(),
+                };
+                self.write(door, view, reads, header, kind, Command::Sync);
             }
             ClientRequest::CloseSession => {
-                self.write(door, view, xid, ReplyKind::Header, Command::CloseSession);
+                let kind = ReplyKind::Header;
+                self.write(door, view, reads, header, kind, Command::CloseSession);
             }
             ClientRequest::Reconfig { .. } if !door.options.reconfig => {
-                self.refuse(door, view, xid, Refusal::ReconfigDisabled);
+                self.refuse(door, view, reads, header, Refusal::ReconfigDisabled);
             }
             ClientRequest::Reconfig {
                 joining,
@@ -496,20 +450,20 @@ impl Conversation {
                 };
                 let mut held = door.handle.share();
                 held.set(self.frame_bytes);
-                self.reconfiguring = Some(Reconfiguring::new(xid, wanted, held));
+                self.reconfiguring = Some(Reconfiguring::new(header.xid, wanted, held));
             }
             ClientRequest::Auth { scheme, auth, .. } => {
-                self.authenticate(xid, &scheme, auth.as_deref());
+                self.authenticate(header.xid, &scheme, auth.as_deref());
             }
-            ClientRequest::Sasl { token: Some(token) } => self.sasl(xid, &token),
+            ClientRequest::Sasl { token: Some(token) } => self.sasl(header.xid, &token),
             ClientRequest::Sasl { token: None } => {
                 self.ending = Some(End::Protocol("sasl without a token".to_owned()));
             }
             ClientRequest::Unknown { opcode } => {
-                reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
+                reply::header_only(&mut self.out, ReplyHeader::unknown_operation(header.xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
             }
-            read => self.read(door, view, xid, Ok(read)),
+            read => self.read(door, view, reads, header, Ok(read)),
         }
     }
 
@@ -519,6 +473,7 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
+        reads: &mut Reads,
         header: RequestHeader,
         malformed: &Malformed,
     ) {
@@ -528,9 +483,9 @@ impl Conversation {
         if header.opcode == opcode::AUTH {
             self.ending = Some(End::Protocol(format!("auth: {malformed}")));
         } else if opcode::takes_zxid(header.opcode) {
-            self.refuse(door, view, header.xid, refusal);
+            self.refuse(door, view, reads, header, refusal);
         } else {
-            self.read(door, view, header.xid, Err(refusal));
+            self.read(door, view, reads, header, Err(refusal));
         }
     }
 
@@ -557,20 +512,17 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
-        xid: i32,
+        reads: &mut Reads,
+        header: RequestHeader,
         kind: ReplyKind,
         command: Command,
     ) {
         if let Some(refusal) = door.handle.refuses(&command) {
             door.counted.refused_disk_full.increment(1);
-            return self.read(door, view, xid, Err(refusal));
+            return self.read(door, view, reads, header, Err(refusal));
         }
         self.connection.expect_answer(self.frame_bytes);
-        self.awaited.push_back(Awaited {
-            xid,
-            kind,
-            arrived: Instant::now(),
-        });
+        self.awaits(header, kind);
         self.submissions.push(Request {
             session: self.connection.session(),
             generation: self.connection.generation(),
@@ -579,17 +531,27 @@ impl Conversation {
         });
     }
 
+    fn awaits(&mut self, header: RequestHeader, kind: ReplyKind) {
+        self.awaited.push_back(Awaited {
+            xid: header.xid,
+            opcode: header.opcode,
+            kind,
+            arrived: Instant::now(),
+        });
+    }
+
     /// Refuses a write at its place in the order; it takes its zxid.
     fn refuse<'a>(
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
-        xid: i32,
+        reads: &mut Reads,
+        header: RequestHeader,
         refusal: Refusal,
     ) {
         let code = refusal.code();
         let command = Command::Operation(Operation::Refuse { code });
-        self.write(door, view, xid, ReplyKind::Header, command);
+        self.write(door, view, reads, header, ReplyKind::Header, command);
     }
 
     /// Answers a reconfiguration that has come to its end.
@@ -603,15 +565,19 @@ impl Conversation {
             Ok(Configuration { data, stat }) => {
                 // The event that tells of it comes first.
                 let zxid = self.look(&door, &mut view).zxid();
+                let at = self.out.len();
                 let ok = ReplyHeader::ok(xid, zxid);
                 reply::data(&mut self.out, ok, Some(&data), &stat);
-                self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
-                let elapsed_us = arrived.elapsed().as_micros() as u64;
-                door.handle.traffic().answered(elapsed_us);
-                self.sent(1);
+                self.answered(opcode::RECONFIG, xid, zxid, arrived.elapsed(), 1);
+                self.replied(at);
             }
             Err(NotReconfigured::Refused(refusal)) => {
-                self.refuse(&door, &mut view, xid, refusal);
+                let header = RequestHeader {
+                    xid,
+                    opcode: opcode::RECONFIG,
+                };
+                let mut reads = Reads::default();
+                self.refuse(&door, &mut view, &mut reads, header, refusal);
                 door.handle.submit(&self.connection, &mut self.submissions);
             }
             Err(unknown) => {
@@ -625,7 +591,8 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
-        xid: i32,
+        reads: &mut Reads,
+        header: RequestHeader,
         request: Result<ClientRequest, Refusal>,
     ) {
         if matches!(request, Ok(ClientRequest::Ping))
@@ -642,7 +609,7 @@ impl Conversation {
             bytes += reads::reply_bytes_guess(request, tree);
         }
         let asked = Asked {
-            xid,
+            xid: header.xid,
             request,
             skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
@@ -650,14 +617,15 @@ impl Conversation {
             reply_bytes_max: door.options.reply_bytes_max,
         };
         let Err(asked) = self.connection.park(asked, bytes) else {
+            self.awaits(header, ReplyKind::Read);
             return;
         };
         let view = self.look(door, view);
+        let at = self.out.len();
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
-        self.figures
-            .last_zxid
-            .store(view.zxid().0, Ordering::Relaxed);
-        self.sent(1);
+        reads.answered += 1;
+        reads.last = Some((header, view.zxid()));
+        self.replied(at);
     }
 
     /// The state as it is for all frames that are taken together. What was delivered before it was
@@ -674,94 +642,6 @@ impl Conversation {
         view.as_ref().expect("it was just looked at")
     }
 
-    fn authenticate(&mut self, xid: i32, scheme: &str, proof: Option<&[u8]>) {
-        let options = &self.door.options.auth;
-        let proved =
-            proof.and_then(|proof| auth::authenticate(scheme, proof, &self.origin, options));
-        match proved {
-            Some(ids) => {
-                self.prove(ids);
-                reply::header_only(&mut self.out, ReplyHeader::ok(xid, Zxid::ZERO));
-            }
-            None => {
-                let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthFailed);
-                reply::header_only(&mut self.out, refused);
-                self.ending = Some(End::Protocol(format!(
-                    "authentication by {scheme:?} failed"
-                )));
-            }
-        }
-        self.sent(1);
-    }
-
-    /// The connection is these, too, from its next request on.
-    fn prove(&mut self, ids: Vec<Id>) {
-        let mut all = self.identities.to_vec();
-        for id in ids {
-            if !all.contains(&id) {
-                all.push(id);
-            }
-        }
-        self.admitted = self.door.options.auth.admit(&all);
-        self.identities = all.into();
-        self.connection.identify(self.identities.clone());
-    }
-
-    /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
-    fn sasl(&mut self, xid: i32, token: &[u8]) {
-        let door = self.door.clone();
-        let ok = ReplyHeader::ok(xid, Zxid::ZERO);
-        let options = &door.options.auth;
-        let progress = options
-            .sasl
-            .as_ref()
-            .map(|sasl| (sasl, self.sasl.evaluate(token, &sasl.users)));
-        match progress {
-            None => reply::token(&mut self.out, ok, None),
-            Some((_, Ok(Progress::Challenge(token)))) => {
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Ok(Progress::Proven { user, token }))) => {
-                tracing::debug!(client = %self.peer, user, "SASL has succeeded");
-                let mut ids = vec![Id::new("sasl", &user)];
-                if sasl.super_users.contains(&user) {
-                    ids.push(Id::new("super", ""));
-                }
-                self.prove(ids);
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Err(failed))) => {
-                let required = options
-                    .required_schemes
-                    .iter()
-                    .any(|scheme| scheme == "sasl");
-                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
-                if sasl.failures_tolerated && !required {
-                    reply::token(&mut self.out, ok, None);
-                } else {
-                    let refusal = if required {
-                        Refusal::AuthenticationRequired
-                    } else {
-                        Refusal::AuthFailed
-                    };
-                    let header = ReplyHeader::refused(xid, Zxid::ZERO, refusal);
-                    reply::token(&mut self.out, header, None);
-                    self.ending = Some(End::Protocol(format!("SASL: {failed}")));
-                }
-            }
-        }
-        self.sent(1);
-    }
-
-    fn refuse_unproven(&mut self, xid: i32) {
-        let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
-        reply::header_only(&mut self.out, refused);
-        self.ending = Some(End::Protocol(
-            "a request before an identity was proven, as it must be".to_owned(),
-        ));
-        self.sent(1);
-    }
-
     /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
     /// must find no event left behind. What a client does not read stays in the mailbox, where it is
     /// counted.
@@ -771,28 +651,33 @@ impl Conversation {
         }
         self.connection.take(&mut self.deliveries);
         while let Some(delivery) = self.deliveries.pop_front() {
+            let at = self.out.len();
             match delivery {
                 Delivery::Answer { zxid, answer } => {
                     let awaited = self.awaited.pop_front().expect("an answer has its request");
                     let elapsed = awaited.arrived.elapsed();
-                    let elapsed_us = elapsed.as_micros() as u64;
-                    self.door.handle.traffic().answered(elapsed_us);
                     self.door.counted.write_seconds.record(elapsed);
-                    self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
+                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
                     if replies::put(&mut self.out, awaited, zxid, answer).is_err() {
                         self.ending = Some(End::ByMember(CloseReason::SessionMoved));
                         return;
                     }
-                    self.sent(1);
+                    self.replied(at);
                 }
-                Delivery::Reply(bytes) => {
+                Delivery::Reply { zxid, bytes } => {
+                    let awaited = self.awaited.pop_front().expect("a reply has its request");
+                    let elapsed = awaited.arrived.elapsed();
+                    self.door.counted.read_seconds.record(elapsed);
+                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
                     self.out.extend_from_slice(&bytes);
-                    self.sent(1);
+                    self.replied(at);
                 }
                 Delivery::Event { kind, path, zxid } => {
                     encode_watch_event(&mut self.out, zxid, kind, &path);
+                    self.outgoing.packets += 1;
                     self.door.counted.notifications.increment(1);
-                    self.sent(1);
+                    let bytes = (self.out.len() - at) as u64;
+                    self.door.counted.notification_bytes.increment(bytes);
                 }
                 Delivery::Close(reason) => {
                     self.ending.get_or_insert(End::ByMember(reason));
@@ -802,8 +687,44 @@ impl Conversation {
         }
     }
 
-    fn sent(&self, packets: u64) {
-        self.figures.sent.fetch_add(packets, Ordering::Relaxed);
-        self.door.handle.traffic().sent(packets);
+    /// A reply was put at the end of `out`, from `at` on.
+    fn replied(&mut self, at: usize) {
+        self.outgoing.packets += 1;
+        let bytes = self.out.len() - at;
+        self.outgoing
+            .replies
+            .note(bytes.saturating_sub(LENGTH_BYTES));
     }
+
+    fn tell_what_was_sent(&mut self) {
+        let Outgoing { packets, replies } = std::mem::take(&mut self.outgoing);
+        if packets > 0 {
+            self.figures.sent(packets);
+            let traffic = self.door.handle.traffic();
+            traffic.sent(packets);
+            traffic.responses.merge(replies);
+        }
+    }
+
+    /// Requests were answered, the last of them this one.
+    fn answered(&self, opcode: i32, xid: i32, zxid: Zxid, elapsed: Duration, requests: u64) {
+        let handle = &self.door.handle;
+        let elapsed_us = elapsed.as_micros() as u64;
+        handle.traffic().answered(elapsed_us, requests);
+        let response = Response {
+            opcode,
+            xid,
+            zxid: zxid.0,
+            at_ms: handle.uptime_ms(),
+            latency_ms: elapsed_us / 1000,
+        };
+        self.figures.responded(response, requests);
+    }
+}
+
+/// The reads that one look at the state answered.
+#[derive(Default)]
+struct Reads {
+    answered: u64,
+    last: Option<(RequestHeader, Zxid)>,
 }
