@@ -7,6 +7,7 @@ pub mod certificates;
 mod disk;
 mod eventually;
 pub mod fuzz;
+pub mod once;
 pub mod processes;
 pub mod raw_client;
 pub mod simulated;

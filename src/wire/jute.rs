@@ -177,7 +177,7 @@ impl Reader {
 /// The most items for which a vector's count alone reserves memory; more is reserved as they appear.
 const VECTOR_ITEMS_RESERVED_MAX: usize = 64;
 /// The length alone.
-const STRING_BYTES_MIN: usize = 4;
+pub(super) const STRING_BYTES_MIN: usize = 4;
 /// Permissions and two empty strings.
 const ACL_BYTES_MIN: usize = 12;
 /// The bytes of a `Stat`, which has no variable part.

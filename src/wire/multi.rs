@@ -79,7 +79,7 @@ impl MultiOp {
     }
 }
 
-/// One read of a multiRead. Its watch flag is honoured like that of the same read alone.
+/// One read of a multiRead. Its watch flag sets no watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadOp {
     pub kind: ReadKind,

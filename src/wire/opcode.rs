@@ -69,6 +69,22 @@ pub const REQUESTS: [i32; 29] = [
     CLOSE_SESSION,
 ];
 
+/// Whether the operation goes through the log and takes a zxid, also when it is refused.
+pub fn takes_zxid(opcode: i32) -> bool {
+    matches!(
+        opcode,
+        CREATE
+            | CREATE2
+            | CREATE_CONTAINER
+            | CREATE_TTL
+            | DELETE
+            | DELETE_CONTAINER
+            | SET_DATA
+            | SET_ACL
+            | MULTI
+    )
+}
+
 /// The operation's name as ZooKeeper writes it, for logs and metrics; `unknown` for the others.
 pub fn name(opcode: i32) -> &'static str {
     match opcode {

@@ -109,7 +109,8 @@ pub enum ClientRequest {
     Auth {
         auth_type: i32,
         scheme: String,
-        auth: Bytes,
+        /// Null proves nothing.
+        auth: Option<Bytes>,
     },
     /// `setWatches2` if a persistent list is not empty, else `setWatches`.
     SetWatches {

@@ -10,7 +10,6 @@ mod curator;
 mod faults;
 mod java;
 mod kazoo;
-mod once;
 mod program;
 mod proofs;
 mod reconfig;
@@ -18,6 +17,7 @@ mod security;
 mod stores;
 
 use std::path::{Path, PathBuf};
+use vivarium::testing::once;
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};
 
 /// What is built or installed for the tests, and the members' data: below `target`, on a real disk.

@@ -28,8 +28,8 @@ use crate::model::{
 use crate::runtime::BoxedStream;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, RequestHeader, decode_request,
-    encode_watch_event, next_frame, opcode,
+    ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, Malformed, RequestHeader,
+    decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -336,10 +336,7 @@ impl Conversation<'_> {
                     self.request(&door, &mut view, &mut reads, header, request);
                 }
                 Ok((header, Err(malformed))) => {
-                    door.counted.request(header.opcode);
-                    tracing::debug!(client = %self.peer, xid = header.xid, %malformed, "malformed request");
-                    let refusal = Err(Refusal::MarshallingError);
-                    self.read(&door, &mut view, &mut reads, header, refusal);
+                    self.malformed(&door, &mut view, &mut reads, header, &malformed);
                 }
                 Err(no_header) => self.ending = Some(End::Protocol(no_header.to_string())),
             }
@@ -455,13 +452,40 @@ impl Conversation<'_> {
                 held.set(self.frame_bytes);
                 self.reconfiguring = Some(Reconfiguring::new(header.xid, wanted, held));
             }
-            ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
-            ClientRequest::Sasl { token } => self.sasl(header.xid, &token.unwrap_or_default()),
+            ClientRequest::Auth { scheme, auth, .. } => {
+                self.authenticate(header.xid, &scheme, auth.as_deref());
+            }
+            ClientRequest::Sasl { token: Some(token) } => self.sasl(header.xid, &token),
+            ClientRequest::Sasl { token: None } => {
+                self.ending = Some(End::Protocol("sasl without a token".to_owned()));
+            }
             ClientRequest::Unknown { opcode } => {
                 reply::header_only(&mut self.out, ReplyHeader::unknown_operation(header.xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
             }
             read => self.read(door, view, reads, header, Ok(read)),
+        }
+    }
+
+    /// Refuses what could not be decoded. A write is refused at its place in the log, where it takes its
+    /// zxid, as a multi does in ZooKeeper; an auth ends the connection without a word.
+    fn malformed<'a>(
+        &mut self,
+        door: &'a Door,
+        view: &mut Option<ReadView<'a>>,
+        reads: &mut Reads,
+        header: RequestHeader,
+        malformed: &Malformed,
+    ) {
+        door.counted.request(header.opcode);
+        tracing::debug!(client = %self.peer, xid = header.xid, %malformed, "malformed request");
+        let refusal = Refusal::MarshallingError;
+        if header.opcode == opcode::AUTH {
+            self.ending = Some(End::Protocol(format!("auth: {malformed}")));
+        } else if opcode::takes_zxid(header.opcode) {
+            self.refuse(door, view, reads, header, refusal);
+        } else {
+            self.read(door, view, reads, header, Err(refusal));
         }
     }
 

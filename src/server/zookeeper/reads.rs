@@ -135,32 +135,26 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
             // Each of them may be as large as a znode can be, and a frame holds many thousands.
             let mut bytes = 0;
             reply::multi_read(out, ok, |results| {
+                // Their watch flags have no effect (ZooKeeper 3.9 `Op.GetData#toRequestRecord`).
                 for read in reads {
                     let path = &read.path;
                     match read.kind {
                         _ if bytes >= reply_bytes_max => results.refused(Refusal::SystemError),
-                        ReadKind::Data => match tree.data(path, judged_as).and_then(|found| {
-                            set(watches, watcher, read.watch, WatchKind::Data, path).map(|()| found)
-                        }) {
+                        ReadKind::Data => match tree.data(path, judged_as) {
                             Ok((data, stat)) => {
                                 bytes += data.map_or(0, <[u8]>::len);
                                 results.data(data, &stat);
                             }
                             Err(refusal) => results.refused(refusal),
                         },
-                        ReadKind::Children => {
-                            match tree.children(path, judged_as).and_then(|found| {
-                                set(watches, watcher, read.watch, WatchKind::Child, path)
-                                    .map(|()| found)
-                            }) {
-                                Ok((names, _)) => {
-                                    let names: Vec<_> = names.into_iter().collect();
-                                    bytes += names.iter().map(|name| name.len()).sum::<usize>();
-                                    results.children(names);
-                                }
-                                Err(refusal) => results.refused(refusal),
+                        ReadKind::Children => match tree.children(path, judged_as) {
+                            Ok((names, _)) => {
+                                let names: Vec<_> = names.into_iter().collect();
+                                bytes += names.iter().map(|name| name.len()).sum::<usize>();
+                                results.children(names);
                             }
-                        }
+                            Err(refusal) => results.refused(refusal),
+                        },
                     }
                 }
             });

@@ -157,6 +157,7 @@ mod tests {
         f.apply(create_with_acl("/a", anyone(30 - 16))).unwrap();
         assert_eq!(f.tree.stat("/a", &[]), Err(Refusal::NoAuth));
         assert_eq!(f.tree.stat("/b", &[]), Err(Refusal::NoNode));
+        assert_eq!(f.tree.stat("/a\0", &[]), Err(Refusal::BadArguments));
         assert_eq!(f.tree.data("/a", &[]), Err(Refusal::NoAuth));
         assert_eq!(f.tree.acl("/a", &[]), Err(Refusal::NoAuth));
         assert_eq!(f.tree.descendants("/a", &[]), Err(Refusal::NoAuth));

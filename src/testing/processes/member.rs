@@ -143,6 +143,12 @@ impl Member {
             }
             command.env("JDK_JAVA_OPTIONS", java);
         }
+        // What the test itself is told by such a variable is none of the member's settings.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("VIVARIUM_") {
+                command.env_remove(name);
+            }
+        }
         command
             .current_dir(&self.directory)
             .stdin(Stdio::null())

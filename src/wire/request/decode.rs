@@ -1,6 +1,6 @@
 //! From a frame to a request.
 
-use super::super::jute::{Malformed, Reader};
+use super::super::jute::{Malformed, Reader, STRING_BYTES_MIN};
 use super::super::multi::{decode_multi, decode_multi_read};
 use super::super::opcode;
 use super::{ClientRequest, Place, RequestHeader, WatchLists, decode_create};
@@ -93,7 +93,7 @@ fn decode_body(reader: &mut Reader, opcode: i32) -> Result<ClientRequest, Malfor
         opcode::AUTH => ClientRequest::Auth {
             auth_type: reader.int()?,
             scheme: reader.string()?.unwrap_or_default(),
-            auth: reader.buffer()?.unwrap_or_default(),
+            auth: reader.buffer()?,
         },
         opcode::SET_WATCHES => read_set_watches(reader, false)?,
         opcode::SET_WATCHES2 => read_set_watches(reader, true)?,
@@ -138,13 +138,21 @@ fn read_set_watches(reader: &mut Reader, persistent: bool) -> Result<ClientReque
         ..WatchLists::default()
     };
     if persistent {
-        lists.persistent = read_list(reader)?;
-        lists.persistent_recursive = read_list(reader)?;
+        lists.persistent = read_persistent(reader)?;
+        lists.persistent_recursive = read_persistent(reader)?;
     }
     Ok(ClientRequest::SetWatches {
         relative_zxid,
         lists,
     })
+}
+
+/// A null among these paths watches nothing, and is no error.
+fn read_persistent(reader: &mut Reader) -> Result<Vec<String>, Malformed> {
+    let paths = reader
+        .vector(STRING_BYTES_MIN, Reader::string)?
+        .ok_or(Malformed::new("a list of watched paths is null"))?;
+    Ok(paths.into_iter().flatten().collect())
 }
 
 fn read_list(reader: &mut Reader) -> Result<Vec<String>, Malformed> {

@@ -80,7 +80,7 @@ fn encode_body(out: &mut BytesMut, request: &ClientRequest) {
         } => {
             put_int(out, *auth_type);
             put_string(out, scheme);
-            put_buffer(out, Some(auth));
+            put_buffer(out, auth.as_deref());
         }
         ClientRequest::SetWatches {
             relative_zxid,

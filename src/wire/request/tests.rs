@@ -175,7 +175,7 @@ fn request_with_body() -> impl Strategy<Value = ClientRequest> {
         (any::<i32>(), text(), data()).prop_map(|(auth_type, scheme, auth)| ClientRequest::Auth {
             auth_type,
             scheme,
-            auth: auth.unwrap_or_default()
+            auth
         }),
         (any::<i64>(), watch_lists()).prop_map(|(zxid, lists)| ClientRequest::SetWatches {
             relative_zxid: Zxid(zxid),
@@ -315,6 +315,37 @@ fn a_null_path_of_a_read_is_malformed() {
             "{opcode}"
         );
     }
+}
+
+#[test]
+fn a_null_in_a_list_of_persistent_watches_is_left_out_and_elsewhere_malformed() {
+    let list = |raw: Raw| raw.int(2).text("/a").null();
+    let none = |raw: Raw| raw.int(0);
+    let request = none(none(none(Raw::new(opcode::SET_WATCHES2).long(7))));
+    assert_eq!(
+        list(list(request)).decode(),
+        Ok(ClientRequest::SetWatches {
+            relative_zxid: Zxid(7),
+            lists: WatchLists {
+                persistent: vec!["/a".to_owned()],
+                persistent_recursive: vec!["/a".to_owned()],
+                ..WatchLists::default()
+            }
+        })
+    );
+    let request = list(Raw::new(opcode::SET_WATCHES).long(7));
+    assert!(none(none(request)).decode().is_err());
+}
+
+#[test]
+fn a_null_proof_is_told_from_an_empty_one() {
+    let auth = |raw: Raw| match raw.decode() {
+        Ok(ClientRequest::Auth { auth, .. }) => auth,
+        other => panic!("{other:?}"),
+    };
+    let request = || Raw::new(opcode::AUTH).int(0).text("digest");
+    assert_eq!(auth(request().null()), None);
+    assert_eq!(auth(request().text("")), Some(Bytes::new()));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use super::super::auth::sasl::Progress;
 use super::super::ending::End;
 use super::Conversation;
 use crate::model::{Id, Refusal, Zxid};
+use crate::wire::opcode;
 use crate::wire::reply::{self, ReplyHeader};
-use crate::wire::{XID_AUTH, opcode};
 
 /// Whether an operation proves an identity, and so may come before one is proven.
 pub(super) fn proves(operation: i32) -> bool {
@@ -17,14 +17,16 @@ pub(super) fn proves(operation: i32) -> bool {
 }
 
 impl Conversation<'_> {
-    pub(super) fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
+    pub(super) fn authenticate(&mut self, xid: i32, scheme: &str, proof: Option<&[u8]>) {
         let at = self.out.len();
-        let proven = auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth);
+        let options = &self.door.options.auth;
+        let proven =
+            proof.and_then(|proof| auth::authenticate(scheme, proof, &self.origin, options));
         match proven.is_some_and(|ids| self.prove(ids)) {
-            true => reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO)),
+            true => reply::header_only(&mut self.out, ReplyHeader::ok(xid, Zxid::ZERO)),
             false => {
                 self.door.counted.auth_failures.increment(1);
-                let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
+                let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthFailed);
                 reply::header_only(&mut self.out, refused);
                 self.ending.get_or_insert_with(|| {
                     End::Protocol(format!("authentication by {scheme:?} failed"))

@@ -1,0 +1,97 @@
+//! What differs on purpose, by name. Every entry has its row in `docs/protocol.md`.
+
+use crate::run::Seen;
+use crate::value::Value;
+use std::path::Path;
+
+pub struct Known {
+    pub name: &'static str,
+    /// The row of `docs/protocol.md` that says why.
+    pub row: &'static str,
+    applies: fn(theirs: &Seen, ours: &Seen) -> bool,
+}
+
+pub const KNOWN: &[Known] = &[
+    Known {
+        name: "the members are listed in other words",
+        row: "`/zookeeper/config`",
+        applies: |theirs, ours| {
+            let about = |seen: &Seen| seen.label.contains(" /zookeeper/config");
+            about(theirs) && about(ours) && same_but_for_body(&theirs.value, &ours.value)
+        },
+    },
+    Known {
+        name: "auth stands for several identities, in any order there",
+        row: "schemes `world`, `auth`, `digest`, `ip`, `super`",
+        applies: |theirs, ours| {
+            let (there, here) = (acl_lines(&theirs.value), acl_lines(&ours.value));
+            let proved = |line: &&String| line.contains("scheme: \"digest\"");
+            same_but_for_body(&theirs.value, &ours.value)
+                && there.iter().filter(proved).count() > 1
+                && there == here
+        },
+    },
+    Known {
+        name: "a refused multiRead has an empty list of results behind it there",
+        row: "body that cannot be decoded",
+        applies: |theirs, ours| {
+            let refused = |seen: &Seen| {
+                seen.label.starts_with("multiRead") && seen.value.number("err") == Some(-5)
+            };
+            refused(theirs) && refused(ours) && same_but_for_body(&theirs.value, &ours.value)
+        },
+    },
+    Known {
+        name: "text that is not of the basic plane is written in another way there",
+        row: "text outside the basic plane, or no UTF-8",
+        applies: |theirs, ours| {
+            let shown = theirs.value.to_string();
+            let odd = shown.contains("no UTF-8") || shown.contains('\u{fffd}');
+            odd && same_but_for_body(&theirs.value, &ours.value)
+        },
+    },
+    Known {
+        name: "a null in an access list is stumbled over there",
+        row: "INVALIDACL",
+        applies: |theirs, ours| {
+            let codes = [theirs, ours].map(|seen| seen.value.number("err"));
+            ours.label.contains("None") && codes == [Some(-5), Some(-114)]
+        },
+    },
+];
+
+pub fn known(theirs: &Seen, ours: &Seen) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| (known.applies)(theirs, ours))
+}
+
+fn same_but_for_body(theirs: &Value, ours: &Value) -> bool {
+    ["xid", "zxid", "err"]
+        .iter()
+        .all(|name| theirs.field(name) == ours.field(name))
+}
+
+/// Sorted; none if it is no answer to getACL.
+fn acl_lines(seen: &Value) -> Vec<String> {
+    let body = seen.field("body");
+    let Some(Value::List(lines)) = body.and_then(|body| body.field("acl")) else {
+        return Vec::new();
+    };
+    let mut lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn every_difference_has_its_row() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/protocol.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    for known in KNOWN {
+        let is_row = |line: &str| line.starts_with('|') && line.contains(known.row);
+        assert!(
+            page.lines().any(is_row),
+            "{}: no row {:?} in docs/protocol.md",
+            known.name,
+            known.row
+        );
+    }
+}
