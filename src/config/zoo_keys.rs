@@ -115,6 +115,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
     ("enforceQuota", "znodes.quota_enforced"),
     ("skipACL", "access.skip_acl"),
+    ("readonlymode.enabled", "access.read_only"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",
@@ -144,7 +145,7 @@ const MEANINGLESS: &[&str] = &[
     "maxBatchSize", "maxGetChildrenResponseCacheSize",
     "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
     "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
-    "purge.interval", "quorumListenOnAllIPs", "readonlymode.enabled",
+    "purge.interval", "quorumListenOnAllIPs",
     "request_throttler.shutdownTimeout", "serverCnxnFactory", "snapCount",
     "snapSizeLimitInKb", "snapshot.compression.method", "snapshot.trust.empty", "standaloneEnabled",
     "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",

@@ -13,6 +13,7 @@ mod kazoo;
 mod once;
 mod program;
 mod proofs;
+mod read_only;
 mod reconfig;
 
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ mod local_sessions;
 mod membership;
 mod metrics;
 mod quotas;
+mod read_only;
 mod reconfig;
 mod refused_starts;
 mod scripts;

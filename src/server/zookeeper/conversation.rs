@@ -321,7 +321,9 @@ impl Conversation {
             handshake::establish(&self.door, &self.connection, &request, &mut self.out).await;
         match established {
             Err(Failed::Expired) => {
-                ConnectResponse::expired(request.read_only.map(|_| false)).encode(&mut self.out);
+                let read_only = self.door.handle.is_read_only();
+                ConnectResponse::expired(request.read_only.map(|_| read_only))
+                    .encode(&mut self.out);
             }
             Err(Failed::TooManySessions { .. }) => {
                 counter!(CONNECTIONS_REFUSED, "door" => DOOR, "reason" => "too_many_sessions")
@@ -379,6 +381,13 @@ impl Conversation {
                     door.counted.request(header.opcode);
                     self.refuse_unproven(header.xid);
                 }
+                // Whether it could be decoded is not looked at, as in the original.
+                Ok((header, _))
+                    if opcode::needs_quorum(header.opcode) && self.connection.is_read_only() =>
+                {
+                    self.count(&door, header);
+                    self.read(&door, &mut view, header.xid, Err(Refusal::NotReadOnly));
+                }
                 Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
                 Ok((header, Err(malformed))) => {
                     door.counted.request(header.opcode);
@@ -408,11 +417,7 @@ impl Conversation {
         header: RequestHeader,
         request: ClientRequest,
     ) {
-        door.counted.request(header.opcode);
-        self.figures.last_xid.store(header.xid, Ordering::Relaxed);
-        self.figures
-            .last_opcode
-            .store(header.opcode, Ordering::Relaxed);
+        self.count(door, header);
         let xid = header.xid;
         match request {
             ClientRequest::Create(create) => {
@@ -479,6 +484,13 @@ impl Conversation {
             ClientRequest::Sync { path } => {
                 self.write(door, view, xid, ReplyKind::Synced(path), Command::Sync)
             }
+            ClientRequest::CloseSession if self.connection.is_read_only() => {
+                door.handle.end_read_only_session(&self.connection);
+                let zxid = self.look(door, view).zxid();
+                reply::header_only(&mut self.out, ReplyHeader::ok(xid, zxid));
+                self.sent(1);
+                self.ending = Some(End::ByMember(CloseReason::SessionEnded));
+            }
             ClientRequest::CloseSession => {
                 self.write(door, view, xid, ReplyKind::Header, Command::CloseSession);
             }
@@ -509,6 +521,14 @@ impl Conversation {
             }
             read => self.read(door, view, xid, Ok(read)),
         }
+    }
+
+    fn count(&self, door: &Door, header: RequestHeader) {
+        door.counted.request(header.opcode);
+        self.figures.last_xid.store(header.xid, Ordering::Relaxed);
+        self.figures
+            .last_opcode
+            .store(header.opcode, Ordering::Relaxed);
     }
 
     /// Data above the member's limit, and what not all members know yet, are refused at the write's own
@@ -606,6 +626,7 @@ impl Conversation {
         request: Result<ClientRequest, Refusal>,
     ) {
         if matches!(request, Ok(ClientRequest::Ping))
+            && !self.connection.is_read_only()
             && !door.handle.vouches_for(self.connection.timeout_ms())
         {
             self.ending = Some(End::ByMember(CloseReason::OutOfTouch));

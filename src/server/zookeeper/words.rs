@@ -21,6 +21,7 @@ pub fn answer(door: &Door, word: Word) -> String {
     let status = door.handle.status();
     match word {
         Word::Ruok => "imok".to_owned(),
+        Word::Isro if status.mode == Mode::ReadOnly => "ro".to_owned(),
         Word::Isro if status.mode.serves() => "rw".to_owned(),
         Word::Isro => "null".to_owned(),
         Word::Conf => {
@@ -134,7 +135,7 @@ fn peer_state(mode: Mode) -> &'static str {
         Mode::Follower => "following - broadcast",
         Mode::Observer => "observing - broadcast",
         Mode::Standalone => "standalone",
-        Mode::Looking => "looking",
+        Mode::Looking | Mode::ReadOnly => "looking",
     }
 }
 
