@@ -1,7 +1,9 @@
 //! `docs/protocol.md` promises one row for everything a client may send. This keeps the promise: who
 //! adds an operation, a code or a word to the protocol is sent to the page.
 
+use vivarium::config::zoo_cfg_keys;
 use vivarium::model::Refusal;
+use vivarium::server::admin::COMMANDS;
 use vivarium::wire::{Word, opcode};
 
 const PAGE: &str = include_str!("../docs/protocol.md");
@@ -39,6 +41,19 @@ fn every_code_that_can_be_answered_has_its_row() {
 }
 
 #[test]
+fn every_command_of_the_admin_server_has_its_row() {
+    for command in COMMANDS {
+        let short: Vec<String> = command
+            .short
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let row = [format!("`{}`", command.name), short.join(", ")];
+        assert!(has_row(&row), "no row for {row:?}");
+    }
+}
+
+#[test]
 fn every_four_letter_word_is_named() {
     let (_, section) = PAGE
         .split_once("## Four-letter words")
@@ -47,4 +62,17 @@ fn every_four_letter_word_is_named() {
         let name = format!("`{}`", word.as_str());
         assert!(section.contains(&name), "{name} is not named");
     }
+}
+
+#[test]
+fn every_key_of_a_zoo_cfg_has_its_row() {
+    let (_, section) = PAGE
+        .split_once("## Keys of a `zoo.cfg`")
+        .expect("the section");
+    let rows = section.lines().filter_map(|line| line.split('|').nth(1));
+    let rows: Vec<&str> = rows.collect();
+    let lacking: Vec<String> = zoo_cfg_keys()
+        .filter(|key| !rows.iter().any(|row| row.contains(&format!("`{key}`"))))
+        .collect();
+    assert!(lacking.is_empty(), "no row for {lacking:?}");
 }

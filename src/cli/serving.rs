@@ -6,10 +6,11 @@
 
 use super::exit::Exit;
 use crate::config::{AccessSettings, Door, Settings, StoreSettings, TlsAtDoor, TlsSettings};
-use crate::member::{self, Handle, Member, TimeoutBounds};
+use crate::member::{self, Member, TimeoutBounds};
 use crate::metrics::Recorder;
 use crate::raft::StartError;
-use crate::runtime::{BoxedListener, Clock, Network};
+use crate::runtime::{self, BoxedListener, Clock, Network};
+use crate::server::operator::{Configuration, Operator};
 use crate::server::{admin, grpc, zookeeper};
 use crate::store::StorageFault;
 use crate::tls::{self, Acceptor, TlsError};
@@ -20,6 +21,9 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// What a member has open besides clients: its log, its data, other members, other doors.
+const FILES_BESIDE_CONNECTIONS: usize = 256;
 
 /// A door's address cannot be listened on.
 #[derive(Debug, Error)]
@@ -60,18 +64,21 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
         ground.environment.network.clone(),
     );
     let doors = Doors::bind(settings, network.as_ref()).await?;
+    make_room_for_connections(settings);
     let tls = settings.tls.as_ref();
     let tls = tls
         .map(|tls| Acceptor::new(tls_options(tls), clock.clone()))
         .transpose()?;
     let zookeeper = zookeeper_options(settings, tls)?;
+    let configuration = configuration(settings);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let member = member::start(options, ground).await?;
     tracing::info!(member = %settings.member.id, incarnation = directory.incarnation(), "member started");
 
     let stop = CancellationToken::new();
-    let mut tasks = doors.open(member.handle(), clock, recorder, zookeeper, &stop);
+    let operator = Arc::new(Operator::new(member.handle(), recorder, configuration));
+    let mut tasks = doors.open(operator, clock, zookeeper, admin_options(settings), &stop);
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(Exit::Success),
         _ = interrupt.recv() => Ok(Exit::Success),
@@ -82,6 +89,21 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     // The directory stays locked until the log is closed.
     drop(directory);
     ended
+}
+
+/// Each connection is an open file.
+fn make_room_for_connections(settings: &Settings) {
+    let files = runtime::raise_open_files();
+    let connections = settings.limits.connections_max;
+    if let (Some(files), Some(connections)) = (files, connections)
+        && files < connections.saturating_add(FILES_BESIDE_CONNECTIONS)
+    {
+        tracing::warn!(
+            files,
+            connections,
+            "fewer files may be open than there may be connections (limits.connections_max): raise `ulimit -Hn`"
+        );
+    }
 }
 
 async fn close(member: Member, tasks: &mut JoinSet<()>, stop: CancellationToken) {
@@ -122,10 +144,10 @@ impl Doors {
 
     fn open(
         self,
-        handle: Handle,
+        operator: Arc<Operator>,
         clock: Arc<dyn Clock>,
-        recorder: Recorder,
         zookeeper_options: zookeeper::Options,
+        admin_options: admin::Options,
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -134,19 +156,18 @@ impl Doors {
         }
         tasks.spawn(zookeeper::serve(
             self.client,
-            handle.clone(),
+            operator.clone(),
             clock,
             zookeeper_options,
             stop.clone(),
         ));
         tasks.spawn(admin::serve(
             self.admin,
-            handle.clone(),
-            recorder,
-            admin::Options::default(),
+            operator.clone(),
+            admin_options,
             stop.clone(),
         ));
-        let (listener, stop) = (self.grpc, stop.clone());
+        let (listener, handle, stop) = (self.grpc, operator.handle.clone(), stop.clone());
         tasks.spawn(async move {
             if let Err(error) = grpc::serve(listener, handle, grpc::Options::default(), stop).await
             {
@@ -177,7 +198,6 @@ fn zookeeper_options(
         tls,
         ttl_enabled: settings.znodes.ttl_enabled,
         reconfig: settings.access.reconfig,
-        conf: conf(settings),
     })
 }
 
@@ -239,41 +259,60 @@ fn store_file(settings: &StoreSettings) -> tls::StoreFile {
     }
 }
 
-/// What the word `conf` shows, by ZooKeeper's names.
-fn conf(settings: &Settings) -> Vec<String> {
+fn admin_options(settings: &Settings) -> admin::Options {
+    let admin = &settings.admin;
+    admin::Options {
+        commands: admin.commands_enabled.then(|| admin::CommandOptions {
+            auth: auth_options(&settings.access),
+            snapshots: admin.snapshots_enabled,
+            snapshot_interval_min: Duration::from_millis(admin.snapshot_interval_ms_min),
+        }),
+        head_timeout: Duration::from_millis(admin.idle_ms_max),
+        ..admin::Options::default()
+    }
+}
+
+/// What an operator is told of the settings.
+fn configuration(settings: &Settings) -> Configuration {
     let port = |address: &str| {
-        let port = address.rsplit_once(':').map_or("", |(_, port)| port);
-        port.to_owned()
+        let port = address.rsplit_once(':');
+        port.and_then(|(_, port)| port.parse::<u16>().ok())
+            .map(i32::from)
     };
     let doors = &settings.doors;
-    let mut lines = Vec::new();
     let client = port(&doors.client.bind);
-    match doors.client_tls {
-        TlsAtDoor::Only => lines.push(format!("secureClientPort={client}")),
-        TlsAtDoor::No | TlsAtDoor::Also => lines.push(format!("clientPort={client}")),
+    let (plain, secure) = match doors.client_tls {
+        TlsAtDoor::Only => (None, client),
+        TlsAtDoor::No | TlsAtDoor::Also => (client, None),
+    };
+    let secure = doors.client_tls_bind.as_deref().and_then(port).or(secure);
+    let limits = &settings.limits;
+    Configuration {
+        client_port: plain.unwrap_or(Configuration::NO_PORT),
+        secure_client_port: secure.unwrap_or(Configuration::NO_PORT),
+        client_bind: doors.client.bind.clone(),
+        peer_port: port(&doors.peer.bind).unwrap_or_default(),
+        data_dir: settings.storage.data_dir.clone(),
+        log_dir: settings.storage.log_dir.clone(),
+        tick_ms: settings.timing.tick_ms,
+        connections_per_address_max: limits.connections_per_address_max.unwrap_or(0),
+        session_timeout_ms_min: settings.timing.session_timeout_ms_min,
+        session_timeout_ms_max: settings.timing.session_timeout_ms_max,
+        listen_backlog: -1,
+        member: settings.member.id.0,
+        settings: settings
+            .lines()
+            .iter()
+            .filter_map(|line| setting(line))
+            .collect(),
     }
-    if let Some(address) = &doors.client_tls_bind {
-        lines.push(format!("secureClientPort={}", port(address)));
-    }
-    lines.extend([
-        format!("dataDir={}", settings.storage.data_dir.display()),
-        format!("dataLogDir={}", settings.storage.log_dir.display()),
-        format!("tickTime={}", settings.timing.tick_ms),
-        format!(
-            "maxClientCnxns={}",
-            settings.limits.connections_per_address_max.unwrap_or(0)
-        ),
-        format!(
-            "minSessionTimeout={}",
-            settings.timing.session_timeout_ms_min
-        ),
-        format!(
-            "maxSessionTimeout={}",
-            settings.timing.session_timeout_ms_max
-        ),
-        format!("serverId={}", settings.member.id),
-    ]);
-    lines
+}
+
+/// A line of `Settings::lines`, without where the value came from.
+fn setting(line: &str) -> Option<(String, String)> {
+    let (key, rest) = line.split_once(" = ")?;
+    let value = rest.rsplit_once("  # ").map_or(rest, |(value, _)| value);
+    Some((key.to_owned(), value.to_owned()))
 }
 
 /// The exit code of a start that failed, by the type of its cause.

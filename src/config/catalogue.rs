@@ -195,7 +195,7 @@ pub const SETTINGS: &[Setting] = &[
         "Client connections of this member (maxCnxns); 0 is no limit. The next one is closed at once."),
     integer("limits.requests_per_connection_max", (1, 1 << 20), "1024", "requests",
         "Unanswered requests of one connection; past it the connection is not read until some are answered."),
-    integer("limits.request_bytes_per_connection_max", (1024, GIB), "8388608", "bytes",
+    setting("limits.request_bytes_per_connection_max", Kind::Integer { min: 1024, max: GIB }, Default::Derived("8388608, or limits.frame_bytes_max if that is more"), "bytes",
         "The same in bytes of their frames and of the replies that reads behind writes are expected to have; the last one taken may go past it. Not below limits.frame_bytes_max."),
     integer("limits.reply_bytes_per_connection_max", (65536, GIB), "33554432", "bytes",
         "What may wait to be sent on one connection, beside the replies being written; one that reaches it is closed as a slow reader."),
@@ -239,6 +239,8 @@ pub const SETTINGS: &[Setting] = &[
         "Free space to keep where the log and the data are; 0 is none. With less, creates and sets are refused with -1; reads, pings, deletes and goodbyes go on, and so do writes once there is room."),
     integer("storage.log_entries_kept", (0, 1 << 40), "10000", "log entries",
         "Entries kept behind the last snapshot: a member that lacks no more than these is sent them, one that lacks more a snapshot."),
+    integer("storage.slow_sync_ms", (1, 3_600_000), "1000", "ms",
+        "A sync of the log that takes longer is named in the log and counted (fsync.warningthresholdms)."),
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
         "How often changed znodes are written behind; bounds what a restart has to replay."),
 
@@ -252,6 +254,15 @@ pub const SETTINGS: &[Setting] = &[
         "How fast it removes them (znode.container.maxPerMinute)."),
     integer("znodes.unused_container_ms_max", (0, 1 << 40), "0", "ms",
         "How long a container may wait for its first child (znode.container.maxNeverUsedIntervalMs); 0 is for ever."),
+
+    setting("admin.commands_enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether the admin door answers /commands (admin.enableServer). Health and metrics are answered either way."),
+    integer("admin.idle_ms_max", (1000, 3_600_000), "30000", "ms",
+        "How long a connection of the admin door may be without a whole request (admin.idleTimeout)."),
+    setting("admin.snapshots_enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether /commands/snapshot gives snapshots (admin.snapshot.enabled) to those who may do everything with the root."),
+    integer("admin.snapshot_interval_ms_min", (0, 86_400_000), "300000", "ms",
+        "How soon after one snapshot /commands/snapshot gives the next (admin.rateLimiterIntervalInMS)."),
 
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),

@@ -3,7 +3,9 @@
 use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
-use super::settings::{LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings};
+use super::settings::{
+    AdminSettings, LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings,
+};
 use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,9 @@ pub struct Sources {
     /// Keys of the catalogue and their texts.
     pub flags: Vec<(String, String)>,
 }
+
+/// What one connection may have unanswered unless somebody says otherwise.
+const REQUEST_BYTES_PER_CONNECTION: u64 = 8 << 20;
 
 /// Reads every source and checks the whole.
 ///
@@ -59,6 +64,10 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         storage,
         znodes,
     } = resolve(&mut values);
+    if sources.zoo_cfg.is_some() && layers.get("storage.data_dir").is_none() {
+        values.refuse("storage.data_dir", "say where the data are (dataDir)");
+    }
+    let admin = admin(&mut values);
     let access = security::access(&mut values);
     if access.skip_acl {
         let origin = values.origin("access.skip_acl");
@@ -74,6 +83,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             timing,
             storage,
             znodes,
+            admin,
             access,
             tls,
             warnings,
@@ -182,14 +192,20 @@ fn timing(values: &mut Values<'_>) -> TimingSettings {
 
 fn limits(values: &mut Values<'_>) -> LimitSettings {
     let none_if_zero = |number: usize| (number > 0).then_some(number);
+    let frame_bytes_max = values.size("limits.frame_bytes_max");
+    let request_bytes_per_connection_max = values.integer_or(
+        "limits.request_bytes_per_connection_max",
+        REQUEST_BYTES_PER_CONNECTION.max(frame_bytes_max as u64),
+    );
     let limits = LimitSettings {
-        frame_bytes_max: values.size("limits.frame_bytes_max"),
+        frame_bytes_max,
         connections_per_address_max: none_if_zero(
             values.size("limits.connections_per_address_max"),
         ),
         connections_max: none_if_zero(values.size("limits.connections_max")),
         requests_per_connection_max: values.size("limits.requests_per_connection_max"),
-        request_bytes_per_connection_max: values.size("limits.request_bytes_per_connection_max"),
+        request_bytes_per_connection_max: usize::try_from(request_bytes_per_connection_max)
+            .unwrap_or(usize::MAX),
         requests_max: values.size("limits.requests_max"),
         request_bytes_max: values.size("limits.request_bytes_max"),
         reply_bytes_per_connection_max: values.size("limits.reply_bytes_per_connection_max"),
@@ -243,6 +259,7 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         snapshot_bytes: values.integer("storage.snapshot_bytes"),
         free_bytes_min: values.integer("storage.free_bytes_min"),
         log_entries_kept: values.integer("storage.log_entries_kept"),
+        slow_sync_ms: values.integer("storage.slow_sync_ms"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
     }
 }
@@ -255,6 +272,15 @@ fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
         idle_check_interval_ms: values.integer("znodes.idle_check_interval_ms"),
         idle_removals_per_minute_max: values.integer("znodes.idle_removals_per_minute_max"),
         unused_container_ms_max: (unused_ms_max > 0).then_some(unused_ms_max),
+    }
+}
+
+fn admin(values: &mut Values<'_>) -> AdminSettings {
+    AdminSettings {
+        commands_enabled: values.flag("admin.commands_enabled").unwrap_or(true),
+        idle_ms_max: values.integer("admin.idle_ms_max"),
+        snapshots_enabled: values.flag("admin.snapshots_enabled").unwrap_or(true),
+        snapshot_interval_ms_min: values.integer("admin.snapshot_interval_ms_min"),
     }
 }
 

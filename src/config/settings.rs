@@ -15,6 +15,7 @@ pub struct Settings {
     pub timing: TimingSettings,
     pub storage: StorageSettings,
     pub znodes: ZnodeSettings,
+    pub admin: AdminSettings,
     pub access: AccessSettings,
     /// `None` where no door speaks TLS.
     pub tls: Option<TlsSettings>,
@@ -125,6 +126,7 @@ pub struct StorageSettings {
     /// Below this much free space writes that make the state grow are refused; 0 is no reserve.
     pub free_bytes_min: u64,
     pub log_entries_kept: u64,
+    pub slow_sync_ms: u64,
     pub checkpoint_interval_ms: u64,
 }
 
@@ -138,6 +140,15 @@ pub struct ZnodeSettings {
     pub idle_removals_per_minute_max: u64,
     /// How long a container may wait for its first child; `None` for ever.
     pub unused_container_ms_max: Option<u64>,
+}
+
+/// ZooKeeper's commands over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    pub commands_enabled: bool,
+    pub idle_ms_max: u64,
+    pub snapshots_enabled: bool,
+    pub snapshot_interval_ms_min: u64,
 }
 
 #[derive(Clone, Debug)]

@@ -7,12 +7,15 @@
 //! Rules from ZooKeeper 3.9: `QuorumPeerConfig#parseProperties`, `QuorumPeer.QuorumServer`;
 //! `java.util.Properties#load`.
 
+use super::catalogue::{self, Kind};
 use super::layers::{Entry, Raw};
 use super::member_list::{
     InitialMember, MemberList, check_members, is_wildcard, parse_id, parse_port, split_host,
 };
 use super::problem::{Origin, Problem};
+use super::zoo_admin::Admin;
 use super::zoo_keys::{self, ZooKey};
+use super::zoo_meaningless;
 use super::zoo_security::Security;
 use crate::model::{MemberAddresses, MemberId, Role};
 use std::path::{Path, PathBuf};
@@ -20,6 +23,12 @@ use std::path::{Path, PathBuf};
 /// With these, a key of what we do not offer, or offer otherwise, asks for nothing: it is off, or as it is
 /// here anyway.
 const HARMLESS_VALUES: &[&str] = &["false", "no", "x509"];
+
+/// Of these ZooKeeper takes any number below one for no limit.
+const UNLIMITED_BELOW_ONE: &[&str] = &[
+    "limits.connections_per_address_max",
+    "limits.connections_max",
+];
 
 /// What a zoo.cfg said.
 #[derive(Debug, Default)]
@@ -36,6 +45,7 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
     let mut members_at = None;
     let mut client_port: Option<(String, Origin)> = None;
     let mut client_host: Option<(String, Origin)> = None;
+    let mut admin = Admin::default();
     let mut security = Security::default();
     for Property { key, value, line } in properties(text) {
         let origin = Origin::File {
@@ -47,15 +57,22 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
             // ZooKeeper's own way to write "the default".
             ZooKey::Setting(ours) if ours.starts_with("timing.session") && value == "-1" => {}
             ZooKey::Setting(ours) => {
-                let value = match (ours, value.as_str()) {
-                    ("access.skip_acl", "yes") => "true".to_owned(),
-                    ("access.skip_acl", "no") => "false".to_owned(),
-                    _ => value,
-                };
+                let value = as_ours(ours, value);
                 found
                     .entries
                     .push(Entry::text(ours, value, &origin).written_as(&key));
             }
+            ZooKey::AdminPort => match value.parse::<u16>() {
+                Ok(port) => admin.port = Some((port, origin)),
+                Err(_) => {
+                    let what = format!("{value:?} is not a port from 0 to 65535");
+                    problems.push(Problem::new(&origin, key, what));
+                }
+            },
+            ZooKey::AdminAddress => match bracketed(&value) {
+                Ok(host) => admin.host = Some((host, origin)),
+                Err(what) => problems.push(Problem::new(&origin, key, what)),
+            },
             ZooKey::ClientPort => match parse_port(&value) {
                 Ok(port) => client_port = Some((port.to_string(), origin)),
                 Err(what) => problems.push(Problem::new(&origin, key, what)),
@@ -77,11 +94,13 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
                 members_at.get_or_insert(origin);
             }
             ZooKey::DynamicConfigFile => found.dynamic_config = Some((value.into(), origin)),
-            ZooKey::Meaningless => {
-                found
-                    .warnings
-                    .push(format!("{origin}: {key} has no meaning here"));
-            }
+            ZooKey::Meaningless => match zoo_meaningless::check(unprefixed(&key), &value) {
+                Ok(()) => {
+                    let warning = format!("{origin}: {key} has no meaning here");
+                    found.warnings.push(warning);
+                }
+                Err(what) => problems.push(Problem::new(&origin, key, what)),
+            },
             ZooKey::Otherwise(_) if HARMLESS_VALUES.contains(&value.as_str()) => {}
             ZooKey::Otherwise(what) => found.warnings.push(format!("{origin}: {key}: {what}")),
             ZooKey::NotOffered if HARMLESS_VALUES.contains(&value.as_str()) => {}
@@ -108,6 +127,11 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
             .values()
             .any(|member| !member.addresses.client.is_empty());
     security.finish(plain, listed, &mut found, problems);
+    admin.finish(&mut found);
+    if let (Some(origin), Some(_)) = (&members_at, &found.dynamic_config) {
+        let what = "servers stand in the dynamicConfigFile or here, not in both";
+        problems.push(Problem::new(origin, "server", what));
+    }
     if let Some(origin) = members_at {
         if let Err(what) = check_members(&members) {
             problems.push(Problem::new(&origin, "server", what));
@@ -150,7 +174,7 @@ pub(super) fn at_port(
 pub fn parse_server(key: &str, value: &str) -> Result<(MemberId, InitialMember), String> {
     let allowed = "expected host:peerPort:electionPort[:participant|:observer][;[host:]clientPort]";
     let wrong = |what: String| format!("{what}; {allowed}");
-    let number = key.strip_prefix("zookeeper.").unwrap_or(key);
+    let number = unprefixed(key);
     let number = number.strip_prefix("server.").unwrap_or(number);
     let id = parse_id(number).map_err(&wrong)?;
     if value.contains('|') {
@@ -221,6 +245,34 @@ pub(super) fn bracketed(host: &str) -> Result<String, String> {
     }
 }
 
+/// A key without what may stand before it.
+fn unprefixed(key: &str) -> &str {
+    key.strip_prefix("zookeeper.").unwrap_or(key)
+}
+
+/// A value of the original's as we write it.
+fn as_ours(setting: &str, value: String) -> String {
+    let is_flag = catalogue::find(setting).is_some_and(|found| found.kind == Kind::Flag);
+    if setting == "access.skip_acl" {
+        return match value.as_str() {
+            "yes" => "true".to_owned(),
+            "no" => "false".to_owned(),
+            _ => value,
+        };
+    }
+    if is_flag {
+        return value.to_ascii_lowercase();
+    }
+    let is_negative = value.parse::<i32>().is_ok_and(|number| number < 0);
+    if is_negative && UNLIMITED_BELOW_ONE.contains(&setting) {
+        return "0".to_owned();
+    }
+    value
+}
+
+/// Behind `\u`.
+const UNICODE_DIGITS: usize = 4;
+
 /// One line of a properties file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Property {
@@ -230,8 +282,8 @@ pub struct Property {
 }
 
 /// Splits a properties file: comments, continued lines, `=`, `:` or blanks between key and value.
-/// Values are trimmed, as ZooKeeper does. A backslash before any other character only leaves
-/// itself out.
+/// Values are trimmed, as ZooKeeper does. A backslash stands before `t`, `n`, `r`, `f`, or `u` and four
+/// hexadecimal digits of UTF-16; before any other character it only leaves itself out.
 pub fn properties(text: &str) -> Vec<Property> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -263,7 +315,10 @@ fn split_property(line: &str) -> (String, String) {
     let mut end = line.len();
     while let Some((at, c)) = characters.next() {
         match c {
-            '\\' => key.extend(characters.next().map(|(_, escaped)| escaped)),
+            '\\' => {
+                key.push(c);
+                key.extend(characters.next().map(|(_, escaped)| escaped));
+            }
             '=' | ':' | ' ' | '\t' => {
                 end = at;
                 break;
@@ -273,15 +328,42 @@ fn split_property(line: &str) -> (String, String) {
     }
     let rest = line[end..].trim_start();
     let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest);
-    let mut value = String::new();
-    let mut characters = rest.chars();
+    (unescaped(&key), unescaped(rest).trim().to_owned())
+}
+
+fn unescaped(text: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(text.len());
+    let mut characters = text.chars();
+    let mut buffer = [0; 2];
     while let Some(c) = characters.next() {
-        match c {
-            '\\' => value.extend(characters.next()),
-            c => value.push(c),
-        }
+        let meant = match c {
+            '\\' => match characters.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('f') => '\x0c',
+                Some('u') => {
+                    let digits = characters.as_str().get(..UNICODE_DIGITS);
+                    let unit = digits
+                        .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+                        .and_then(|digits| u16::from_str_radix(digits, 16).ok());
+                    match unit {
+                        Some(unit) => {
+                            units.push(unit);
+                            characters = characters.as_str()[UNICODE_DIGITS..].chars();
+                            continue;
+                        }
+                        None => 'u',
+                    }
+                }
+                Some(other) => other,
+                None => break,
+            },
+            c => c,
+        };
+        units.extend_from_slice(meant.encode_utf16(&mut buffer));
     }
-    (key, value.trim().to_owned())
+    String::from_utf16_lossy(&units)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! From ZooKeeper 3.9: `QuorumPeerConfig#parseProperties` and the administrator's guide. A key may
 //! carry the prefix `zookeeper.`, as its system property does.
 
-use super::catalogue;
+use super::{catalogue, zoo_meaningless};
 
 /// What is to be done with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub enum ZooKey {
     /// `clientPort` and `clientPortAddress`, which are one address of ours.
     ClientPort,
     ClientPortAddress,
+    /// The same of the admin door.
+    AdminPort,
+    AdminAddress,
     /// `server.N`.
     Server,
     /// A file with the `server.N` lines, as ZooKeeper 3.5 and later write it.
@@ -128,29 +131,16 @@ const SETTINGS: &[(&str, &str)] = &[
         "znode.container.maxNeverUsedIntervalMs",
         "znodes.unused_container_ms_max",
     ),
+    ("admin.enableServer", "admin.commands_enabled"),
+    ("admin.snapshot.enabled", "admin.snapshots_enabled"),
+    (
+        "admin.rateLimiterIntervalInMS",
+        "admin.snapshot_interval_ms_min",
+    ),
+    ("admin.idleTimeout", "admin.idle_ms_max"),
+    ("fsync.warningthresholdms", "storage.slow_sync_ms"),
     ("dataDir", "storage.data_dir"),
     ("dataLogDir", "storage.log_dir"),
-];
-
-#[rustfmt::skip]
-const MEANINGLESS: &[&str] = &[
-    "admin.commandURL", "admin.enableServer", "admin.idleTimeout", "admin.rateLimiterIntervalInMS",
-    "admin.serverAddress", "admin.serverPort", "audit.enable", "autopurge.purgeInterval",
-    "autopurge.snapRetainCount", "clientPortListenBacklog", "cnxTimeout", "commitLogCount",
-    "connectToLearnerMasterLimit", "digest.enabled", "dynamicConfigVersion", "electionAlg",
-    "electionPortBindRetry", "enableEagerACLCheck", "fastleader.maxNotificationInterval",
-    "fastleader.minNotificationInterval", "flushDelay", "forceSync", "fsync.warningthresholdms",
-    "initLimit", "intBufferStartingSizeBytes", "largeRequestMaxBytes", "largeRequestThreshold",
-    "leaderConnectDelayDuringRetryMs", "leaderServes", "learner.asyncSending",
-    "maxBatchSize", "maxGetChildrenResponseCacheSize",
-    "maxResponseCacheSize", "maxWriteQueuePollTime", "minSnapshotInterval", "observer.syncEnabled",
-    "observerMasterPort", "outstandingChanges.initialSize", "peerType", "preAllocSize",
-    "purge.interval", "quorumListenOnAllIPs",
-    "request_throttler.shutdownTimeout", "serverCnxnFactory", "snapCount",
-    "snapSizeLimitInKb", "snapshot.compression.method", "snapshot.trust.empty", "standaloneEnabled",
-    "syncEnabled", "syncLimit", "tcpKeepAlive", "txnLogSizeLimitInKb", "warningthresholdms",
-    "watchManagerName", "zookeeper_request_timeout", "jaasLoginRenew", "ssl.allowReverseDnsLookup",
-    "ssl.handshakeDetectionTimeoutMillis", "ssl.hostnameVerification", "ssl.sslProvider",
 ];
 
 const GLOBAL: &str =
@@ -161,25 +151,9 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("localSessionsUpgradingEnabled", GLOBAL),
 ];
 
-const MEANINGLESS_PREFIXES: &[&str] = &[
-    "commitProcessor.",
-    "connection_throttle_",
-    "leader.",
-    "learner.",
-    "metricsProvider.",
-    "multiAddress.",
-    "netty.",
-    "nio.",
-    "observer.",
-    "requestThrottle",
-    "request_throttle",
-    "snapshot.",
-    "throttle",
-    "watcherCleaner",
-];
-
 #[rustfmt::skip]
 const NOT_OFFERED: &[&str] = &[
+    "admin.forceHttps", "admin.needClientAuth", "admin.portUnification",
     "letAnySaslUserDoX", "sslQuorum", "sslQuorumReloadCertFiles", "portUnification",
 ];
 
@@ -200,6 +174,8 @@ pub fn classify(key: &str) -> ZooKey {
     match key {
         "clientPort" => return ZooKey::ClientPort,
         "clientPortAddress" => return ZooKey::ClientPortAddress,
+        "admin.serverPort" => return ZooKey::AdminPort,
+        "admin.serverAddress" => return ZooKey::AdminAddress,
         "dynamicConfigFile" => return ZooKey::DynamicConfigFile,
         _ => {}
     }
@@ -221,12 +197,10 @@ pub fn classify(key: &str) -> ZooKey {
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
     if key.starts_with("server.") {
         ZooKey::Server
-    } else if MEANINGLESS.contains(&key) {
+    } else if zoo_meaningless::is_meaningless(key) {
         ZooKey::Meaningless
     } else if NOT_OFFERED.contains(&key) || begins(NOT_OFFERED_PREFIXES) {
         ZooKey::NotOffered
-    } else if begins(MEANINGLESS_PREFIXES) {
-        ZooKey::Meaningless
     } else {
         ZooKey::Unknown
     }
@@ -234,21 +208,36 @@ pub fn classify(key: &str) -> ZooKey {
 
 /// "; did you mean …?" among the keys that ZooKeeper knows.
 pub fn suggestion(key: &str) -> String {
+    catalogue::suggestion(key, named())
+}
+
+/// Keys that are known as they stand.
+fn named() -> impl Iterator<Item = &'static str> {
     let single = [
         "clientPort",
         "clientPortAddress",
+        "admin.serverPort",
+        "admin.serverAddress",
         "dynamicConfigFile",
-        "server.1",
+        "server.N",
     ];
-    let known = SETTINGS
+    SETTINGS
         .iter()
         .chain(OTHERWISE)
         .map(|(theirs, _)| *theirs)
         .chain(SECURITY.iter().map(|(theirs, _)| *theirs))
-        .chain(MEANINGLESS.iter().copied())
+        .chain(zoo_meaningless::named())
         .chain(NOT_OFFERED.iter().copied())
-        .chain(single);
-    catalogue::suggestion(key, known)
+        .chain(single)
+}
+
+/// Every key that is known, with a star behind what more keys begin with: what a page about them has
+/// to name.
+pub fn known_keys() -> impl Iterator<Item = String> {
+    let not_offered = NOT_OFFERED_PREFIXES.iter().copied();
+    let prefixes = zoo_meaningless::prefixes().chain(not_offered);
+    let starred = prefixes.map(|prefix| format!("{prefix}*"));
+    named().map(str::to_owned).chain(starred)
 }
 
 #[cfg(test)]
@@ -259,6 +248,14 @@ mod tests {
     fn every_mapped_key_names_a_setting() {
         for (theirs, ours) in SETTINGS {
             assert!(catalogue::find(ours).is_some(), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn every_key_that_is_named_is_known() {
+        for key in known_keys() {
+            let key = key.replace('*', "x").replace("server.N", "server.1");
+            assert_ne!(classify(&key), ZooKey::Unknown, "{key}");
         }
     }
 

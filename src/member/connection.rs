@@ -206,7 +206,10 @@ mod tests {
 
     impl Parked for Marker {
         fn run(self: Box<Self>, _state: &State, _watches: &mut WatchTable) -> Delivery {
-            Delivery::Reply(Bytes::from_static(self.0))
+            Delivery::Reply {
+                zxid: Zxid(0),
+                bytes: Bytes::from_static(self.0),
+            }
         }
     }
 
@@ -243,7 +246,10 @@ mod tests {
             taken,
             [
                 answer(1),
-                Delivery::Reply(Bytes::from_static(b"middle")),
+                Delivery::Reply {
+                    zxid: Zxid(0),
+                    bytes: Bytes::from_static(b"middle"),
+                },
                 answer(2)
             ]
         );
@@ -297,7 +303,10 @@ mod tests {
         struct Large;
         impl Parked for Large {
             fn run(self: Box<Self>, _state: &State, _watches: &mut WatchTable) -> Delivery {
-                Delivery::Reply(Bytes::from(vec![0; REPLY_BYTES_MAX / 10]))
+                Delivery::Reply {
+                    zxid: Zxid::ZERO,
+                    bytes: Bytes::from(vec![0; REPLY_BYTES_MAX / 10]),
+                }
             }
         }
         let load = load();

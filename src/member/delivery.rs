@@ -7,15 +7,32 @@ use super::connection::Connection;
 use super::handle::Shared;
 use super::mailbox::{CloseReason, Delivery};
 use super::session_clock::SessionClock;
-use crate::metrics::SESSIONS_EXPIRED;
-use crate::model::{Answer, Change, Command, MemberBatch, Outcome, Rules, SessionId, Zxid};
+use super::watchings::{WATCHINGS_MAX, Watching};
+use crate::metrics::{EVENT_WATCHERS, SESSIONS_EXPIRED};
+use crate::model::{
+    Answer, Change, Command, EventKind, MemberBatch, Outcome, Rules, SessionId, Zxid,
+};
 use crate::raft::ApplyObserver;
 use crate::session::ReadOnlySessions;
 use crate::store::{Applied, BatchResult, State};
-use crate::watch::{Event, WatchTable};
-use std::collections::HashMap;
+use crate::watch::{Event, WatchSummary, WatchTable};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+/// Digests kept at most, as ZooKeeper keeps them.
+const DIGESTS_MAX: usize = 1024;
+
+/// What the metrics call the kinds of events, by `event_index`.
+const EVENTS: [&str; 4] = ["created", "deleted", "changed", "children"];
+
+fn event_index(kind: EventKind) -> usize {
+    match kind {
+        EventKind::Created => 0,
+        EventKind::Deleted => 1,
+        EventKind::DataChanged => 2,
+        EventKind::ChildrenChanged => 3,
+    }
+}
 /// Watches of a connection that ended which are forgotten in one go: apply waits meanwhile.
 const FORGOTTEN_AT_ONCE: usize = 2_000;
 
@@ -28,8 +45,11 @@ pub struct Local {
     read_only: Option<ReadOnlySessions>,
     /// By this member's settings.
     rules: Rules,
+    digests: VecDeque<(Zxid, u64)>,
     /// Whose mailboxes were filled since the last `released`.
     filled: Vec<Arc<Connection>>,
+    /// How many watchers each kind of event was told to, by `event_index`.
+    event_watchers: [metrics::Histogram; EVENTS.len()],
 }
 
 impl Local {
@@ -40,7 +60,10 @@ impl Local {
             watches,
             read_only: None,
             rules,
+            digests: VecDeque::new(),
             filled: Vec::new(),
+            event_watchers: EVENTS
+                .map(|event| metrics::histogram!(EVENT_WATCHERS, "event" => event)),
         }
     }
 
@@ -50,6 +73,36 @@ impl Local {
 
     pub fn watch_count(&self) -> usize {
         self.watches.watch_count()
+    }
+
+    /// The digests of the state at those zxids at which all members compared them, oldest first.
+    pub fn digests(&self) -> &VecDeque<(Zxid, u64)> {
+        &self.digests
+    }
+
+    fn compared(&mut self, zxid: Zxid, digest: u64) {
+        if self.digests.len() == DIGESTS_MAX {
+            self.digests.pop_front();
+        }
+        self.digests.push_back((zxid, digest));
+    }
+
+    pub fn watch_summary(&self) -> WatchSummary {
+        self.watches.summary()
+    }
+
+    /// Who watches what, by session.
+    pub fn watching(&self) -> Watching {
+        let mut watching = Watching::default();
+        let mut listed = 0;
+        for (watcher, paths) in self.watches.paths_by_watcher(WATCHINGS_MAX) {
+            listed += paths.len();
+            let connection = self.connections.get(&watcher.0);
+            let session = connection.map_or(SessionId::NONE, |connection| connection.session());
+            watching.sessions.entry(session).or_default().extend(paths);
+        }
+        watching.left_out = self.watches.summary().pairs - listed;
+        watching
     }
 
     pub fn watches(&mut self) -> &mut WatchTable {
@@ -141,9 +194,11 @@ impl Local {
 
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
+        let event_watchers = &self.event_watchers;
         let skip_acl = self.rules.has(Rules::SKIP_ACL);
         self.watches
             .fire(change, &mut |event: Event<'_>, watchers| {
+                event_watchers[event_index(event.kind)].record(watchers.len() as f64);
                 let path: Arc<str> = event.path.into();
                 for watcher in watchers {
                     if let Some(connection) = connections.get(&watcher.0)
@@ -226,6 +281,9 @@ impl ApplyObserver for Observer {
         let mut local = self.shared.local.lock();
         for change in &applied.changes {
             local.fire(change);
+        }
+        if let Command::VerifyDigest { .. } = batch.requests[index].command {
+            local.compared(state.zxid(), state.digest());
         }
         let mut ended = None;
         match &applied.answer {

@@ -6,6 +6,8 @@
 use super::disk_room::DiskRoom;
 use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
+use super::sizes::Sizes;
+use crate::metrics::{PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED};
 use crate::model::{Configuration, MemberId};
 use crate::raft::{
     Consensus, LeaderDesk, NotLeader, NotProposed, NotReconfigured, Reconfigure, Report,
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 
 /// Batches that may wait to be proposed. Reached, members' streams are not read until there is room.
 pub const DESK_BATCHES_MAX: usize = 256;
@@ -41,13 +44,16 @@ pub struct Desk {
     sessions: Arc<SessionClock>,
     disk_room: Arc<DiskRoom>,
     reconfigurer: Reconfigurer,
+    sizes: Arc<Sizes>,
 }
 
 impl Desk {
+    /// `sizes` is told of each entry that is proposed.
     pub fn new(
         sessions: Arc<SessionClock>,
         disk_room: Arc<DiskRoom>,
         reconfigurer: Reconfigurer,
+        sizes: Arc<Sizes>,
     ) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
@@ -57,6 +63,7 @@ impl Desk {
             sessions,
             disk_room,
             reconfigurer,
+            sizes,
         }
     }
 
@@ -89,6 +96,8 @@ impl Desk {
                             return;
                         }
                         for entry in entries(clock.wall_ms(), &mut batches) {
+                            self.sizes.note(entry.len());
+                            metrics::counter!(PROPOSALS).increment(1);
                             let first = consensus.submit(entry.clone()).await;
                             flights.push(self.see_through(&consensus, entry, now.term, first));
                         }
@@ -110,6 +119,7 @@ impl Desk {
     ) where
         F: Future<Output = Result<(), NotProposed>>,
     {
+        let began = Instant::now();
         let mut outcome = match first {
             Ok(applied) => applied.await,
             Err(refused) => Err(refused),
@@ -125,6 +135,8 @@ impl Desk {
                 Err(refused) => Err(refused),
             };
         }
+        metrics::counter!(PROPOSALS_COMMITTED).increment(1);
+        metrics::histogram!(PROPOSAL_SECONDS).record(began.elapsed());
     }
 }
 

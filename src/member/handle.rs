@@ -8,19 +8,25 @@ use super::load::{Load, Share};
 use super::mailbox::CloseReason;
 use super::quota_log::QuotaLog;
 use super::reconfig::{self, Reconfigurer};
-use super::status::{MemberStatus, Mode, TrafficStats};
+use super::session_clock::{Deadlines, SessionClock};
+use super::sizes::{SizeFigures, Sizes};
+use super::status::{Leading, MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
+use super::watchings::Watching;
 use crate::model::{
     Command, Configuration, Id, MemberId, Operation, Reconfiguration, Refusal, Request, Rules, Zxid,
 };
-use crate::raft::{Leadership, NotReconfigured, Reconfigure};
+use crate::raft::{
+    ConsensusView, Leadership, NotReconfigured, Reconfigure, SnapshotCopy, SnapshotKnown,
+};
 use crate::store::codec;
-use crate::store::{SharedState, State};
+use crate::store::{SharedState, State, StorageFault};
+use crate::watch::WatchSummary;
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -54,6 +60,13 @@ pub(super) struct Shared {
     pub local: Mutex<Local>,
     pub next_connection: AtomicU64,
     pub traffic: TrafficStats,
+    /// Of the entries that this member proposed.
+    pub proposals: Arc<Sizes>,
+    pub clock: Arc<SessionClock>,
+    /// Set once consensus has started.
+    pub consensus: OnceLock<ConsensusView>,
+    /// When this member began to lead, while it does.
+    pub led_since: Mutex<Option<Instant>>,
     pub leadership: watch::Receiver<Leadership>,
     pub reconfigurer: Reconfigurer,
     pub liveness: Liveness,
@@ -93,6 +106,15 @@ impl Shared {
         drop(queue);
         self.queued.notify_one();
     }
+}
+
+/// Why there is no snapshot to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotFailed {
+    #[error("the member has not started yet")]
+    Starting,
+    #[error(transparent)]
+    Storage(#[from] Arc<StorageFault>),
 }
 
 /// Cheap to clone; see the module's text.
@@ -232,6 +254,42 @@ impl Handle {
         &self.shared.traffic
     }
 
+    /// The sizes of the entries that this member proposed since it started.
+    pub fn proposal_sizes(&self) -> SizeFigures {
+        self.shared.proposals.figures()
+    }
+
+    /// When sessions fall due; `None` if this member does not lead.
+    pub fn deadlines(&self) -> Option<Deadlines> {
+        self.shared.clock.deadlines()
+    }
+
+    pub fn watch_summary(&self) -> WatchSummary {
+        self.shared.local.lock().watch_summary()
+    }
+
+    /// Who watches what. Nothing is applied while this is gathered.
+    pub fn watching(&self) -> Watching {
+        self.shared.local.lock().watching()
+    }
+
+    /// The digests at which all members compared their states, oldest first.
+    pub fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.shared.local.lock().digests().iter().copied().collect()
+    }
+
+    /// The newest snapshot of this member, if it has any.
+    pub fn newest_snapshot(&self) -> Option<SnapshotKnown> {
+        self.shared.consensus.get()?.newest_snapshot()
+    }
+
+    /// Takes a snapshot of the state as this member has applied it, for whoever keeps copies.
+    pub async fn take_snapshot(&self) -> Result<SnapshotCopy, SnapshotFailed> {
+        let consensus = self.shared.consensus.get();
+        let consensus = consensus.ok_or(SnapshotFailed::Starting)?;
+        Ok(consensus.take_snapshot().await?)
+    }
+
     /// Ends every connection.
     pub fn close_connections(&self, reason: CloseReason) {
         self.shared.local.lock().close_all(reason);
@@ -240,6 +298,7 @@ impl Handle {
     /// Figures for the four-letter words and the metrics.
     pub fn status(&self) -> MemberStatus {
         let leadership = self.shared.leadership.borrow().clone();
+        let leading = self.leading();
         let state = self.shared.state.read();
         let local = self.shared.local.lock();
         let membership = state.membership();
@@ -271,7 +330,18 @@ impl Handle {
             growth_refused: self.shared.disk_room.growth_refused(),
             membership: membership.clone(),
             config_version: state.config_version(),
+            leading,
         }
+    }
+
+    fn leading(&self) -> Option<Leading> {
+        let since = *self.shared.led_since.lock();
+        let uptime_ms = since?.elapsed().as_millis() as u64;
+        let followers = self.shared.consensus.get()?.followers()?;
+        Some(Leading {
+            uptime_ms,
+            followers,
+        })
     }
 }
 

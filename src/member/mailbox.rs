@@ -18,7 +18,7 @@ pub enum Delivery {
     /// The answer to the connection's oldest unanswered request.
     Answer { zxid: Zxid, answer: Answer },
     /// What a parked read came to, ready to be sent.
-    Reply(Bytes),
+    Reply { zxid: Zxid, bytes: Bytes },
     /// A watch fired.
     Event {
         kind: EventKind,
@@ -49,16 +49,6 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    pub const ALL: [CloseReason; 7] = [
-        CloseReason::SessionEnded,
-        CloseReason::SessionMoved,
-        CloseReason::OutOfTouch,
-        CloseReason::StateReplaced,
-        CloseReason::ReadOnlyEnded,
-        CloseReason::SlowReader,
-        CloseReason::ShuttingDown,
-    ];
-
     pub fn as_str(self) -> &'static str {
         match self {
             CloseReason::SessionEnded => "session ended",
@@ -87,7 +77,7 @@ impl Delivery {
         };
         DELIVERY_BYTES
             + match self {
-                Delivery::Reply(bytes) => bytes.len(),
+                Delivery::Reply { bytes, .. } => bytes.len(),
                 Delivery::Event { path, .. } => path.len(),
                 Delivery::Answer { answer, .. } => match answer {
                     Ok(Outcome::Multi(Ok(outcomes))) => outcomes

@@ -32,28 +32,34 @@ mod read_only;
 mod reconfig;
 mod session_clock;
 mod settings;
+mod sizes;
 mod start;
 mod status;
 mod unapplied;
 mod unavailable;
+mod watchings;
 
 pub use chores::IdleOptions;
 pub use connection::Connection;
-pub use handle::{Handle, ReadView};
+pub use handle::{Handle, ReadView, SnapshotFailed};
 pub use load::{HandleLimits, Share};
 pub use mailbox::{Backlog, CloseReason, Delivery, Parked};
 pub use read_only::{NotReadable, ReadOnlyAttachment};
+pub use session_clock::Deadlines;
 pub use settings::{cluster_id, real};
+pub use sizes::SizeFigures;
 pub use start::{Ground, Member, Options, start};
-pub use status::{MemberStatus, Mode, TrafficStats};
+pub use status::{Leading, MemberStatus, Mode, TrafficFigures, TrafficStats};
 pub use unavailable::Unavailable;
+pub use watchings::Watching;
 
 /// Why the ensemble is not what a client wanted it to be.
 pub use crate::raft::NotReconfigured;
 #[cfg(feature = "testing")]
 pub use reconfig::wanted_members;
 // What a door that reads must name. Doors use the member alone.
+pub use crate::raft::{Follower, SnapshotCopy, SnapshotKnown};
 pub use crate::session::TimeoutBounds;
 pub use crate::store::State;
 pub use crate::store::tree::Tree;
-pub use crate::watch::{WatchKind, WatchTable, WatcherId};
+pub use crate::watch::{WatchKind, WatchSummary, WatchTable, WatcherId};

@@ -21,6 +21,13 @@ struct Counting {
     queue: ExpiryQueue,
 }
 
+/// The sessions by deadline, in milliseconds of a clock of this member's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deadlines {
+    pub now_ms: u64,
+    pub buckets: Vec<(u64, Vec<SessionId>)>,
+}
+
 pub struct SessionClock {
     state: SharedState,
     tick_ms: u32,
@@ -71,6 +78,22 @@ impl SessionClock {
             }
         }
         true
+    }
+
+    /// When sessions fall due unless they are heard of, and in how many milliseconds from now; `None` if
+    /// this member does not count.
+    pub fn deadlines(&self) -> Option<Deadlines> {
+        let counting = self.counting.lock();
+        let counting = counting.as_ref()?;
+        let buckets = counting.queue.buckets().map(|(deadline_ms, sessions)| {
+            let mut sessions: Vec<SessionId> = sessions.iter().copied().collect();
+            sessions.sort_unstable();
+            (deadline_ms, sessions)
+        });
+        Some(Deadlines {
+            now_ms: self.now_ms(),
+            buckets: buckets.collect(),
+        })
     }
 
     /// Begins to count for a term: one full timeout for every session there is.

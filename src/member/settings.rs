@@ -73,6 +73,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             snapshot_directory: directory.snapshot_dir(),
             log: LogOptions {
                 segment_bytes: storage.log_segment_bytes,
+                slow_sync: Duration::from_millis(storage.slow_sync_ms),
                 ..LogOptions::default()
             },
             timing: Timing {

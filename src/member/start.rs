@@ -16,6 +16,7 @@ use super::mailbox::CloseReason;
 use super::reconfig;
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
+use crate::metrics::{RECOVERY_SECONDS, STATE_LOAD_SECONDS};
 use crate::model::{MemberAddresses, MemberId, Rules};
 use crate::raft::{self, Consensus, ConsensusOptions, Leadership};
 use crate::runtime::Environment;
@@ -25,8 +26,8 @@ use crate::store::{SharedState, State};
 use crate::watch::{WatchLimits, WatchTable};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -68,8 +69,10 @@ pub struct Member {
 /// Starts a member. Returns once its log was replayed as far as it is known to be committed; whether
 /// there is a leader is another matter (`Handle::leadership`).
 pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft::StartError> {
+    let began = Instant::now();
     // Blocks, but nothing else runs yet.
     let state = ground.checkpoint.load()?.unwrap_or_else(State::new);
+    metrics::histogram!(STATE_LOAD_SECONDS).record(began.elapsed());
     tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
     let state: SharedState = Arc::new(RwLock::new(state));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
@@ -96,6 +99,10 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         local: Mutex::new(Local::new(WatchTable::new(options.watches), options.rules)),
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
+        proposals: Arc::default(),
+        clock: clock.clone(),
+        consensus: OnceLock::new(),
+        led_since: Mutex::new(None),
         leadership: known_leadership,
         reconfigurer: reconfigurer.clone(),
         liveness: Liveness::new(
@@ -107,7 +114,12 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    let desk = Arc::new(Desk::new(clock.clone(), disk_room, reconfigurer));
+    let desk = Arc::new(Desk::new(
+        clock.clone(),
+        disk_room,
+        reconfigurer,
+        shared.proposals.clone(),
+    ));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
         clock: clock.clone(),
@@ -122,13 +134,16 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         desk.clone(),
     )
     .await?;
+    metrics::histogram!(RECOVERY_SECONDS).record(began.elapsed());
+    // Nobody else sets it.
+    let _ = shared.consensus.set(consensus.view());
     if consensus.founded() {
         // Its founders run one program, so nobody has to be asked before it is written as that does.
         shared.agree_on(FORMAT);
     }
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow(consensus.leadership(), leadership));
+    tasks.spawn(follow(shared.clone(), consensus.leadership(), leadership));
     tasks.spawn(carrier::run(
         shared.clone(),
         consensus.clone(),
@@ -169,9 +184,17 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
 }
 
 /// Passes on who leads, so that doors need not know consensus.
-async fn follow(mut from: watch::Receiver<Leadership>, to: watch::Sender<Leadership>) {
+async fn follow(
+    shared: Arc<Shared>,
+    mut from: watch::Receiver<Leadership>,
+    to: watch::Sender<Leadership>,
+) {
     loop {
         let now = from.borrow_and_update().clone();
+        {
+            let mut led_since = shared.led_since.lock();
+            *led_since = now.leads.then(|| led_since.unwrap_or_else(Instant::now));
+        }
         to.send_replace(now);
         if from.changed().await.is_err() {
             return;

@@ -1,7 +1,8 @@
 //! What a member tells of itself: the figures behind `srvr`, `stat`, `mntr` and the metrics.
 
+use super::sizes::Sizes;
 use crate::model::{LogPosition, MemberId, Membership, Role, Zxid};
-use crate::raft::Leadership;
+use crate::raft::{Follower, Leadership};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// ZooKeeper's word for a server's part (`Mode:` of `srvr`).
@@ -89,6 +90,24 @@ pub struct MemberStatus {
     pub membership: Membership,
     /// What `/zookeeper/config` calls the version of that.
     pub config_version: Zxid,
+    /// `None` if this member does not lead.
+    pub leading: Option<Leading>,
+}
+
+/// What only a leader knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leading {
+    /// Since it began to.
+    pub uptime_ms: u64,
+    pub followers: Vec<Follower>,
+}
+
+impl Leading {
+    /// Members of a role that it hears from.
+    pub fn in_touch(&self, role: Role) -> usize {
+        let of_role = |follower: &&Follower| follower.role == role && follower.in_touch;
+        self.followers.iter().filter(of_role).count()
+    }
 }
 
 /// Packets and latencies since the start or the last reset. Latency is from a request's arrival at
@@ -101,6 +120,8 @@ pub struct TrafficStats {
     latency_sum_us: AtomicU64,
     latency_max_us: AtomicU64,
     latency_min_us: AtomicU64,
+    /// Of the replies, without their length.
+    pub responses: Sizes,
 }
 
 /// A copy of the counters. Latencies in milliseconds, as `srvr` prints them.
@@ -122,13 +143,30 @@ impl TrafficStats {
         self.sent.fetch_add(packets, Ordering::Relaxed);
     }
 
-    pub fn answered(&self, elapsed_us: u64) {
-        if self.latency_count.fetch_add(1, Ordering::Relaxed) == 0 {
+    /// Requests that were answered after the same time.
+    pub fn answered(&self, elapsed_us: u64, requests: u64) {
+        if self.latency_count.fetch_add(requests, Ordering::Relaxed) == 0 {
             self.latency_min_us.store(elapsed_us, Ordering::Relaxed);
         }
-        self.latency_sum_us.fetch_add(elapsed_us, Ordering::Relaxed);
+        self.latency_sum_us
+            .fetch_add(elapsed_us * requests, Ordering::Relaxed);
         self.latency_max_us.fetch_max(elapsed_us, Ordering::Relaxed);
         self.latency_min_us.fetch_min(elapsed_us, Ordering::Relaxed);
+    }
+
+    /// Begins anew.
+    pub fn reset(&self) {
+        for counter in [
+            &self.received,
+            &self.sent,
+            &self.latency_count,
+            &self.latency_sum_us,
+            &self.latency_max_us,
+            &self.latency_min_us,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.responses.reset();
     }
 
     pub fn figures(&self) -> TrafficFigures {
@@ -141,7 +179,8 @@ impl TrafficStats {
             latency_ms_avg: if count == 0 {
                 0.0
             } else {
-                sum_us as f64 / count as f64 / 1000.0
+                // To four places, as ZooKeeper tells it.
+                (sum_us as f64 / count as f64 * 10.0).round() / 10_000.0
             },
             latency_ms_max: self.latency_max_us.load(Ordering::Relaxed) / 1000,
         }
@@ -196,7 +235,7 @@ mod tests {
     fn latencies_are_in_milliseconds_with_their_extremes() {
         let traffic = TrafficStats::default();
         for elapsed_us in [3_000, 1_000, 8_000] {
-            traffic.answered(elapsed_us);
+            traffic.answered(elapsed_us, 1);
         }
         let figures = traffic.figures();
         assert_eq!((figures.latency_ms_min, figures.latency_ms_max), (1, 8));

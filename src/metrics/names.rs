@@ -39,8 +39,6 @@ metrics! {
         "TLS handshakes of clients, by `result`: done, failed, refused because too many were under way.";
     TLS_RELOADS = Counter "vivarium_tls_reloads_total" Count,
         "Changed key and trust stores that were found, by `result`: done, or failed and the old ones kept.";
-    CONNECTIONS_CLOSED = Counter "vivarium_connections_closed_total" Count,
-        "Client connections that the member ended, by `reason`.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
     REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,
@@ -51,6 +49,28 @@ metrics! {
         "Bytes sent on the ZooKeeper port.";
     NOTIFICATIONS = Counter "vivarium_notifications_total" Count,
         "Watch events sent to clients.";
+    NOTIFICATION_BYTES = Counter "vivarium_notification_bytes_total" Bytes,
+        "Bytes of watch events sent to clients.";
+    CONNECT_REQUESTS = Counter "vivarium_connect_requests_total" Count,
+        "Connect requests of clients, by `kind`: `new` for a session to be made, `again` for one that is attached.";
+    CONNECTIONS_ENDED = Counter "vivarium_connections_ended_total" Count,
+        "Connections on the ZooKeeper port that ended, by `reason`.";
+    AUTH_FAILURES = Counter "vivarium_auth_failures_total" Count,
+        "Times a client did not prove who it claimed to be.";
+    PROPOSALS = Counter "vivarium_proposals_total" Count,
+        "Log entries this member proposed while it led.";
+    PROPOSALS_COMMITTED = Counter "vivarium_proposals_committed_total" Count,
+        "Of those, the ones that a majority took and that were applied here.";
+    LEADERLESS = Counter "vivarium_leaderless_total" Count,
+        "Times this member knew of no leader, the start included.";
+    SNAPSHOTS_SENT = Counter "vivarium_snapshots_sent_total" Count,
+        "Snapshots sent to members that were too far behind for the log.";
+    SNAPSHOTS_LIMITED = Counter "vivarium_snapshots_limited_total" Count,
+        "Times `/commands/snapshot` was asked for too soon after the last.";
+    SNAPSHOT_FAILURES = Counter "vivarium_snapshot_failures_total" Count,
+        "Snapshots that could not be written.";
+    SLOW_LOG_SYNCS = Counter "vivarium_slow_log_syncs_total" Count,
+        "Times the disk took longer than `storage.slow_sync_ms` to sync the Raft log.";
     SESSIONS_EXPIRED = Counter "vivarium_sessions_expired_total" Count,
         "Sessions this member expired while it led.";
     ELECTIONS = Counter "vivarium_elections_total" Count,
@@ -96,9 +116,21 @@ metrics! {
         "1 while this member refuses writes that make the state grow, because disks are nearly full; else 0.";
 
     READ_SECONDS = Histogram "vivarium_read_duration_seconds" Seconds,
-        "Answering the reads of one connection that were received together. Those that wait for a write of their session are not in it.";
+        "From a read's arrival to its answer handed to the connection; waiting for the session's earlier writes is in it.";
     WRITE_SECONDS = Histogram "vivarium_write_duration_seconds" Seconds,
         "From a write's arrival to its answer handed to the connection: replication and the disks of a majority are in it.";
+    PROPOSAL_SECONDS = Histogram "vivarium_proposal_duration_seconds" Seconds,
+        "On the leader, from proposing an entry until a majority has it and it is applied here.";
+    PROPAGATION_SECONDS = Histogram "vivarium_propagation_duration_seconds" Seconds,
+        "From the leader's proposing an entry to its being applied here, by the two members' clocks.";
+    ELECTION_SECONDS = Histogram "vivarium_election_duration_seconds" Seconds,
+        "From knowing of no leader to knowing of one.";
+    STATE_LOAD_SECONDS = Histogram "vivarium_state_load_duration_seconds" Seconds,
+        "Reading the checkpoint at the start.";
+    RECOVERY_SECONDS = Histogram "vivarium_recovery_duration_seconds" Seconds,
+        "The whole of the start: the checkpoint, and what the log had to add to it.";
+    EVENT_WATCHERS = Histogram "vivarium_event_watchers" Count,
+        "Watchers told of one change that somebody watched, by `event`.";
     LOG_SYNC_SECONDS = Histogram "vivarium_log_sync_duration_seconds" Seconds,
         "One fdatasync of the Raft log. No write is faster than this.";
     ENTRY_REQUESTS = Histogram "vivarium_entry_requests" Count,

@@ -32,7 +32,7 @@ use super::proto::peer_server::PeerServer;
 use super::snapshot::Snapshots;
 use super::types::{Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
-use crate::metrics::ELECTIONS;
+use crate::metrics::{ELECTION_SECONDS, ELECTIONS, LEADERLESS};
 use crate::model::{Configuration, LogPosition, MemberAddresses, MemberId, SessionId};
 use crate::runtime::{self, BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
@@ -80,7 +80,7 @@ pub(super) struct Inner {
     pub changing: Arc<tokio::sync::Mutex<()>>,
     leadership: watch::Receiver<Leadership>,
     stopped: watch::Receiver<Option<String>>,
-    upkeep: UpkeepHandle,
+    pub upkeep: UpkeepHandle,
     #[cfg(any(test, feature = "testing"))]
     suspicions: Suspicions,
     /// Ends the peer port, and all connections to and from peers.
@@ -123,6 +123,8 @@ impl Consensus {
             checkpoint: Checkpoint::new(checkpoint, state),
             snapshots: Arc::new(recovered.snapshots),
             applied_bytes: AtomicU64::new(0),
+            live_since_ms: environment.clock.wall_ms(),
+            clock: Arc::clone(&environment.clock),
         });
         let listener = listen(&environment, &options.listen).await?;
         let listening = listener.local_addr().map_err(|source| StartError::Listen {
@@ -635,6 +637,9 @@ async fn publish(
 ) {
     let mut metrics = raft.server_metrics();
     let mut applied = machine.applied.subscribe();
+    // It begins without a leader.
+    metrics::counter!(LEADERLESS).increment(1);
+    let mut leaderless_since = Some(tokio::time::Instant::now());
     loop {
         let (now, becoming) = {
             let metrics = metrics.borrow_and_update();
@@ -650,6 +655,17 @@ async fn publish(
             };
             (now, leader && !ready)
         };
+        match (now.leader, leaderless_since) {
+            (None, None) => {
+                metrics::counter!(LEADERLESS).increment(1);
+                leaderless_since = Some(tokio::time::Instant::now());
+            }
+            (Some(_), Some(since)) => {
+                metrics::histogram!(ELECTION_SECONDS).record(since.elapsed());
+                leaderless_since = None;
+            }
+            _ => {}
+        }
         leadership.send_if_modified(|before| {
             let changed = *before != now;
             if changed {

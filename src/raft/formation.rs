@@ -61,11 +61,16 @@ pub async fn found(
         .into_iter()
         .flatten()
         .filter(|status| status.cluster == cluster.0);
+    // A leader may have found this member while it asked: what is on its disk by now is not lost.
+    let own_last = raft
+        .with_raft_state(|state| state.log_ids.last().map(|last| last.index))
+        .await
+        .map_err(|error| recovery(&error))?;
     let mut running = false;
     for status in statuses {
         running |= status.last_index > 0;
         let known = status.members.iter().find(|member| member.id == own.0);
-        if known.is_some_and(|known| known.matched_index > Some(0)) {
+        if known.is_some_and(|known| known.matched_index > own_last.max(Some(0))) {
             return Err(StartError::DataLost(own));
         }
     }

@@ -15,9 +15,9 @@ use super::envelope::{self, EnvelopeError};
 use super::observer::ApplyObserver;
 use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots, Writing};
 use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::metrics::{ENTRY_REQUESTS, SNAPSHOTS_INSTALLED};
+use crate::metrics::{ENTRY_REQUESTS, PROPAGATION_SECONDS, SNAPSHOTS_INSTALLED};
 use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
-use crate::runtime;
+use crate::runtime::{self, Clock};
 use crate::store::codec::{self, CodecError};
 use crate::store::{EntryContext, SharedState, StorageFault};
 use futures::{Stream, StreamExt};
@@ -41,6 +41,9 @@ pub struct Machine {
     pub applied: watch::Sender<Option<LogPosition>>,
     /// Bytes of entries applied since the process began.
     pub applied_bytes: AtomicU64,
+    /// Entries proposed before this are replayed: how long they took to come here says nothing.
+    pub live_since_ms: i64,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// openraft's view of it.
@@ -119,6 +122,7 @@ fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
 impl Machine {
     fn apply_group(&self, group: Vec<Decoded>) -> Result<(), Unappliable> {
         let mut proposers = Vec::with_capacity(group.len());
+        self.note_propagation(&group);
         let mut state = self.state.write();
         for entry in group {
             match entry.content {
@@ -156,6 +160,20 @@ impl Machine {
         }
         proposers.into_iter().for_each(|proposer| proposer.send(()));
         Ok(())
+    }
+
+    /// How long entries took from their leader's proposal until they are applied here: by two clocks,
+    /// as ZooKeeper measures it.
+    fn note_propagation(&self, group: &[Decoded]) {
+        let now_ms = self.clock.wall_ms();
+        for entry in group {
+            if let Content::Batches { proposed_at_ms, .. } = entry.content
+                && proposed_at_ms >= self.live_since_ms
+            {
+                let elapsed_ms = (now_ms - proposed_at_ms).max(0);
+                metrics::histogram!(PROPAGATION_SECONDS).record(elapsed_ms as f64 / 1000.0);
+            }
+        }
     }
 
     /// Puts a verified snapshot in the place of the state. Blocks.

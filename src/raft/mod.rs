@@ -34,10 +34,12 @@ mod proto;
 mod reconfigure;
 mod record;
 mod snapshot;
+mod snapshot_copy;
 #[cfg(test)]
 mod tests;
 mod types;
 mod upkeep;
+mod view;
 
 pub use consensus::{Consensus, Leadership};
 pub use error::{ChangeError, NotLeader, NotProposed, PeerError, StartError};
@@ -51,3 +53,5 @@ pub use proto::{
     ReplaceRequest, StatusRequest, StatusResponse, TransferRequest, cluster_client,
 };
 pub use reconfigure::WantedMembers;
+pub use snapshot_copy::{SnapshotCopy, SnapshotKnown};
+pub use view::{ConsensusView, Follower};

@@ -8,7 +8,7 @@
 //! 2. While a snapshot is being sent, the log behind it is kept: its receiver needs what follows.
 
 use super::types::{self, SnapshotMeta};
-use crate::model::{LogPosition, MemberAddresses, Membership};
+use crate::model::{LogPosition, MemberAddresses, Membership, Zxid};
 use crate::store::disk::{Disk, DiskFile, SnapshotFile, snapshot};
 use crate::store::{State, StateImage, StorageFault};
 use openraft::storage::Snapshot;
@@ -28,6 +28,8 @@ pub struct Known {
     pub bytes: u64,
     /// The last entry in it; `None` for the state before the first.
     pub position: Option<LogPosition>,
+    /// The last in it.
+    pub zxid: Zxid,
     pub membership: Membership,
 }
 
@@ -56,7 +58,7 @@ impl Snapshots {
         for file in snapshot::list(disk.as_ref(), &directory)? {
             match snapshot::read_header(disk.as_ref(), &file.path) {
                 Ok(header) => {
-                    current = Some(known(file, header.membership));
+                    current = Some(known(file, header.zxid, header.membership));
                     break;
                 }
                 Err(fault) => tracing::error!(%fault, "a snapshot cannot be used"),
@@ -82,6 +84,11 @@ impl Snapshots {
             .lock()
             .as_ref()
             .and_then(|known| known.position)
+    }
+
+    /// What is known of the current snapshot.
+    pub fn newest(&self) -> Option<Known> {
+        self.current.lock().clone()
     }
 
     /// The current snapshot, to be sent or loaded.
@@ -119,7 +126,7 @@ impl Snapshots {
         let file = snapshot::write(self.disk.as_ref(), &self.directory, image)?;
         // Read back whole: the log is purged behind it.
         let state = snapshot::read(self.disk.as_ref(), &file.path)?;
-        let known = known(file, state.membership().clone());
+        let known = known(file, state.zxid(), state.membership().clone());
         self.make_current(&known)?;
         tracing::info!(
             log_index = known.position.map(|position| position.index),
@@ -148,7 +155,7 @@ impl Snapshots {
         announced: LogPosition,
     ) -> Result<RaftSnapshot, StorageFault> {
         let (file, state) = snapshot::adopt(self.disk.as_ref(), &self.directory, received)?;
-        let known = known(file, state.membership().clone());
+        let known = known(file, state.zxid(), state.membership().clone());
         if known.position != Some(announced) {
             let found = known.position;
             let what = format!("it ends at {found:?} and not at {announced}, as announced");
@@ -185,11 +192,12 @@ pub struct Receiving {
     _writing: Writing,
 }
 
-fn known(file: SnapshotFile, membership: Membership) -> Known {
+fn known(file: SnapshotFile, zxid: Zxid, membership: Membership) -> Known {
     Known {
         path: file.path,
         bytes: file.bytes,
         position: file.position,
+        zxid,
         membership,
     }
 }

@@ -11,7 +11,7 @@ use super::machine::Machine;
 use super::network::server::Raft;
 use super::options::UpkeepOptions;
 use super::types;
-use crate::metrics::{CHECKPOINT_SECONDS, PURGED_LOG_INDEX, SNAPSHOT_SECONDS};
+use crate::metrics::{CHECKPOINT_SECONDS, PURGED_LOG_INDEX, SNAPSHOT_FAILURES, SNAPSHOT_SECONDS};
 use crate::model::LogPosition;
 use crate::runtime;
 use crate::store::StorageFault;
@@ -180,6 +180,7 @@ impl Upkeep {
         match &result {
             Ok(()) => self.snapshot_bytes = bytes,
             Err(fault) => {
+                metrics::counter!(SNAPSHOT_FAILURES).increment(1);
                 tracing::error!(%fault, "no snapshot was written; it is tried again");
                 self.snapshot_not_before = Instant::now() + RETRY;
             }

@@ -8,12 +8,14 @@
 mod blocking;
 pub mod clock;
 pub mod network;
+mod open_files;
 
 #[cfg(any(test, feature = "testing"))]
 pub use blocking::block_inline;
 pub use blocking::blocking;
 pub use clock::{Clock, SystemClock};
 pub use network::{BoxedListener, BoxedStream, Network, TcpNetwork};
+pub use open_files::raise_open_files;
 
 use std::sync::Arc;
 

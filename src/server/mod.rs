@@ -3,6 +3,7 @@
 pub mod admin;
 mod admission;
 pub mod grpc;
+pub mod operator;
 pub mod zookeeper;
 
 pub use admission::AdmissionLimits;

@@ -87,6 +87,13 @@ impl ExpiryQueue {
         self.buckets.keys().next().copied()
     }
 
+    /// All deadlines in order, with the sessions that share each.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, &HashSet<SessionId>)> {
+        self.buckets
+            .iter()
+            .map(|(deadline, sessions)| (*deadline, sessions))
+    }
+
     /// When a session falls due unless it is heard of, in milliseconds.
     pub fn deadline_of(&self, session: SessionId) -> Option<u64> {
         self.deadlines.get(&session).copied()

@@ -38,6 +38,8 @@ pub struct ClusterOptions {
     pub zoo_cfg: String,
     /// Settings of ours that a zoo.cfg has no key for.
     pub settings: Vec<(String, String)>,
+    /// Whether `/commands` are answered on the admin port: the original needs more jars for it.
+    pub commands: bool,
     /// Java system properties that the original takes from nowhere else.
     pub java_properties: Vec<(String, String)>,
 }
@@ -50,8 +52,14 @@ impl ClusterOptions {
             members,
             zoo_cfg: String::new(),
             settings: Vec::new(),
+            commands: false,
             java_properties: Vec::new(),
         }
+    }
+
+    pub fn commands(mut self) -> ClusterOptions {
+        self.commands = true;
+        self
     }
 
     /// A key that ours takes from zoo.cfg, and the original as a Java system property alone.
@@ -121,13 +129,12 @@ impl ProcessCluster {
 
     fn common_zoo_cfg(&self) -> String {
         // A short tick makes short sessions possible, for those that a test wants to see expire.
-        let mut text = String::from(
+        format!(
             "tickTime=500\ninitLimit=20\nsyncLimit=20\nminSessionTimeout=1000\n\
              maxSessionTimeout=60000\nmaxClientCnxns=0\n4lw.commands.whitelist=*\n\
-             admin.enableServer=false\n",
-        );
-        text += &self.options.zoo_cfg;
-        text
+             admin.enableServer={}\n{}",
+            self.options.commands, self.options.zoo_cfg
+        )
     }
 
     fn server_lines(&self) -> String {

@@ -9,9 +9,12 @@
 //! Rules from: ZooKeeper 3.9 `KeyStoreFileType`, `FileKeyStoreLoader`; `java.security.KeyStore`
 //! (`keystore.type.compat`).
 
+mod ec;
 mod jks;
 mod pem;
 mod pkcs12;
+#[cfg(test)]
+mod tests;
 
 use super::error::TlsError;
 use super::options::{Password, StoreFile, StoreKind};
@@ -52,7 +55,8 @@ pub fn keys(file: &StoreFile) -> Result<Vec<KeyEntry>, TlsError> {
     let wrong = |what: String| TlsError::store(&file.path, what);
     let mut entries = Vec::new();
     for FoundKey { key, chain } in found.keys {
-        let key = any_supported_type(&key).map_err(|_| {
+        let beside = chain.as_ref().unwrap_or(&found.certificates);
+        let key = signing_key(&key, beside).ok_or_else(|| {
             wrong(
                 "its private key is of a kind that is not offered; RSA from 2048 bits on, \
                  EC on P-256 or P-384, and Ed25519 are"
@@ -74,6 +78,19 @@ pub fn keys(file: &StoreFile) -> Result<Vec<KeyEntry>, TlsError> {
         return Err(wrong("there is no private key in it".to_owned()));
     }
     Ok(entries)
+}
+
+fn signing_key(
+    key: &PrivateKeyDer<'_>,
+    certificates: &[CertificateDer<'_>],
+) -> Option<Arc<dyn SigningKey>> {
+    let as_it_is = any_supported_type(key).ok();
+    as_it_is.or_else(|| {
+        certificates.iter().find_map(|certificate| {
+            let whole = ec::with_public_half(key, certificate)?;
+            any_supported_type(&whole).ok()
+        })
+    })
 }
 
 /// The certificates that a store says are to be trusted, at least one.

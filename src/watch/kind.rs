@@ -32,6 +32,12 @@ impl WatchKind {
         }
     }
 
+    /// Whether ZooKeeper's words list it: `DataTree#dumpWatches` shows the data watches, among which the
+    /// persistent are too.
+    pub(super) fn is_listed(self) -> bool {
+        self != WatchKind::Child
+    }
+
     pub(super) fn index(self) -> usize {
         self as usize
     }

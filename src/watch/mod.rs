@@ -41,5 +41,5 @@ pub use kind::WatchKind;
 pub use limits::{
     LimitReached, WATCHES_PER_CONNECTION_MAX_DEFAULT, WATCHES_TOTAL_MAX_DEFAULT, WatchLimits,
 };
-pub use table::{Event, WatchTable};
+pub use table::{Event, WatchSummary, WatchTable};
 pub use watchers::WatcherId;

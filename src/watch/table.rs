@@ -1,6 +1,6 @@
 //! The watch table: from a path to its watchers, and from a watcher to its paths.
 
-use super::holders::Holders;
+use super::holders::{Holder, Holders};
 use super::limits::{NAMES_PER_WATCH, PATH_BYTES_PER_WATCH};
 use super::names::{Extent, Names};
 use super::watchers::{HolderId, PlaceId, Watch, Where, Who};
@@ -302,37 +302,67 @@ impl WatchTable {
         self.holders.len()
     }
 
-    /// Who watches what, for `wchc`; ordered. Costs a copy of the table.
-    pub fn paths_by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
-        let mut all = BTreeMap::new();
+    /// What ZooKeeper's words tell of: not the watches of children alone, which it keeps apart.
+    pub fn summary(&self) -> WatchSummary {
+        let mut summary = WatchSummary::default();
+        let mut places = Vec::new();
         for (number, holder) in self.holders.iter() {
-            let mut paths = Vec::with_capacity(holder.watch_count as usize);
-            let mut at = holder.first;
-            while at != Where::NONE {
-                paths.push(Arc::from(self.names.spell(at.place())));
-                let watchers = self.names.watchers(at.place());
-                at = watchers
-                    .get(Who::new(number, at.kind()))
-                    .expect("a chain leads through watches that are set")
-                    .after;
+            let listed = self.listed_places(number, holder);
+            summary.watchers += usize::from(!listed.is_empty());
+            summary.pairs += listed.len();
+            places.extend(listed);
+        }
+        places.sort_unstable();
+        places.dedup();
+        summary.paths = places.len();
+        summary
+    }
+
+    /// Of those, who watches what: ordered, and in full unless there are more than `pairs_max` pairs of
+    /// a watcher and a path. Costs a copy of the table.
+    pub fn paths_by_watcher(&self, pairs_max: usize) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
+        let mut all = BTreeMap::new();
+        let mut room = pairs_max;
+        for (number, holder) in self.holders.iter() {
+            let listed = self.listed_places(number, holder);
+            let spelled = |place: PlaceId| Arc::from(self.names.spell(place));
+            let mut paths: Vec<Arc<str>> = listed.into_iter().take(room).map(spelled).collect();
+            if !paths.is_empty() {
+                room -= paths.len();
+                paths.sort_unstable();
+                all.insert(holder.watcher, paths);
             }
-            paths.sort_unstable();
-            paths.dedup();
-            all.insert(holder.watcher, paths);
         }
         all
     }
 
-    /// What is watched by whom, for `wchp`; ordered. Costs a copy of the table.
-    pub fn watchers_by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        let mut all: BTreeMap<Arc<str>, Vec<WatcherId>> = BTreeMap::new();
-        for (watcher, paths) in self.paths_by_watcher() {
-            for path in paths {
-                all.entry(path).or_default().push(watcher);
+    /// Where a holder has a watch that ZooKeeper's words tell of; each place once.
+    fn listed_places(&self, number: HolderId, holder: &Holder) -> Vec<PlaceId> {
+        let mut places = Vec::with_capacity(holder.watch_count as usize);
+        let mut at = holder.first;
+        while at != Where::NONE {
+            if at.kind().is_listed() {
+                places.push(at.place());
             }
+            let watchers = self.names.watchers(at.place());
+            at = watchers
+                .get(Who::new(number, at.kind()))
+                .expect("a chain leads through watches that are set")
+                .after;
         }
-        all
+        places.sort_unstable();
+        places.dedup();
+        places
     }
+}
+
+/// How many watch how much, counted as ZooKeeper's `wchs` counts: a path that one watcher watches in
+/// several ways is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchSummary {
+    pub watchers: usize,
+    pub paths: usize,
+    pub pairs: usize,
 }
 
 fn tell_once(

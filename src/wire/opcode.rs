@@ -30,6 +30,8 @@ pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
 pub const SET_WATCHES2: i32 = 105;
 pub const ADD_WATCH: i32 = 106;
 pub const WHO_AM_I: i32 = 107;
+/// No request: ZooKeeper names the making of a session so.
+pub const CREATE_SESSION: i32 = -10;
 pub const CLOSE_SESSION: i32 = -11;
 /// In the header of a failed operation's result inside a multi, and of the end of a multi.
 pub const ERROR: i32 = -1;

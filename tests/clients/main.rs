@@ -15,6 +15,8 @@ mod program;
 mod proofs;
 mod read_only;
 mod reconfig;
+mod security;
+mod stores;
 
 use std::path::{Path, PathBuf};
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};

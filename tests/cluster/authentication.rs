@@ -7,7 +7,8 @@ use std::io::Read;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use tempfile::TempDir;
 use vivarium::testing::certificates::Authority;
-use vivarium::testing::processes::{ClusterOptions, ProcessCluster, free_port};
+use vivarium::testing::eventually;
+use vivarium::testing::processes::{ClusterOptions, PATIENCE, ProcessCluster, free_port};
 use vivarium::testing::raw_client::{Bytes, RawClient, RawError, Reader, create_body, flags, op};
 
 const TIMEOUT_MS: i32 = 30_000;
@@ -249,7 +250,9 @@ fn an_ipv6_address_is_granted_by_its_leading_bits() {
         store.display()
     )));
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
-    let mut six = RawClient::connect_secured(address, TIMEOUT_MS, &authority, None).unwrap();
+    let mut six = eventually("TLS clients are waited for", PATIENCE, || {
+        RawClient::connect_secured(address, TIMEOUT_MS, &authority, None).ok()
+    });
     let mut four = client_of(&cluster);
     for (name, range, codes) in [
         ("/one", "::1", (0, NO_AUTH)),
@@ -273,4 +276,25 @@ fn an_ipv6_address_is_granted_by_its_leading_bits() {
         (reader.string(), reader.string()),
         ("ip".to_owned(), "0:0:0:0:0:0:0:1".to_owned())
     );
+}
+
+/// Ours alone: the original lets them gather for as long as it has memory.
+#[test]
+fn a_connection_that_gathers_ever_more_identities_is_ended() {
+    let cluster = ProcessCluster::start(options(1));
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
+    let (mut other, mut many) = (client_of(&cluster), client_of(&cluster));
+    let refused = (0..1_000).find_map(|n| {
+        let proof = format!("user-{n}:secret");
+        many.authenticate("digest", &proof)
+            .err()
+            .map(|error| (n, error))
+    });
+    let (count, error) = refused.unwrap();
+    assert!((100..1_000).contains(&count), "{count}");
+    assert!(matches!(error, RawError::Code(AUTH_FAILED)), "{error:?}");
+    assert_closed(&mut many);
+    other.sync().unwrap();
 }

@@ -196,7 +196,7 @@ fn a_member_at_its_limit_lets_others_ping_read_delete_and_say_goodbye() {
     let slow = || {
         value(
             &metrics(),
-            "vivarium_connections_closed_total{reason=\"slow reader\"}",
+            "vivarium_connections_ended_total{reason=\"slow_reader\"}",
         )
     };
     assert!(slow() >= 1.0);

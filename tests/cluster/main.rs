@@ -6,6 +6,7 @@
 mod access;
 mod authentication;
 mod catch_up;
+mod commands;
 mod disk_full;
 mod five_members;
 mod guarantees;
@@ -21,6 +22,8 @@ mod reconfig;
 mod refused_starts;
 mod scripts;
 mod tls;
+mod watches;
+mod words;
 mod znode_kinds;
 
 use std::path::Path;

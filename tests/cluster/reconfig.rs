@@ -289,6 +289,16 @@ fn a_member_leaves_and_its_going_is_told_before_the_answer_and_in_the_order_sent
     assert_eq!(shown(&mut other), after);
 }
 
+#[test]
+fn who_has_proved_nothing_may_do_it_where_access_lists_are_skipped() {
+    let cluster = ProcessCluster::start(enabled(3).zoo_cfg("skipACL=yes"));
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    let gone = (1..=3).find(|n| ![leader, follower].contains(n)).unwrap();
+    let mut client = client(&cluster, follower);
+    let after = reconfigure(&mut client, leaving(&gone.to_string()), ANY).unwrap();
+    assert!(!after.text.contains(&format!("server.{gone}=")));
+}
+
 /// What a joining member's line has to be.
 fn line(cluster: &ProcessCluster, member: usize, role: &str) -> String {
     let (client, peer) = (

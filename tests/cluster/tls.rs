@@ -71,7 +71,12 @@ impl Ground {
             ))
             .zoo_cfg(lines)
             .setting("tls.reload_interval_ms", 100);
-        ProcessCluster::start(with_tls)
+        let cluster = ProcessCluster::start(with_tls);
+        // The original opens this port behind the other one.
+        eventually("TLS clients are waited for", PATIENCE, || {
+            open(self.address()).ok()
+        });
+        cluster
     }
 
     fn address(&self) -> SocketAddr {
@@ -87,13 +92,15 @@ impl Ground {
     }
 }
 
-/// The identities of a connection, as it is told.
+/// The identities of a connection, as it is told; sorted, because the original keeps them in a set.
 fn who_am_i<S: Read + Write>(client: &mut RawClient<S>) -> Vec<(String, String)> {
     let reply = client.ask(op::WHO_AM_I, Bytes::new()).unwrap();
     let mut reader = Reader(&reply.body);
-    (0..reader.int())
+    let mut ids: Vec<_> = (0..reader.int())
         .map(|_| (reader.string(), reader.string()))
-        .collect()
+        .collect();
+    ids.sort();
+    ids
 }
 
 fn pair(scheme: &str, id: &str) -> (String, String) {

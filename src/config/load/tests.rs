@@ -134,7 +134,7 @@ fn values_that_contradict_each_other_are_refused() {
             "is not above",
         ),
         (
-            &[("limits.frame_bytes_max", "16777216")],
+            &[("limits.request_bytes_per_connection_max", "1048574")],
             "below limits.frame_bytes_max",
         ),
         (
@@ -226,7 +226,7 @@ fn each_source_overrides_the_one_before_it() {
             "v.toml",
             "[timing]\ntick_ms = 100\nheartbeat_ms = 50\n[limits]\nwatches_max = 600000\n",
         ),
-        ("zoo.cfg", "tickTime=200\nmaxCnxns=7\n"),
+        ("zoo.cfg", "dataDir=d\ntickTime=200\nmaxCnxns=7\n"),
     ]);
     let mut sources = Sources {
         config: Some(directory.path().join("v.toml")),
@@ -283,7 +283,8 @@ fn a_zookeeper_ensemble_is_taken_over_as_it_stands() {
 #[test]
 fn a_zoo_cfg_without_servers_is_standalone_and_one_with_servers_needs_an_id() {
     let files = directory(&[
-        ("alone", "clientPort=2181\n"),
+        ("alone", "dataDir=nowhere\nclientPort=2181\n"),
+        ("homeless", "clientPort=2181\n"),
         ("three", "dataDir=nowhere\nserver.1=a:1:2\n"),
     ]);
     let from = |name: &str| Sources {
@@ -292,6 +293,26 @@ fn a_zoo_cfg_without_servers_is_standalone_and_one_with_servers_needs_an_id() {
     };
     assert_eq!(load(&from("alone")).unwrap().member.id, MemberId(1));
     assert!(told(&from("three")).contains("myid"));
+    assert!(told(&from("homeless")).contains("say where the data are (dataDir)"));
+    let mut told_otherwise = from("homeless");
+    told_otherwise.flags = vec![("storage.data_dir".to_owned(), "there".to_owned())];
+    load(&told_otherwise).unwrap();
+}
+
+#[test]
+fn a_large_jute_maxbuffer_needs_no_other_limit_to_be_raised() {
+    let files = directory(&[("zoo.cfg", "dataDir=d\njute.maxbuffer=0xa00000\n")]);
+    let sources = Sources {
+        zoo_cfg: Some(files.path().join("zoo.cfg")),
+        ..Sources::default()
+    };
+    let limits = load(&sources).unwrap().limits;
+    assert_eq!(limits.frame_bytes_max, 10 << 20);
+    assert_eq!(limits.request_bytes_per_connection_max, 10 << 20);
+    let limits = load(&flags(&[("member.standalone", "true")]))
+        .unwrap()
+        .limits;
+    assert_eq!(limits.request_bytes_per_connection_max, 8 << 20);
 }
 
 #[test]

@@ -113,7 +113,6 @@ fn a_protection_that_is_not_offered_stops_the_start_unless_it_is_off() {
         "authProvider.1=com.example.Provider",
         "kerberos.removeRealmFromPrincipal=true",
         "fips-mode=true",
-        "enforceQuota=true",
     ] {
         assert_eq!(read_text(line).1.len(), 1, "{line}");
     }
@@ -279,6 +278,110 @@ fn properties_are_split_as_java_splits_them() {
             pair("last", "1", 8),
         ]
     );
+}
+
+#[test]
+fn escapes_mean_what_they_mean_in_java() {
+    let text = r"a=\u0064ata\u00e9\ud83d\ude00|\t|\uxyz1|\u12|\\n|\q";
+    let found = properties(text);
+    assert_eq!(found[0].value, "dataé😀|\t|uxyz1|u12|\\n|q");
+    assert_eq!(properties(r"\u0061 b")[0].key, "a");
+}
+
+/// What a key of ours was said to be.
+fn said(text: &str, key: &str) -> Option<String> {
+    let (found, problems) = read_text(text);
+    assert!(problems.is_empty(), "{problems:?}");
+    let mut entries = found.entries.into_iter().rev();
+    match entries.find(|entry| entry.key == key)?.raw {
+        Raw::Text(text) => Some(text),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn values_are_written_as_java_reads_them() {
+    for (line, key, text) in [
+        ("extendedTypesEnabled=True", "znodes.ttl_enabled", "true"),
+        (
+            "admin.enableServer=FALSE",
+            "admin.commands_enabled",
+            "false",
+        ),
+        (
+            "maxClientCnxns=-1",
+            "limits.connections_per_address_max",
+            "0",
+        ),
+        ("maxCnxns=-5", "limits.connections_max", "0"),
+        ("tickTime=1\ntickTime=2", "timing.tick_ms", "2"),
+        ("fsync.warningthresholdms=20", "storage.slow_sync_ms", "20"),
+        (
+            "zookeeper.admin.idleTimeout=9000",
+            "admin.idle_ms_max",
+            "9000",
+        ),
+    ] {
+        assert_eq!(said(line, key).as_deref(), Some(text), "{line}");
+    }
+}
+
+#[test]
+fn the_admin_servers_address_is_ours_as_far_as_it_is_loopback() {
+    let bind = |text: &str| said(text, "doors.admin.bind");
+    let both = "admin.serverPort=8080\nadmin.serverAddress=";
+    assert_eq!(bind("admin.serverPort=0").as_deref(), Some("127.0.0.1:0"));
+    assert_eq!(bind(&format!("{both}::1")).as_deref(), Some("[::1]:8080"));
+    assert_eq!(
+        bind(&format!("{both}0.0.0.0")).as_deref(),
+        Some("127.0.0.1:8080")
+    );
+    assert_eq!(
+        bind("admin.serverAddress=localhost").as_deref(),
+        Some("localhost:2193")
+    );
+    assert_eq!(bind("admin.serverAddress=0.0.0.0"), None);
+    let (found, _) = read_text(&format!("{both}0.0.0.0"));
+    assert_eq!(
+        found.warnings,
+        [
+            "zoo.cfg:2: admin.serverAddress is not 0.0.0.0 but 127.0.0.1 here: the door asks nobody \
+          who they are"
+        ]
+    );
+    for bad in [
+        "admin.serverPort=65536",
+        "admin.serverPort=",
+        "admin.serverAddress=a b",
+    ] {
+        assert_eq!(read_text(bad).1.len(), 1, "{bad}");
+    }
+}
+
+#[test]
+fn a_key_without_a_meaning_is_warned_of_once_and_its_wrong_value_is_refused() {
+    let (found, problems) = read_text("zookeeper.syncLimit=5\nsnapCount=x\n");
+    assert!(problems.is_empty() && found.entries.is_empty());
+    assert_eq!(
+        found.warnings,
+        [
+            "zoo.cfg:1: zookeeper.syncLimit has no meaning here",
+            "zoo.cfg:2: snapCount has no meaning here"
+        ]
+    );
+    let (found, problems) = read_text("syncLimit=five\n");
+    assert!(found.warnings.is_empty());
+    assert_eq!(
+        problems[0].to_string(),
+        "zoo.cfg:1: syncLimit: \"five\" is not a whole number"
+    );
+}
+
+#[test]
+fn servers_stand_in_one_file() {
+    let (_, problems) = read_text("server.1=a:1:2\ndynamicConfigFile=zoo.cfg.dynamic\n");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].to_string().starts_with("zoo.cfg:1: server: "));
 }
 
 #[test]

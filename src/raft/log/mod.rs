@@ -48,6 +48,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use writer::Writer;
 
 #[cfg(feature = "testing")]
@@ -92,6 +93,8 @@ pub struct LogOptions {
     pub queue_bytes_max: usize,
     /// Purged segments kept to be used again. One empty segment is kept ready in any case.
     pub spare_segments: usize,
+    /// A sync that takes longer is counted, and named in the log.
+    pub slow_sync: Duration,
     pub threading: Threading,
 }
 
@@ -102,6 +105,7 @@ impl Default for LogOptions {
             cache_bytes: 32 << 20,
             queue_bytes_max: 64 << 20,
             spare_segments: 2,
+            slow_sync: Duration::from_secs(1),
             threading: Threading::OwnThread,
         }
     }
@@ -180,7 +184,7 @@ impl RaftLog {
         );
         let writer = Writer::new(
             spares.clone(),
-            options.cache_bytes,
+            &options,
             found.full,
             found.active,
             found.totals,

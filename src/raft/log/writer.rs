@@ -5,13 +5,13 @@
 //! written after a failed write or sync (a page that could not be written may be reported clean the
 //! next time, so a second sync proves nothing).
 
-use super::LogRecord;
 use super::index::Stored;
 use super::queue::{Body, Job, State};
 use super::record::{self, Kind, Opening, SEGMENT_HEADER_BYTES, Totals};
 use super::segment::Segment;
 use super::spares::Spares;
-use crate::metrics::LOG_SYNC_SECONDS;
+use super::{LogOptions, LogRecord};
+use crate::metrics::{LOG_SYNC_SECONDS, SLOW_LOG_SYNCS};
 use crate::model::LogPosition;
 use crate::store::StorageFault;
 use bytes::Bytes;
@@ -19,9 +19,6 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// A sync that takes longer is named in the log: elections are lost to such disks.
-const SLOW_SYNC: Duration = Duration::from_millis(500);
 
 /// A segment with records, and the largest index of an entry in it.
 pub struct Filled {
@@ -60,6 +57,8 @@ impl Active {
 pub struct Writer {
     spares: Arc<Spares>,
     cache_bytes: usize,
+    /// A sync that takes longer is counted and named in the log: elections are lost to such disks.
+    slow_sync: Duration,
     /// Full segments, oldest first.
     full: VecDeque<Filled>,
     active: Option<Active>,
@@ -75,14 +74,15 @@ pub struct Writer {
 impl Writer {
     pub fn new(
         spares: Arc<Spares>,
-        cache_bytes: usize,
+        options: &LogOptions,
         full: VecDeque<Filled>,
         active: Option<Active>,
         totals: Totals,
     ) -> Writer {
         Writer {
             spares,
-            cache_bytes,
+            cache_bytes: options.cache_bytes,
+            slow_sync: options.slow_sync,
             full,
             active,
             totals,
@@ -226,7 +226,8 @@ impl Writer {
             active.synced_to = active.end;
             let elapsed = started.elapsed();
             metrics::histogram!(LOG_SYNC_SECONDS).record(elapsed);
-            if elapsed > SLOW_SYNC {
+            if elapsed > self.slow_sync {
+                metrics::counter!(SLOW_LOG_SYNCS).increment(1);
                 let elapsed_us = elapsed.as_micros() as u64;
                 tracing::warn!(elapsed_us, "the disk took long to sync the log");
             }

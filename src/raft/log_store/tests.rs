@@ -7,6 +7,7 @@ use super::super::snapshot::Snapshots;
 use super::*;
 use crate::model::{Change, LogPosition, MemberBatch, Zxid};
 use crate::raft::log::LogOptions;
+use crate::runtime::SystemClock;
 use crate::store::disk::{FileCheckpoint, RealDisk};
 use crate::store::{Applied, BatchResult, SharedState, State};
 use bytes::Bytes;
@@ -45,6 +46,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
             snapshots: Arc::new(snapshots),
             applied: watch::Sender::new(None),
             applied_bytes: AtomicU64::new(0),
+            live_since_ms: 0,
+            clock: Arc::new(SystemClock),
         };
         let store = store(directory.path());
         Ok((directory, store, StateMachine(Arc::new(machine))))
@@ -96,6 +99,21 @@ async fn what_is_read_for_a_follower_is_bounded_in_bytes_and_never_nothing() {
     assert!((1..=3).contains(&some.len()), "{}", some.len());
     let large = store.limited_get_log_entries(10, 11).await.unwrap();
     assert_eq!(large, proposals(1, 10..11, 5000));
+}
+
+#[tokio::test]
+async fn nothing_is_read_for_a_follower_whose_next_entry_was_purged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path());
+    append(&mut store, proposals(1, 0..10, 10)).await;
+    let purged = types::log_id(LogPosition { term: 1, index: 5 });
+    store.purge(purged).await.unwrap();
+    let read = async |start| {
+        let mut store = store.clone();
+        store.limited_get_log_entries(start, 10).await.unwrap()
+    };
+    assert_eq!(read(5).await, []);
+    assert_eq!(read(6).await, proposals(1, 6..10, 10));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use super::links::Link;
 use super::messages::{self, MalformedMessage};
+use crate::metrics::SNAPSHOTS_SENT;
 use crate::raft::PeerError;
 use crate::raft::proto::{self, snapshot_part::Part};
 use crate::raft::snapshot::RaftSnapshot;
@@ -41,6 +42,7 @@ pub async fn send(
         bytes = handle.known.bytes,
         "sending a snapshot"
     );
+    metrics::counter!(SNAPSHOTS_SENT).increment(1);
     let sent = Arc::new(AtomicU64::new(0));
     let parts = parts(
         header,

@@ -1,8 +1,9 @@
 //! How clusters begin, and who may not begin one.
 
-use super::harness::{Cluster, Writer, addresses, within_deadline};
+use super::harness::{Cluster, DEADLINE, Writer, addresses, within_deadline};
 use crate::model::MemberId;
 use crate::raft::{Formation, StartError};
+use std::time::Duration;
 
 fn founders() -> Formation {
     Formation::Found(addresses(1..=3))
@@ -15,6 +16,33 @@ async fn a_founder_that_comes_late_joins_what_the_others_founded() {
     cluster.start(2, founders()).await.unwrap();
     cluster.write(&Writer::default(), 20).await;
     cluster.start(3, founders()).await.unwrap();
+    cluster.agree(20).await;
+}
+
+/// The leader writes to it before it has heard who leads, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_the_leader_finds_first_does_not_take_its_disk_for_lost() {
+    let mut cluster = Cluster::new();
+    cluster.peers.connect = DEADLINE;
+    cluster.start(1, founders()).await.unwrap();
+    cluster.start(2, founders()).await.unwrap();
+    cluster.write(&Writer::default(), 20).await;
+    let leader = cluster.leader().await;
+    let (consensus, names) = (
+        cluster.member(leader).consensus.clone(),
+        cluster.names.clone(),
+    );
+    names.hold(leader);
+    let found = async {
+        while consensus.status().matched.get(&MemberId(3)) < Some(&20) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        names.release();
+    };
+    let started = within_deadline("the start", async {
+        tokio::join!(cluster.start(3, founders()), found).0
+    });
+    started.await.unwrap();
     cluster.agree(20).await;
 }
 

@@ -41,12 +41,22 @@ pub async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> 
 pub struct Names {
     known: Arc<Mutex<HashMap<String, SocketAddr>>>,
     in_use: Arc<Mutex<HashSet<String>>>,
+    held: Arc<watch::Sender<Option<String>>>,
 }
 
 impl Names {
     /// From now on nobody finds this member.
     pub fn forget(&self, id: u64) {
         self.known.lock().remove(&address(id).peer);
+    }
+
+    /// Whoever dials this member waits until it is released.
+    pub fn hold(&self, id: u64) {
+        self.held.send_replace(Some(address(id).peer));
+    }
+
+    pub fn release(&self) {
+        self.held.send_replace(None);
     }
 
     pub fn refuse_to_bind(&self, id: u64) {
@@ -68,6 +78,9 @@ impl Network for Names {
     }
 
     async fn connect(&self, address: &str) -> io::Result<BoxedStream> {
+        let mut held = self.held.subscribe();
+        let passes = held.wait_for(|held| held.as_deref() != Some(address));
+        let _ = passes.await.map_err(io::Error::other)?;
         let known = self.known.lock().get(address).copied();
         let known = known.ok_or(io::ErrorKind::NotFound)?;
         TcpNetwork.connect(&known.to_string()).await

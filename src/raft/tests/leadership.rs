@@ -3,6 +3,7 @@
 use super::harness::{Cluster, Writer, within_deadline};
 use crate::model::MemberId;
 use crate::raft::{ChangeError, Timing};
+use crate::store::State;
 use std::time::Duration;
 
 /// Elections by time-out would miss the tests' deadline by far.
@@ -10,6 +11,8 @@ fn patient() -> Timing {
     Timing {
         election_ms_min: 300_000,
         election_ms_max: 600_000,
+        // On a busy machine, too, the campaign of one is over before another begins.
+        campaign_stagger_ms: 2_000,
         ..Timing::default()
     }
 }
@@ -35,6 +38,11 @@ async fn patient_cluster() -> Cluster {
             }
             Err(_) => {}
         }
+    }
+    // Who has heard of the leader and of nothing else yet would hold on to its lease when it dies.
+    let knows_all = |state: &State| state.membership().members.len() == 3;
+    for member in cluster.members.values() {
+        member.witness.sees("the membership", knows_all).await;
     }
     cluster
 }

@@ -1,4 +1,4 @@
-//! The admin door: what operators, orchestrators and Prometheus read over HTTP. It writes nothing.
+//! The admin door: what operators, orchestrators and Prometheus read over HTTP.
 //!
 //! | path       | answer                                                                       |
 //! |------------|------------------------------------------------------------------------------|
@@ -6,21 +6,25 @@
 //! | `/readyz`  | 200 while this member serves clients, else 503 and a sentence that says why  |
 //! | `/metrics` | Prometheus text: everything in `metrics::METRICS` that was counted           |
 //! | `/status`  | JSON: this member, its leader, what it holds, who belongs to the ensemble    |
+//! | `/commands` | ZooKeeper's commands, unless they are switched off (`commands`)             |
 //!
-//! Owns: its connections. Nobody is asked who they are, which is why `config` lets this door listen
-//! on loopback only.
+//! Owns: its connections. Nobody is asked who they are, except for a snapshot, which is why `config`
+//! lets this door listen on loopback only.
 //! At all times: `/healthz` depends on nothing that can be slow or absent, so that an orchestrator
 //! never kills a member for having lost its leader.
 
+mod commands;
 mod gauges;
 mod report;
 mod routes;
 
 use super::admission::{AdmissionLimits, Admissions, Place};
+use super::operator::Operator;
 use crate::member::Handle;
-use crate::metrics::Recorder;
 use crate::runtime::{BoxedListener, BoxedStream};
-use axum::Router;
+use axum::{Extension, Router};
+use commands::Commands;
+pub use commands::{COMMANDS, CommandOptions};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -28,14 +32,17 @@ use report::{Figures, Traffic};
 use routes::Source;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// The limits of this door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the operator decided for this door, and its limits.
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// `None` if `/commands` is not answered.
+    pub commands: Option<CommandOptions>,
     pub admission: AdmissionLimits,
     /// From a connection's start, or its last answer, until the next request's head is whole.
     /// Past it the connection is closed.
@@ -48,6 +55,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            commands: None,
             admission: AdmissionLimits {
                 connections_max: 64,
                 connections_per_address_max: 32,
@@ -68,13 +76,18 @@ const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// Serves until `stop` is cancelled; then answers under way are finished, for two seconds at most.
 pub async fn serve(
     listener: BoxedListener,
-    handle: Handle,
-    recorder: Recorder,
+    operator: Arc<Operator>,
     options: Options,
     stop: CancellationToken,
 ) {
+    let recorder = operator.recorder.clone();
     let rendering = recorder.clone();
+    let handle = operator.handle.clone();
     let source = Source::new(move || look(&handle), move || rendering.render());
+    let mut router = routes::router(source);
+    if let Some(commands) = options.commands.clone() {
+        router = router.merge(commands::router(Commands::new(operator, commands)));
+    }
     let mut fold = interval(FOLD_INTERVAL);
     fold.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let folding = async {
@@ -84,7 +97,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        () = run(listener, routes::router(source), options, stop) => {}
+        () = run(listener, router, options, stop) => {}
         () = folding => {}
     }
 }
@@ -110,7 +123,8 @@ async fn run(listener: BoxedListener, router: Router, options: Options, stop: Ca
     loop {
         tokio::select! {
             (stream, peer, place) = admissions.accept(&listener) => {
-                tasks.spawn(hold(stream, peer, place, router.clone(), options, stop.clone()));
+                let router = router.clone().layer(Extension(Peer(peer)));
+                tasks.spawn(hold(stream, peer, place, router, options.clone(), stop.clone()));
             }
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             () = stop.cancelled() => break,
@@ -119,6 +133,10 @@ async fn run(listener: BoxedListener, router: Router, options: Options, stop: Ca
     drop(listener);
     while tasks.join_next().await.is_some() {}
 }
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
 
 /// One connection, to its end.
 async fn hold(

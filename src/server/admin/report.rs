@@ -174,6 +174,7 @@ pub(super) mod tests {
             growth_refused: false,
             membership,
             config_version: Zxid(0x7_0000_0001),
+            leading: None,
         };
         Figures {
             status,

@@ -41,7 +41,7 @@ pub fn router(source: Source) -> Router {
         .fallback(async || {
             (
                 StatusCode::NOT_FOUND,
-                "try /healthz, /readyz, /metrics or /status\n",
+                "try /healthz, /readyz, /metrics, /status or /commands\n",
             )
         })
         .with_state(source)

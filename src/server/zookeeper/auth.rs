@@ -22,6 +22,12 @@ use digest::DigestAlgorithm;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// What the identities of one connection may come to. They travel with each batch of its writes, and each
+/// access list that it meets is held against them.
+const IDENTITIES_BYTES_MAX: usize = 16 * 1024;
+/// An identity's share of it besides its text.
+const IDENTITY_BYTES: usize = 32;
+
 /// What the operator decided about who is who.
 #[derive(Clone, Debug)]
 pub struct AuthOptions {
@@ -121,6 +127,12 @@ pub fn authenticate(
         "x509" => Some(origin.subject_ids(options)).filter(|ids| !ids.is_empty()),
         _ => None,
     }
+}
+
+/// Whether a connection may have all these identities.
+pub fn may_travel(identities: &[Id]) -> bool {
+    let bytes = |id: &Id| IDENTITY_BYTES + id.scheme.len() + id.id.len();
+    identities.iter().map(bytes).sum::<usize>() <= IDENTITIES_BYTES_MAX
 }
 
 #[cfg(test)]

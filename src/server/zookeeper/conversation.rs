@@ -5,19 +5,21 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
+use super::super::operator::{DOOR, Listed, Response};
+use super::Door;
 use super::auth::sasl::{DigestMd5, Progress};
 use super::auth::{self, Origin};
-use super::figures::ConnectionFigures;
 use super::handshake::{self, Failed};
 use super::intake;
 use super::opening::{self, Opened};
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
-use super::{DOOR, Door};
 use crate::config::TlsAtDoor;
-use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
-use crate::metrics::CONNECTIONS_REFUSED;
+use crate::member::{
+    CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share, SizeFigures,
+};
+use crate::metrics::{CONNECTIONS_ENDED, CONNECTIONS_REFUSED};
 use crate::model::{
     Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
 };
@@ -25,15 +27,15 @@ use crate::runtime::BoxedStream;
 use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, RequestHeader, XID_AUTH,
-    decode_request, encode_watch_event, next_frame, opcode,
+    ClientRequest, ConnectRequest, ConnectResponse, FrameError, LENGTH_BYTES, RequestHeader,
+    XID_AUTH, decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
@@ -79,6 +81,32 @@ pub(super) enum End {
     NotTls,
 }
 
+impl End {
+    /// What the metrics call it.
+    fn label(&self) -> &'static str {
+        match self {
+            End::ByClient => "client",
+            End::Io(_) => "network",
+            End::ByMember(CloseReason::SessionEnded) => "session_ended",
+            End::ByMember(CloseReason::SessionMoved) => "session_moved",
+            End::ByMember(CloseReason::OutOfTouch) => "out_of_touch",
+            End::ByMember(CloseReason::StateReplaced) => "state_replaced",
+            End::ByMember(CloseReason::ReadOnlyEnded) => "read_only_ended",
+            End::ByMember(CloseReason::SlowReader) => "slow_reader",
+            End::ByMember(CloseReason::ShuttingDown) => "shutting_down",
+            End::Frame(_) => "frame",
+            End::Stranger(_) => "stranger",
+            End::Protocol(_) => "protocol",
+            End::NoSession(_) => "no_session",
+            End::Word => "word",
+            End::HandshakeTimeout => "handshake_timeout",
+            End::Tls(_) => "tls_handshake",
+            End::NoTls => "no_tls",
+            End::NotTls => "not_tls",
+        }
+    }
+}
+
 /// Serves one accepted stream.
 pub async fn hold(
     door: Arc<Door>,
@@ -87,29 +115,27 @@ pub async fn hold(
     tls: TlsAtDoor,
     stop: CancellationToken,
 ) {
+    let figures = door.operator.connections.list(peer, door.clock.wall_ms());
     let opened = tokio::select! {
         opened = tokio::time::timeout(
             handshake::HANDSHAKE_MAX,
-            opening::open(&door, stream, peer, tls),
+            opening::open(&door, &figures, stream, peer, tls),
         ) => opened.unwrap_or(Err(End::HandshakeTimeout)),
         () = stop.cancelled() => return,
     };
     let opened = match opened {
         Ok(opened) => opened,
-        Err(end) => return log(peer, &end),
+        Err(end) => return ended(peer, &end),
     };
     let connection = match door.handle.connect() {
         Ok(connection) => connection,
         Err(refused) => {
-            door.figures.rejected();
             counter!(CONNECTIONS_REFUSED, "door" => DOOR, "reason" => refused.as_str())
                 .increment(1);
             tracing::warn!(client = %peer, %refused, "a connection was turned away");
             return;
         }
     };
-    let figures = Arc::new(ConnectionFigures::new(peer, door.clock.wall_ms()));
-    door.figures.opened(connection.id(), figures.clone());
     let Opened {
         mut stream,
         buffers,
@@ -128,7 +154,8 @@ pub async fn hold(
         door: door.clone(),
         peer,
         connection: connection.clone(),
-        figures,
+        figures: &figures,
+        outgoing: Outgoing::default(),
         awaited: VecDeque::new(),
         frame_bytes: 0,
         submissions: Vec::new(),
@@ -145,17 +172,14 @@ pub async fn hold(
         () = stop.cancelled() => End::ByMember(CloseReason::ShuttingDown),
     };
     door.handle.disconnect(&connection).await;
-    door.figures.closed(connection.id());
-    if let End::ByMember(reason) = end {
-        door.counted.closed(reason);
-    }
-    log(peer, &end);
+    ended(peer, &end);
     // What is written last (an expired session's answer) may still be on its way. A client that reads
     // nothing more is not waited for.
     let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
 }
 
-fn log(peer: SocketAddr, end: &End) {
+fn ended(peer: SocketAddr, end: &End) {
+    counter!(CONNECTIONS_ENDED, "reason" => end.label()).increment(1);
     match end {
         End::ByClient | End::Word | End::ByMember(CloseReason::SessionEnded) => {
             tracing::debug!(client = %peer, reason = %end, "connection ended");
@@ -187,11 +211,20 @@ fn proves(operation: i32) -> bool {
     matches!(operation, opcode::AUTH | opcode::SASL)
 }
 
-struct Conversation {
+/// What was sent and not yet told to those who count it.
+#[derive(Default)]
+struct Outgoing {
+    packets: u64,
+    /// Of the replies, without their length.
+    replies: SizeFigures,
+}
+
+struct Conversation<'a> {
     door: Arc<Door>,
     peer: SocketAddr,
     connection: Arc<Connection>,
-    figures: Arc<ConnectionFigures>,
+    figures: &'a Listed<'a>,
+    outgoing: Outgoing,
     origin: Origin,
     identities: Arc<[Id]>,
     /// Whether enough was proven to ask for anything.
@@ -199,7 +232,7 @@ struct Conversation {
     sasl: DigestMd5,
     /// Whether what is written has to be flushed before it is sent, as under TLS.
     buffers: bool,
-    /// Writes whose answers are due, oldest first.
+    /// Writes whose answers are due, and reads parked behind them, oldest first.
     awaited: VecDeque<Awaited>,
     /// Of the frame that is acted upon.
     frame_bytes: usize,
@@ -218,7 +251,7 @@ struct Conversation {
     ending: Option<End>,
 }
 
-impl Conversation {
+impl Conversation<'_> {
     async fn run(&mut self, frame: Bytes, stream: &mut BoxedStream, mut received: BytesMut) -> End {
         if let Err(end) = self.connect(frame, stream).await {
             return end;
@@ -232,9 +265,7 @@ impl Conversation {
             if let Some(reconfiguring) = &mut self.reconfiguring {
                 reconfiguring.begin(&self.door.handle, &self.connection, &self.identities);
             }
-            self.figures
-                .queued
-                .store(self.connection.backlog().requests as u64, Ordering::Relaxed);
+            self.tell_what_was_sent();
             if self.out.is_empty()
                 && !unflushed
                 && let Some(end) = self.ending.take()
@@ -256,6 +287,10 @@ impl Conversation {
                 self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
             let kept_waiting = stalled || self.reconfiguring.is_some();
             received.reserve(1);
+            let unanswered = self.connection.backlog().requests;
+            let waits_to_write = !self.out.is_empty();
+            self.figures
+                .waits(unanswered, reading && !stalled, waits_to_write);
             if self.ending.is_some() {
                 given_up_at.get_or_insert_with(|| Instant::now() + LAST_WRITE_MAX);
             }
@@ -298,6 +333,11 @@ impl Conversation {
                         self.connection.touch();
                         self.door.counted.received_bytes.increment(bytes as u64);
                     }
+                    // Many clients leave without TLS's own goodbye. What is cut off by it is no whole
+                    // frame.
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                        self.finished = true;
+                    }
                     Err(error) => return error.into(),
                 },
             }
@@ -317,6 +357,14 @@ impl Conversation {
     async fn connect(&mut self, frame: Bytes, stream: &mut BoxedStream) -> Result<(), End> {
         let request = ConnectRequest::decode(frame)
             .map_err(|malformed| End::Protocol(format!("connect request: {malformed}")))?;
+        let began = Instant::now();
+        self.figures.received(1);
+        self.door.handle.traffic().received(1);
+        if request.session.is_none() {
+            self.door.counted.new_sessions_asked.increment(1);
+        } else {
+            self.door.counted.attachments_asked.increment(1);
+        }
         let established =
             handshake::establish(&self.door, &self.connection, &request, &mut self.out).await;
         match established {
@@ -331,6 +379,10 @@ impl Conversation {
             }
             _ => {}
         }
+        if !self.out.is_empty() {
+            self.replied(0);
+            self.tell_what_was_sent();
+        }
         self.door
             .counted
             .sent_bytes
@@ -338,12 +390,11 @@ impl Conversation {
         stream.write_all_buf(&mut self.out).await?;
         stream.flush().await?;
         established.map_err(End::NoSession)?;
-        self.figures
-            .session
-            .store(self.connection.session().0, Ordering::Relaxed);
-        self.figures
-            .timeout_ms
-            .store(self.connection.timeout_ms(), Ordering::Relaxed);
+        let (session, timeout_ms) = (self.connection.session(), self.connection.timeout_ms());
+        self.figures.attached(session.0, timeout_ms);
+        let zxid = self.door.handle.read().zxid();
+        self.door.counted.write_seconds.record(began.elapsed());
+        self.answered(opcode::CREATE_SESSION, 0, zxid, began.elapsed(), 1);
         tracing::debug!(client = %self.peer, session = %self.connection.session(), "session attached");
         Ok(())
     }
@@ -364,6 +415,7 @@ impl Conversation {
         let door = self.door.clone();
         let mut view: Option<ReadView<'_>> = None;
         let mut count = 0;
+        let mut reads = Reads::default();
         let began = Instant::now();
         while self.ending.is_none() && self.may_take(received) {
             let frame = match next_frame(received, door.frame_bytes_max()) {
@@ -385,24 +437,32 @@ impl Conversation {
                 Ok((header, _))
                     if opcode::needs_quorum(header.opcode) && self.connection.is_read_only() =>
                 {
-                    self.count(&door, header);
-                    self.read(&door, &mut view, header.xid, Err(Refusal::NotReadOnly));
+                    door.counted.request(header.opcode);
+                    let refusal = Err(Refusal::NotReadOnly);
+                    self.read(&door, &mut view, &mut reads, header, refusal);
                 }
-                Ok((header, Ok(request))) => self.request(&door, &mut view, header, request),
+                Ok((header, Ok(request))) => {
+                    self.request(&door, &mut view, &mut reads, header, request);
+                }
                 Ok((header, Err(malformed))) => {
                     door.counted.request(header.opcode);
                     tracing::debug!(client = %self.peer, xid = header.xid, %malformed, "malformed request");
                     let refusal = Err(Refusal::MarshallingError);
-                    self.read(&door, &mut view, header.xid, refusal);
+                    self.read(&door, &mut view, &mut reads, header, refusal);
                 }
                 Err(no_header) => self.ending = Some(End::Protocol(no_header.to_string())),
             }
         }
-        if view.take().is_some() {
-            door.counted.read_seconds.record(began.elapsed());
+        drop(view);
+        if let Some((header, zxid)) = reads.last {
+            // They arrived together, and leave together.
+            let elapsed = began.elapsed();
+            let answered = usize::try_from(reads.answered).unwrap_or(usize::MAX);
+            door.counted.read_seconds.record_many(elapsed, answered);
+            self.answered(header.opcode, header.xid, zxid, elapsed, reads.answered);
         }
         if count > 0 {
-            self.figures.received.fetch_add(count, Ordering::Relaxed);
+            self.figures.received(count);
             door.handle.traffic().received(count);
         }
         if !self.submissions.is_empty() {
@@ -414,11 +474,11 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
+        reads: &mut Reads,
         header: RequestHeader,
         request: ClientRequest,
     ) {
-        self.count(door, header);
-        let xid = header.xid;
+        door.counted.request(header.opcode);
         match request {
             ClientRequest::Create(create) => {
                 let kind = if create.kind.answers_with_stat() {
@@ -429,7 +489,8 @@ impl Conversation {
                 self.write(
                     door,
                     view,
-                    xid,
+                    reads,
+                    header,
                     kind,
                     Command::Operation(
                         self.offered(create.into_operation(self.door.options.ttl_enabled)),
@@ -438,18 +499,13 @@ impl Conversation {
             }
             ClientRequest::Delete { path, version } => {
                 let delete = Operation::Delete { path, version };
-                self.write(
-                    door,
-                    view,
-                    xid,
-                    ReplyKind::Header,
-                    Command::Operation(delete),
-                );
+                let (kind, delete) = (ReplyKind::Header, Command::Operation(delete));
+                self.write(door, view, reads, header, kind, delete);
             }
             ClientRequest::DeleteContainer { path } => {
                 let delete = self.offered(Operation::DeleteContainer { path });
-                let kind = ReplyKind::Header;
-                self.write(door, view, xid, kind, Command::Operation(delete));
+                let (kind, delete) = (ReplyKind::Header, Command::Operation(delete));
+                self.write(door, view, reads, header, kind, delete);
             }
             ClientRequest::SetData {
                 path,
@@ -461,11 +517,13 @@ impl Conversation {
                     data,
                     version,
                 });
-                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
+                let (kind, set) = (ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, reads, header, kind, set);
             }
             ClientRequest::SetAcl { path, acl, version } => {
                 let set = Operation::SetAcl { path, acl, version };
-                self.write(door, view, xid, ReplyKind::Stat, Command::Operation(set));
+                let (kind, set) = (ReplyKind::Stat, Command::Operation(set));
+                self.write(door, view, reads, header, kind, set);
             }
             ClientRequest::Multi(ops) => {
                 let kinds = ops.iter().map(|op| op.kind()).collect();
@@ -473,29 +531,32 @@ impl Conversation {
                     .into_iter()
                     .map(|op| self.offered(op.into_operation(self.door.options.ttl_enabled)))
                     .collect();
-                self.write(
-                    door,
-                    view,
-                    xid,
-                    ReplyKind::Multi(kinds),
-                    Command::Multi(operations),
-                );
+                let (kind, multi) = (ReplyKind::Multi(kinds), Command::Multi(operations));
+                self.write(door, view, reads, header, kind, multi);
             }
             ClientRequest::Sync { path } => {
-                self.write(door, view, xid, ReplyKind::Synced(path), Command::Sync)
+                let kind = ReplyKind::Synced {
+                    path,
+                    _pending: door.operator.connections.sync_began(),
+                };
+                self.write(door, view, reads, header, kind, Command::Sync);
             }
             ClientRequest::CloseSession if self.connection.is_read_only() => {
                 door.handle.end_read_only_session(&self.connection);
                 let zxid = self.look(door, view).zxid();
-                reply::header_only(&mut self.out, ReplyHeader::ok(xid, zxid));
-                self.sent(1);
+                let at = self.out.len();
+                reply::header_only(&mut self.out, ReplyHeader::ok(header.xid, zxid));
+                reads.answered += 1;
+                reads.last = Some((header, zxid));
+                self.replied(at);
                 self.ending = Some(End::ByMember(CloseReason::SessionEnded));
             }
             ClientRequest::CloseSession => {
-                self.write(door, view, xid, ReplyKind::Header, Command::CloseSession);
+                let kind = ReplyKind::Header;
+                self.write(door, view, reads, header, kind, Command::CloseSession);
             }
             ClientRequest::Reconfig { .. } if !door.options.reconfig => {
-                self.refuse(door, view, xid, Refusal::ReconfigDisabled);
+                self.refuse(door, view, reads, header, Refusal::ReconfigDisabled);
             }
             ClientRequest::Reconfig {
                 joining,
@@ -511,24 +572,16 @@ impl Conversation {
                 };
                 let mut held = door.handle.share();
                 held.set(self.frame_bytes);
-                self.reconfiguring = Some(Reconfiguring::new(xid, wanted, held));
+                self.reconfiguring = Some(Reconfiguring::new(header.xid, wanted, held));
             }
             ClientRequest::Auth { scheme, auth, .. } => self.authenticate(&scheme, &auth),
-            ClientRequest::Sasl { token } => self.sasl(xid, &token.unwrap_or_default()),
+            ClientRequest::Sasl { token } => self.sasl(header.xid, &token.unwrap_or_default()),
             ClientRequest::Unknown { opcode } => {
-                reply::header_only(&mut self.out, ReplyHeader::unknown_operation(xid));
+                reply::header_only(&mut self.out, ReplyHeader::unknown_operation(header.xid));
                 self.ending = Some(End::Protocol(format!("unknown operation {opcode}")));
             }
-            read => self.read(door, view, xid, Ok(read)),
+            read => self.read(door, view, reads, header, Ok(read)),
         }
-    }
-
-    fn count(&self, door: &Door, header: RequestHeader) {
-        door.counted.request(header.opcode);
-        self.figures.last_xid.store(header.xid, Ordering::Relaxed);
-        self.figures
-            .last_opcode
-            .store(header.opcode, Ordering::Relaxed);
     }
 
     /// Data above the member's limit, and what not all members know yet, are refused at the write's own
@@ -554,20 +607,17 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
-        xid: i32,
+        reads: &mut Reads,
+        header: RequestHeader,
         kind: ReplyKind,
         command: Command,
     ) {
         if let Some(refusal) = door.handle.refuses(&command) {
             door.counted.refused_disk_full.increment(1);
-            return self.read(door, view, xid, Err(refusal));
+            return self.read(door, view, reads, header, Err(refusal));
         }
         self.connection.expect_answer(self.frame_bytes);
-        self.awaited.push_back(Awaited {
-            xid,
-            kind,
-            arrived: Instant::now(),
-        });
+        self.awaits(header, kind);
         self.submissions.push(Request {
             session: self.connection.session(),
             generation: self.connection.generation(),
@@ -576,17 +626,27 @@ impl Conversation {
         });
     }
 
+    fn awaits(&mut self, header: RequestHeader, kind: ReplyKind) {
+        self.awaited.push_back(Awaited {
+            xid: header.xid,
+            opcode: header.opcode,
+            kind,
+            arrived: Instant::now(),
+        });
+    }
+
     /// Refuses a write at its place in the order; it takes its zxid.
     fn refuse<'a>(
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
-        xid: i32,
+        reads: &mut Reads,
+        header: RequestHeader,
         refusal: Refusal,
     ) {
         let code = refusal.code();
         let command = Command::Operation(Operation::Refuse { code });
-        self.write(door, view, xid, ReplyKind::Header, command);
+        self.write(door, view, reads, header, ReplyKind::Header, command);
     }
 
     /// Answers a reconfiguration that has come to its end.
@@ -600,15 +660,19 @@ impl Conversation {
             Ok(Configuration { data, stat }) => {
                 // The event that tells of it comes first.
                 let zxid = self.look(&door, &mut view).zxid();
+                let at = self.out.len();
                 let ok = ReplyHeader::ok(xid, zxid);
                 reply::data(&mut self.out, ok, Some(&data), &stat);
-                self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
-                let elapsed_us = arrived.elapsed().as_micros() as u64;
-                door.handle.traffic().answered(elapsed_us);
-                self.sent(1);
+                self.answered(opcode::RECONFIG, xid, zxid, arrived.elapsed(), 1);
+                self.replied(at);
             }
             Err(NotReconfigured::Refused(refusal)) => {
-                self.refuse(&door, &mut view, xid, refusal);
+                let header = RequestHeader {
+                    xid,
+                    opcode: opcode::RECONFIG,
+                };
+                let mut reads = Reads::default();
+                self.refuse(&door, &mut view, &mut reads, header, refusal);
                 door.handle.submit(&self.connection, &mut self.submissions);
             }
             Err(unknown) => {
@@ -622,7 +686,8 @@ impl Conversation {
         &mut self,
         door: &'a Door,
         view: &mut Option<ReadView<'a>>,
-        xid: i32,
+        reads: &mut Reads,
+        header: RequestHeader,
         request: Result<ClientRequest, Refusal>,
     ) {
         if matches!(request, Ok(ClientRequest::Ping))
@@ -640,7 +705,7 @@ impl Conversation {
             bytes += reads::reply_bytes_guess(request, tree);
         }
         let asked = Asked {
-            xid,
+            xid: header.xid,
             request,
             skip_acl: door.handle.skips_acl(),
             identities: self.identities.clone(),
@@ -648,14 +713,15 @@ impl Conversation {
             reply_bytes_max: door.options.reply_bytes_max,
         };
         let Err(asked) = self.connection.park(asked, bytes) else {
+            self.awaits(header, ReplyKind::Read);
             return;
         };
         let view = self.look(door, view);
+        let at = self.out.len();
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
-        self.figures
-            .last_zxid
-            .store(view.zxid().0, Ordering::Relaxed);
-        self.sent(1);
+        reads.answered += 1;
+        reads.last = Some((header, view.zxid()));
+        self.replied(at);
     }
 
     /// The state as it is for all frames that are taken together. What was delivered before it was
@@ -673,37 +739,46 @@ impl Conversation {
     }
 
     fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
-        match auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth) {
-            Some(ids) => {
-                self.prove(ids);
-                reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO));
-            }
-            None => {
+        let at = self.out.len();
+        let proven = auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth);
+        match proven.is_some_and(|ids| self.prove(ids)) {
+            true => reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO)),
+            false => {
+                self.door.counted.auth_failures.increment(1);
                 let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
                 reply::header_only(&mut self.out, refused);
-                self.ending = Some(End::Protocol(format!(
-                    "authentication by {scheme:?} failed"
-                )));
+                self.ending.get_or_insert_with(|| {
+                    End::Protocol(format!("authentication by {scheme:?} failed"))
+                });
             }
         }
-        self.sent(1);
+        self.replied(at);
     }
 
-    /// The connection is these, too, from its next request on.
-    fn prove(&mut self, ids: Vec<Id>) {
+    /// The connection is these, too, from its next request on. False if they would be too many: it ends.
+    fn prove(&mut self, ids: Vec<Id>) -> bool {
         let mut all = self.identities.to_vec();
         for id in ids {
             if !all.contains(&id) {
                 all.push(id);
             }
         }
+        if !auth::may_travel(&all) {
+            let count = all.len();
+            self.ending = Some(End::Protocol(format!(
+                "{count} identities are too many for one connection"
+            )));
+            return false;
+        }
         self.admitted = self.door.options.auth.admit(&all);
         self.identities = all.into();
         self.connection.identify(self.identities.clone());
+        true
     }
 
     /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
     fn sasl(&mut self, xid: i32, token: &[u8]) {
+        let at = self.out.len();
         let door = self.door.clone();
         let ok = ReplyHeader::ok(xid, Zxid::ZERO);
         let options = &door.options.auth;
@@ -730,6 +805,7 @@ impl Conversation {
                     .required_schemes
                     .iter()
                     .any(|scheme| scheme == "sasl");
+                self.door.counted.auth_failures.increment(1);
                 tracing::warn!(client = %self.peer, %failed, "SASL has failed");
                 if sasl.failures_tolerated && !required {
                     reply::token(&mut self.out, ok, None);
@@ -745,16 +821,17 @@ impl Conversation {
                 }
             }
         }
-        self.sent(1);
+        self.replied(at);
     }
 
     fn refuse_unproven(&mut self, xid: i32) {
+        let at = self.out.len();
         let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
         reply::header_only(&mut self.out, refused);
         self.ending = Some(End::Protocol(
             "a request before an identity was proven, as it must be".to_owned(),
         ));
-        self.sent(1);
+        self.replied(at);
     }
 
     /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
@@ -766,28 +843,33 @@ impl Conversation {
         }
         self.connection.take(&mut self.deliveries);
         while let Some(delivery) = self.deliveries.pop_front() {
+            let at = self.out.len();
             match delivery {
                 Delivery::Answer { zxid, answer } => {
                     let awaited = self.awaited.pop_front().expect("an answer has its request");
                     let elapsed = awaited.arrived.elapsed();
-                    let elapsed_us = elapsed.as_micros() as u64;
-                    self.door.handle.traffic().answered(elapsed_us);
                     self.door.counted.write_seconds.record(elapsed);
-                    self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
+                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
                     if replies::put(&mut self.out, awaited, zxid, answer).is_err() {
                         self.ending = Some(End::ByMember(CloseReason::SessionMoved));
                         return;
                     }
-                    self.sent(1);
+                    self.replied(at);
                 }
-                Delivery::Reply(bytes) => {
+                Delivery::Reply { zxid, bytes } => {
+                    let awaited = self.awaited.pop_front().expect("a reply has its request");
+                    let elapsed = awaited.arrived.elapsed();
+                    self.door.counted.read_seconds.record(elapsed);
+                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
                     self.out.extend_from_slice(&bytes);
-                    self.sent(1);
+                    self.replied(at);
                 }
                 Delivery::Event { kind, path, zxid } => {
                     encode_watch_event(&mut self.out, zxid, kind, &path);
+                    self.outgoing.packets += 1;
                     self.door.counted.notifications.increment(1);
-                    self.sent(1);
+                    let bytes = (self.out.len() - at) as u64;
+                    self.door.counted.notification_bytes.increment(bytes);
                 }
                 Delivery::Close(reason) => {
                     self.ending.get_or_insert(End::ByMember(reason));
@@ -797,8 +879,44 @@ impl Conversation {
         }
     }
 
-    fn sent(&self, packets: u64) {
-        self.figures.sent.fetch_add(packets, Ordering::Relaxed);
-        self.door.handle.traffic().sent(packets);
+    /// A reply was put at the end of `out`, from `at` on.
+    fn replied(&mut self, at: usize) {
+        self.outgoing.packets += 1;
+        let bytes = self.out.len() - at;
+        self.outgoing
+            .replies
+            .note(bytes.saturating_sub(LENGTH_BYTES));
     }
+
+    fn tell_what_was_sent(&mut self) {
+        let Outgoing { packets, replies } = std::mem::take(&mut self.outgoing);
+        if packets > 0 {
+            self.figures.sent(packets);
+            let traffic = self.door.handle.traffic();
+            traffic.sent(packets);
+            traffic.responses.merge(replies);
+        }
+    }
+
+    /// Requests were answered, the last of them this one.
+    fn answered(&self, opcode: i32, xid: i32, zxid: Zxid, elapsed: Duration, requests: u64) {
+        let handle = &self.door.handle;
+        let elapsed_us = elapsed.as_micros() as u64;
+        handle.traffic().answered(elapsed_us, requests);
+        let response = Response {
+            opcode,
+            xid,
+            zxid: zxid.0,
+            at_ms: handle.uptime_ms(),
+            latency_ms: elapsed_us / 1000,
+        };
+        self.figures.responded(response, requests);
+    }
+}
+
+/// The reads that one look at the state answered.
+#[derive(Default)]
+struct Reads {
+    answered: u64,
+    last: Option<(RequestHeader, Zxid)>,
 }

@@ -2,10 +2,9 @@
 //!
 //! `metrics` has the names. Make it after the process's recorder was installed, or nothing is kept.
 
-use crate::member::CloseReason;
 use crate::metrics::{
-    BYTES_RECEIVED, BYTES_SENT, CONNECTIONS_CLOSED, NOTIFICATIONS, READ_SECONDS, REQUESTS,
-    REQUESTS_REFUSED, WRITE_SECONDS,
+    AUTH_FAILURES, BYTES_RECEIVED, BYTES_SENT, CONNECT_REQUESTS, NOTIFICATION_BYTES, NOTIFICATIONS,
+    READ_SECONDS, REQUESTS, REQUESTS_REFUSED, WRITE_SECONDS,
 };
 use crate::wire::opcode;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -15,12 +14,15 @@ pub struct Counted {
     pub sent_bytes: Counter,
     pub notifications: Counter,
     pub refused_disk_full: Counter,
+    pub notification_bytes: Counter,
+    pub new_sessions_asked: Counter,
+    pub attachments_asked: Counter,
+    pub auth_failures: Counter,
     pub read_seconds: Histogram,
     pub write_seconds: Histogram,
     /// By number, ascending.
     requests: Vec<(i32, Counter)>,
     unknown_requests: Counter,
-    closed: Vec<(CloseReason, Counter)>,
 }
 
 impl Counted {
@@ -33,28 +35,17 @@ impl Counted {
             sent_bytes: counter!(BYTES_SENT),
             notifications: counter!(NOTIFICATIONS),
             refused_disk_full: counter!(REQUESTS_REFUSED, "reason" => "disk_full"),
+            notification_bytes: counter!(NOTIFICATION_BYTES),
+            new_sessions_asked: counter!(CONNECT_REQUESTS, "kind" => "new"),
+            attachments_asked: counter!(CONNECT_REQUESTS, "kind" => "again"),
+            auth_failures: counter!(AUTH_FAILURES),
             read_seconds: histogram!(READ_SECONDS),
             write_seconds: histogram!(WRITE_SECONDS),
-            closed: CloseReason::ALL
-                .map(|reason| {
-                    (
-                        reason,
-                        counter!(CONNECTIONS_CLOSED, "reason" => reason.as_str()),
-                    )
-                })
-                .into(),
             unknown_requests: counter!(REQUESTS, "op" => "unknown"),
             requests: numbers
                 .into_iter()
                 .map(|number| (number, requests(number)))
                 .collect(),
-        }
-    }
-
-    /// One connection that the member ended.
-    pub fn closed(&self, reason: CloseReason) {
-        if let Some((_, counter)) = self.closed.iter().find(|(known, _)| *known == reason) {
-            counter.increment(1);
         }
     }
 

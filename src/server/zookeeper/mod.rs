@@ -9,7 +9,6 @@
 mod auth;
 mod conversation;
 mod counted;
-mod figures;
 mod handshake;
 mod intake;
 mod opening;
@@ -18,8 +17,8 @@ mod reconfig;
 mod replies;
 mod words;
 
-#[cfg(feature = "testing")]
 use super::admission::{AdmissionLimits, Admissions};
+use super::operator::{DOOR, Operator};
 use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
@@ -27,7 +26,6 @@ use crate::tls::Acceptor;
 pub use auth::digest::DigestAlgorithm;
 pub use auth::{AuthOptions, Origin, authenticate};
 use counted::Counted;
-use figures::Figures;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -62,24 +60,22 @@ pub struct Options {
     pub ttl_enabled: bool,
     /// Whether clients may reconfigure the ensemble (`reconfigEnabled`).
     pub reconfig: bool,
-    /// `key=value` lines for the word `conf`.
-    pub conf: Vec<String>,
 }
 
 /// Serves until `stop` is cancelled, then waits until every connection has ended. Listeners share
 /// all limits.
 pub async fn serve(
     listeners: Vec<(BoxedListener, TlsAtDoor)>,
-    handle: Handle,
+    operator: Arc<Operator>,
     clock: Arc<dyn Clock>,
     options: Options,
     stop: CancellationToken,
 ) {
     let door = Arc::new(Door {
-        handle,
+        handle: operator.handle.clone(),
+        operator,
         clock,
         options,
-        figures: Figures::default(),
         counted: Counted::new(),
     });
     let limit = |limit: Option<usize>| limit.unwrap_or(usize::MAX);
@@ -123,14 +119,11 @@ async fn listen(
     while tasks.join_next().await.is_some() {}
 }
 
-/// The door's name in the log and the metrics.
-const DOOR: &str = "zookeeper";
-
 /// What all connections of the door share.
 struct Door {
     handle: Handle,
+    operator: Arc<Operator>,
     clock: Arc<dyn Clock>,
     options: Options,
-    figures: Figures,
     counted: Counted,
 }

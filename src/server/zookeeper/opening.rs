@@ -1,5 +1,6 @@
 //! From an accepted stream to its first frame: TLS where it is spoken, four-letter words, strangers.
 
+use super::super::operator::Listed;
 use super::auth::Origin;
 use super::conversation::End;
 use super::{Door, words};
@@ -7,6 +8,7 @@ use crate::config::TlsAtDoor;
 use crate::runtime::BoxedStream;
 use crate::wire::{Opening, Stranger, next_frame, recognise_opening};
 use bytes::{Bytes, BytesMut};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -23,6 +25,7 @@ pub struct Opened {
 /// Waits for the first whole frame; answers a four-letter word itself. The caller sets the deadline.
 pub async fn open(
     door: &Door,
+    figures: &Listed<'_>,
     mut stream: BoxedStream,
     peer: SocketAddr,
     tls: TlsAtDoor,
@@ -41,9 +44,10 @@ pub async fn open(
         let read = std::mem::take(&mut received).freeze();
         let secured = acceptor.accept(stream, read, peer.ip()).await?;
         stream = secured.stream;
+        figures.secured();
         origin.subject = secured.subject;
     }
-    let frame = first_frame(door, &mut stream, &mut received).await?;
+    let frame = first_frame(door, figures, &mut stream, &mut received).await?;
     Ok(Opened {
         stream,
         buffers: secure,
@@ -69,19 +73,25 @@ async fn speaks_tls(
 
 async fn first_frame(
     door: &Door,
+    figures: &Listed<'_>,
     stream: &mut BoxedStream,
     received: &mut BytesMut,
 ) -> Result<Bytes, End> {
     loop {
         match recognise_opening(received) {
             Opening::Incomplete => {}
-            Opening::Word(word) => {
-                let answer = words::answer(door, word);
+            Opening::Word(word) if words::is_whole(door, word, received) => {
+                figures.received(1);
+                door.handle.traffic().received(1);
+                let answer = words::answer(door, word, received).await;
+                figures.sent(1);
+                door.handle.traffic().sent(1);
                 door.counted.sent_bytes.increment(answer.len() as u64);
                 stream.write_all(answer.as_bytes()).await?;
                 stream.shutdown().await?;
                 return Err(End::Word);
             }
+            Opening::Word(_) => {}
             Opening::Stranger(stranger) => return Err(stranger.into()),
             Opening::Frame => {
                 if let Some(frame) = next_frame(received, door.frame_bytes_max())? {
@@ -94,12 +104,15 @@ async fn first_frame(
 }
 
 async fn read(door: &Door, stream: &mut BoxedStream, received: &mut BytesMut) -> Result<(), End> {
-    match stream.read_buf(received).await? {
-        0 => Err(End::ByClient),
-        bytes => {
+    match stream.read_buf(received).await {
+        Ok(0) => Err(End::ByClient),
+        Ok(bytes) => {
             door.counted.received_bytes.increment(bytes as u64);
             Ok(())
         }
+        // Without TLS's own goodbye.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(End::ByClient),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -58,7 +58,10 @@ impl Parked for Asked {
     fn run(self: Box<Self>, state: &State, watches: &mut WatchTable) -> Delivery {
         let mut out = BytesMut::new();
         answer(*self, state, watches, &mut out);
-        Delivery::Reply(out.freeze())
+        Delivery::Reply {
+            zxid: state.zxid(),
+            bytes: out.freeze(),
+        }
     }
 }
 

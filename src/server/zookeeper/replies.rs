@@ -1,14 +1,16 @@
 //! Applied writes, put into the reply that their request has.
 
+use super::super::operator::Pending;
 use crate::model::{Answer, Outcome, Refusal, Zxid};
 use crate::wire::MultiKind;
 use crate::wire::reply::{self, ReplyHeader};
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-/// A write under way, and what its reply looks like.
+/// A write under way, and what its reply looks like; or a read behind it.
 pub struct Awaited {
     pub xid: i32,
+    pub opcode: i32,
     pub kind: ReplyKind,
     pub arrived: Instant,
 }
@@ -22,8 +24,13 @@ pub enum ReplyKind {
     Header,
     Stat,
     /// sync: the path that was sent.
-    Synced(Option<String>),
+    Synced {
+        path: Option<String>,
+        _pending: Pending,
+    },
     Multi(Vec<MultiKind>),
+    /// A read's, which comes ready to be sent.
+    Read,
 }
 
 /// Appends the reply. `Err` if the connection must end without it: its session has moved.
@@ -45,7 +52,9 @@ pub fn put(
         (ReplyKind::Stat, Ok(Outcome::DataSet { stat } | Outcome::AclSet { stat })) => {
             reply::stat(out, ok, &stat);
         }
-        (ReplyKind::Synced(path), Ok(Outcome::Synced)) => reply::synced(out, ok, path.as_deref()),
+        (ReplyKind::Synced { path, .. }, Ok(Outcome::Synced)) => {
+            reply::synced(out, ok, path.as_deref())
+        }
         // Limits that cannot be read make the multi as a whole malformed, as in the original.
         (ReplyKind::Multi(_), Ok(Outcome::Multi(Err(failure))))
             if failure.refusal == Refusal::MarshallingError =>

@@ -16,13 +16,22 @@ use subject_name::is_subject_name;
 /// Those whose identities stand for whoever sends `auth:`.
 const PROVING_SCHEMES: &[&str] = &["digest", "sasl", "x509"];
 
+/// A longer list is not well formed: it is looked through whenever somebody is judged by it.
+pub(super) const LINES_MAX: usize = 1024;
+
 /// The list to store for one that a client sent.
 ///
 /// Duplicates go first and `auth` is replaced afterwards, so that `auth:` beside the very id that it
 /// stands for leaves that id twice, as in the original.
 pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal> {
+    if sent.len() > LINES_MAX {
+        return Err(Refusal::InvalidAcl);
+    }
     let mut stored = Vec::with_capacity(sent.len());
     for (at, line) in sent.iter().enumerate() {
+        if stored.len() > LINES_MAX {
+            break;
+        }
         if sent[..at].contains(line) {
             continue;
         }
@@ -48,10 +57,10 @@ pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal
             _ => return Err(Refusal::InvalidAcl),
         }
     }
-    if stored.is_empty() {
-        return Err(Refusal::InvalidAcl);
+    match stored.len() {
+        1..=LINES_MAX => Ok(stored),
+        _ => Err(Refusal::InvalidAcl),
     }
-    Ok(stored)
 }
 
 /// Whether somebody with these identities may do any of what is wanted.

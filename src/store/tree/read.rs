@@ -105,6 +105,21 @@ impl Tree {
             .map(|_| ())
     }
 
+    /// Whether these identities have every one of the permissions.
+    ///
+    /// # Errors
+    /// −101, and −102 without one of them.
+    pub fn may(
+        &self,
+        path: &str,
+        wanted: &[Permissions],
+        identities: &[Id],
+    ) -> Result<(), Refusal> {
+        wanted
+            .iter()
+            .try_for_each(|one| self.find_allowed(path, *one, identities).map(|_| ()))
+    }
+
     fn find_allowed(
         &self,
         path: &str,
@@ -151,6 +166,18 @@ mod tests {
         assert_eq!(f.tree.data("/a", &all).unwrap().0, None);
         assert_eq!(f.tree.stat("/a", &all), f.tree.exists("/a"));
         assert_eq!(f.tree.may_read("/a", &all), Ok(()));
+    }
+
+    #[test]
+    fn each_of_the_permissions_has_to_be_granted() {
+        let mut f = Fixture::new();
+        f.apply(create_with_acl("/a", anyone(3))).unwrap();
+        let (read, write, admin) = (Permissions::READ, Permissions::WRITE, Permissions::ADMIN);
+        assert_eq!(f.tree.may("/a", &[read, write], &[]), Ok(()));
+        assert_eq!(f.tree.may("/a", &[read, admin], &[]), Err(Refusal::NoAuth));
+        assert_eq!(f.tree.may("/b", &[read], &[]), Err(Refusal::NoNode));
+        let all = [Id::new("super", "")];
+        assert_eq!(f.tree.may("/a", &[read, admin], &all), Ok(()));
     }
 
     #[test]

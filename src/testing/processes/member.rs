@@ -105,9 +105,10 @@ impl Member {
 
     /// Writes its zoo.cfg: what every member is told, then what only this one is.
     pub(super) fn configure(&self, common: &str) {
-        let Ports { client, .. } = self.ports;
+        let Ports { client, admin, .. } = self.ports;
         let text = format!(
-            "dataDir={}\nclientPort={client}\nclientPortAddress=127.0.0.1\n{common}",
+            "dataDir={}\nclientPort={client}\nclientPortAddress=127.0.0.1\n\
+             admin.serverPort={admin}\nadmin.serverAddress=127.0.0.1\n{common}",
             self.data_directory().display()
         );
         fs::write(self.zoo_cfg(), text).expect("zoo.cfg can be written");
@@ -211,7 +212,7 @@ impl Member {
         SocketAddr::from(([127, 0, 0, 1], self.ports.peer))
     }
 
-    /// Where its health and metrics are; the original has nothing there.
+    /// Where its commands are, and beside them, which the original has not, its health and metrics.
     pub fn admin_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports.admin))
     }

@@ -6,9 +6,11 @@
 
 use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
+use crate::metrics::Recorder;
 use crate::model::{ClusterId, MemberAddresses, MemberId, Rules};
 use crate::raft::log::{LogOptions, Threading};
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
+use crate::server::operator::{Configuration, Operator};
 use crate::server::zookeeper;
 use crate::session::TimeoutBounds;
 use crate::store::disk::{DataDirectory, Disk, FileCheckpoint, Identity};
@@ -115,7 +117,11 @@ impl Seat {
         let stop = CancellationToken::new();
         let door = tokio::spawn(zookeeper::serve(
             vec![(listener, TlsAtDoor::No)],
-            member.handle(),
+            Arc::new(Operator::new(
+                member.handle(),
+                Recorder::idle()?,
+                Configuration::default(),
+            )),
             environment.clock,
             door_options()?,
             stop.clone(),
@@ -197,6 +203,5 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         tls: None,
         ttl_enabled: true,
         reconfig: false,
-        conf: Vec::new(),
     })
 }

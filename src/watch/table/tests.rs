@@ -359,24 +359,33 @@ fn paths_that_no_znode_can_have_are_watched_apart() {
 }
 
 #[test]
-fn the_listings_agree_with_each_other() {
+fn the_listing_has_what_zookeeper_lists_and_says_how_much_that_is() {
     let mut table = table();
     table.add(BERT, WatchKind::Data, "/b").unwrap();
-    table.add(BERT, WatchKind::Child, "/a").unwrap();
+    table.add(BERT, WatchKind::Child, "/c").unwrap();
     table.add(BERT, WatchKind::Data, "/a").unwrap();
-    table.add(ANNA, WatchKind::Data, "/a").unwrap();
+    table.add(BERT, WatchKind::Persistent, "/a").unwrap();
+    table
+        .add(ANNA, WatchKind::PersistentRecursive, "/a")
+        .unwrap();
     let path = |path: &str| Arc::<str>::from(path);
     assert_eq!(
-        table.paths_by_watcher(),
+        table.paths_by_watcher(usize::MAX),
         BTreeMap::from([
             (ANNA, vec![path("/a")]),
             (BERT, vec![path("/a"), path("/b")])
         ])
     );
     assert_eq!(
-        table.watchers_by_path(),
-        BTreeMap::from([(path("/a"), vec![ANNA, BERT]), (path("/b"), vec![BERT])])
+        table.summary(),
+        WatchSummary {
+            watchers: 2,
+            paths: 2,
+            pairs: 3
+        }
     );
+    let short = table.paths_by_watcher(2);
+    assert_eq!(short.values().map(Vec::len).sum::<usize>(), 2);
 }
 
 /// The rules as the reference tells them, without any regard for cost.
@@ -486,10 +495,22 @@ proptest! {
             for watcher in watchers {
                 let own = slow.0.iter().filter(|w| w.0 == watcher);
                 prop_assert_eq!(table.watch_count_of(watcher), own.count());
-                let own: BTreeSet<&str> =
-                    slow.0.iter().filter(|w| w.0 == watcher).map(|w| w.2.as_str()).collect();
-                prop_assert!(table.paths_by_watcher()[&watcher].iter().map(|p| &**p).eq(own));
             }
+            let mut listed: BTreeMap<WatcherId, BTreeSet<&str>> = BTreeMap::new();
+            for (watcher, _, path) in slow.0.iter().filter(|w| w.1 != WatchKind::Child) {
+                listed.entry(*watcher).or_default().insert(path);
+            }
+            let paths: BTreeSet<&str> = listed.values().flatten().copied().collect();
+            let summary = WatchSummary {
+                watchers: listed.len(),
+                paths: paths.len(),
+                pairs: listed.values().map(BTreeSet::len).sum(),
+            };
+            prop_assert_eq!(table.summary(), summary);
+            let found = table.paths_by_watcher(usize::MAX);
+            let found: BTreeMap<WatcherId, BTreeSet<&str>> =
+                found.iter().map(|(watcher, paths)| (*watcher, paths.iter().map(|p| &**p).collect())).collect();
+            prop_assert_eq!(found, listed);
         }
     }
 }

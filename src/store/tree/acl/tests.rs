@@ -82,6 +82,24 @@ fn well_formed_lists_are_kept_in_order_without_duplicates() {
     assert_eq!(stored, expected);
 }
 
+/// Also one that becomes so long by what `auth` stands for.
+#[test]
+fn a_list_of_too_many_lines_is_refused() {
+    let ips = |count: usize| -> Vec<Acl> {
+        let address = |n: usize| format!("10.0.{}.{}", n / 256, n % 256);
+        (0..count).map(|n| line(31, "ip", &address(n))).collect()
+    };
+    assert_eq!(fixup(&ips(LINES_MAX), &[]).unwrap().len(), LINES_MAX);
+    assert_eq!(fixup(&ips(LINES_MAX + 1), &[]), Err(Refusal::InvalidAcl));
+    let proven = |count: usize| -> Vec<Id> {
+        let user = |n| Id::new("digest", format!("{n}:hash"));
+        (0..count).map(user).collect()
+    };
+    let lines: Vec<Acl> = (0..32).map(|perms| line(perms, "auth", "")).collect();
+    assert_eq!(fixup(&lines, &proven(32)).unwrap().len(), LINES_MAX);
+    assert_eq!(fixup(&lines, &proven(33)), Err(Refusal::InvalidAcl));
+}
+
 #[test]
 fn auth_becomes_every_proven_identity_and_is_refused_without_one() {
     let sent = [line(5, "auth", "whatever")];
