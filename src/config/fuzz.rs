@@ -6,7 +6,7 @@ use super::layers::{Entry, Layers};
 use super::load;
 use super::problem::Problem;
 use super::resolver::Values;
-use super::{member_list, toml_file, yaml_file, zoo_cfg};
+use super::{jaas, member_list, toml_file, yaml_file, zoo_cfg};
 use std::path::Path;
 
 pub fn zoo_cfg(text: &str) {
@@ -25,6 +25,11 @@ pub fn yaml(text: &str) {
     let mut problems = Vec::new();
     let entries = yaml_file::read(Path::new("application.yaml"), text, &mut problems);
     resolve(entries, problems);
+}
+
+/// A file of users.
+pub fn jaas(text: &str) -> bool {
+    jaas::users(text, "Server").is_ok()
 }
 
 /// A list of members, and a server's line.

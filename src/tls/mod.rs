@@ -11,6 +11,8 @@
 
 mod acceptor;
 mod error;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod options;
 mod reload;
 mod server;

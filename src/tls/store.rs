@@ -123,6 +123,12 @@ fn read(file: &StoreFile) -> Result<Found, TlsError> {
     found.map_err(|what| TlsError::store(path, what))
 }
 
+/// What a file of these bytes holds, if it is PEM, and if it is JKS.
+#[cfg(feature = "testing")]
+pub fn read_as_each(bytes: &[u8], password: &str) -> [bool; 2] {
+    [pem::read(bytes, password), jks::read(bytes, password)].map(|found| found.is_ok())
+}
+
 fn kind_by_name(path: &Path) -> Option<StoreKind> {
     match path.extension()?.to_str()? {
         "pem" => Some(StoreKind::Pem),

@@ -118,15 +118,15 @@ fn a_member_without_a_quorum_is_read_until_it_has_one_again() {
     // The session is this member's: it comes back here with its password, and ends when it is told to.
     let credentials = client.credentials().clone();
     drop(client);
-    let back = attach(&credentials).unwrap();
-    assert!(back.is_read_only());
-    assert_eq!(back.session(), credentials.session);
-    assert_ne!(back.session(), owner.session());
     let forged = Credentials {
         password: vec![0; 16],
         ..credentials.clone()
     };
     assert!(matches!(attach(&forged), Err(RawError::Expired)));
+    let back = attach(&credentials).unwrap();
+    assert!(back.is_read_only());
+    assert_eq!(back.session(), credentials.session);
+    assert_ne!(back.session(), owner.session());
     back.close().unwrap();
     assert!(matches!(attach(&credentials), Err(RawError::Expired)));
 

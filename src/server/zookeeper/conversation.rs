@@ -5,30 +5,31 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
+mod proving;
+
 use super::super::operator::{DOOR, Listed, Response};
 use super::Door;
-use super::auth::sasl::{DigestMd5, Progress};
-use super::auth::{self, Origin};
+use super::auth::Origin;
+use super::auth::sasl::DigestMd5;
+use super::ending::{End, ended};
 use super::handshake::{self, Failed};
 use super::intake;
 use super::opening::{self, Opened};
+use super::outgoing::{Outgoing, write_some};
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
 use super::replies::{self, Awaited, ReplyKind};
 use crate::config::TlsAtDoor;
-use crate::member::{
-    CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share, SizeFigures,
-};
-use crate::metrics::{CONNECTIONS_ENDED, CONNECTIONS_REFUSED};
+use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
+use crate::metrics::CONNECTIONS_REFUSED;
 use crate::model::{
     Command, Configuration, Id, Operation, Reconfiguration, Refusal, Request, Zxid,
 };
 use crate::runtime::BoxedStream;
-use crate::tls::HandshakeFailed;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, FrameError, LENGTH_BYTES, RequestHeader,
-    XID_AUTH, decode_request, encode_watch_event, next_frame, opcode,
+    ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, RequestHeader, decode_request,
+    encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use metrics::counter;
@@ -37,75 +38,16 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Room for what a frame has besides a znode's data: path, access list, numbers. A frame within it
-/// whose data are above the limit is refused as a write; a longer one closes the connection, as in
-/// ZooKeeper.
-const FRAME_SLACK_BYTES: usize = 64 * 1024;
 /// Replies that may wait to be written before the connection's requests are left unread.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
 /// Replies that wait count against the member's room once they are this many bytes.
 const OUT_BYTES_COUNTED: usize = 64 * 1024;
 /// How long a client whose connection ends may take to read what it was still to be told.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
-
-/// Why a connection ended, for the log.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    #[error("closed by the client")]
-    ByClient,
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{}", .0.as_str())]
-    ByMember(CloseReason),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    #[error("{0}")]
-    Stranger(#[from] crate::wire::Stranger),
-    #[error("{0}")]
-    Protocol(String),
-    #[error("no session: {0:?}")]
-    NoSession(Failed),
-    #[error("a four-letter word was answered")]
-    Word,
-    #[error("nothing came of the handshake in time")]
-    HandshakeTimeout,
-    #[error(transparent)]
-    Tls(#[from] HandshakeFailed),
-    #[error("TLS is not spoken here")]
-    NoTls,
-    #[error("a plain client on a TLS port")]
-    NotTls,
-}
-
-impl End {
-    /// What the metrics call it.
-    fn label(&self) -> &'static str {
-        match self {
-            End::ByClient => "client",
-            End::Io(_) => "network",
-            End::ByMember(CloseReason::SessionEnded) => "session_ended",
-            End::ByMember(CloseReason::SessionMoved) => "session_moved",
-            End::ByMember(CloseReason::OutOfTouch) => "out_of_touch",
-            End::ByMember(CloseReason::StateReplaced) => "state_replaced",
-            End::ByMember(CloseReason::ReadOnlyEnded) => "read_only_ended",
-            End::ByMember(CloseReason::SlowReader) => "slow_reader",
-            End::ByMember(CloseReason::ShuttingDown) => "shutting_down",
-            End::Frame(_) => "frame",
-            End::Stranger(_) => "stranger",
-            End::Protocol(_) => "protocol",
-            End::NoSession(_) => "no_session",
-            End::Word => "word",
-            End::HandshakeTimeout => "handshake_timeout",
-            End::Tls(_) => "tls_handshake",
-            End::NoTls => "no_tls",
-            End::NotTls => "not_tls",
-        }
-    }
-}
 
 /// Serves one accepted stream.
 pub async fn hold(
@@ -176,47 +118,6 @@ pub async fn hold(
     // What is written last (an expired session's answer) may still be on its way. A client that reads
     // nothing more is not waited for.
     let _ = tokio::time::timeout(LAST_WRITE_MAX, stream.shutdown()).await;
-}
-
-fn ended(peer: SocketAddr, end: &End) {
-    counter!(CONNECTIONS_ENDED, "reason" => end.label()).increment(1);
-    match end {
-        End::ByClient | End::Word | End::ByMember(CloseReason::SessionEnded) => {
-            tracing::debug!(client = %peer, reason = %end, "connection ended");
-        }
-        _ => tracing::info!(client = %peer, reason = %end, "connection ended"),
-    }
-}
-
-impl Door {
-    pub(super) fn frame_bytes_max(&self) -> usize {
-        self.options.frame_bytes_max + FRAME_SLACK_BYTES
-    }
-}
-
-/// Writes what the stream takes of `out`, or flushes once nothing is left of it.
-async fn write_some(
-    writer: &mut (impl AsyncWrite + Unpin),
-    out: &mut BytesMut,
-) -> std::io::Result<Option<usize>> {
-    if out.is_empty() {
-        writer.flush().await.map(|()| None)
-    } else {
-        writer.write_buf(out).await.map(Some)
-    }
-}
-
-/// Whether an operation proves an identity, and so may come before one is proven.
-fn proves(operation: i32) -> bool {
-    matches!(operation, opcode::AUTH | opcode::SASL)
-}
-
-/// What was sent and not yet told to those who count it.
-#[derive(Default)]
-struct Outgoing {
-    packets: u64,
-    /// Of the replies, without their length.
-    replies: SizeFigures,
 }
 
 struct Conversation<'a> {
@@ -429,7 +330,7 @@ impl Conversation<'_> {
             count += 1;
             self.frame_bytes = frame.len();
             match decode_request(frame) {
-                Ok((header, _)) if !self.admitted && !proves(header.opcode) => {
+                Ok((header, _)) if !self.admitted && !proving::proves(header.opcode) => {
                     door.counted.request(header.opcode);
                     self.refuse_unproven(header.xid);
                 }
@@ -736,102 +637,6 @@ impl Conversation<'_> {
             self.deliver();
         }
         view.as_ref().expect("it was just looked at")
-    }
-
-    fn authenticate(&mut self, scheme: &str, proof: &[u8]) {
-        let at = self.out.len();
-        let proven = auth::authenticate(scheme, proof, &self.origin, &self.door.options.auth);
-        match proven.is_some_and(|ids| self.prove(ids)) {
-            true => reply::header_only(&mut self.out, ReplyHeader::ok(XID_AUTH, Zxid::ZERO)),
-            false => {
-                self.door.counted.auth_failures.increment(1);
-                let refused = ReplyHeader::refused(XID_AUTH, Zxid::ZERO, Refusal::AuthFailed);
-                reply::header_only(&mut self.out, refused);
-                self.ending.get_or_insert_with(|| {
-                    End::Protocol(format!("authentication by {scheme:?} failed"))
-                });
-            }
-        }
-        self.replied(at);
-    }
-
-    /// The connection is these, too, from its next request on. False if they would be too many: it ends.
-    fn prove(&mut self, ids: Vec<Id>) -> bool {
-        let mut all = self.identities.to_vec();
-        for id in ids {
-            if !all.contains(&id) {
-                all.push(id);
-            }
-        }
-        if !auth::may_travel(&all) {
-            let count = all.len();
-            self.ending = Some(End::Protocol(format!(
-                "{count} identities are too many for one connection"
-            )));
-            return false;
-        }
-        self.admitted = self.door.options.auth.admit(&all);
-        self.identities = all.into();
-        self.connection.identify(self.identities.clone());
-        true
-    }
-
-    /// One step of SASL. Where there is none, the answer is an empty one, as in ZooKeeper.
-    fn sasl(&mut self, xid: i32, token: &[u8]) {
-        let at = self.out.len();
-        let door = self.door.clone();
-        let ok = ReplyHeader::ok(xid, Zxid::ZERO);
-        let options = &door.options.auth;
-        let progress = options
-            .sasl
-            .as_ref()
-            .map(|sasl| (sasl, self.sasl.evaluate(token, &sasl.users)));
-        match progress {
-            None => reply::token(&mut self.out, ok, None),
-            Some((_, Ok(Progress::Challenge(token)))) => {
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Ok(Progress::Proven { user, token }))) => {
-                tracing::debug!(client = %self.peer, user, "SASL has succeeded");
-                let mut ids = vec![Id::new("sasl", &user)];
-                if sasl.super_users.contains(&user) {
-                    ids.push(Id::new("super", ""));
-                }
-                self.prove(ids);
-                reply::token(&mut self.out, ok, Some(&token));
-            }
-            Some((sasl, Err(failed))) => {
-                let required = options
-                    .required_schemes
-                    .iter()
-                    .any(|scheme| scheme == "sasl");
-                self.door.counted.auth_failures.increment(1);
-                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
-                if sasl.failures_tolerated && !required {
-                    reply::token(&mut self.out, ok, None);
-                } else {
-                    let refusal = if required {
-                        Refusal::AuthenticationRequired
-                    } else {
-                        Refusal::AuthFailed
-                    };
-                    let header = ReplyHeader::refused(xid, Zxid::ZERO, refusal);
-                    reply::token(&mut self.out, header, None);
-                    self.ending = Some(End::Protocol(format!("SASL: {failed}")));
-                }
-            }
-        }
-        self.replied(at);
-    }
-
-    fn refuse_unproven(&mut self, xid: i32) {
-        let at = self.out.len();
-        let refused = ReplyHeader::refused(xid, Zxid::ZERO, Refusal::AuthenticationRequired);
-        reply::header_only(&mut self.out, refused);
-        self.ending = Some(End::Protocol(
-            "a request before an identity was proven, as it must be".to_owned(),
-        ));
-        self.replied(at);
     }
 
     /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next

@@ -9,9 +9,11 @@
 mod auth;
 mod conversation;
 mod counted;
+mod ending;
 mod handshake;
 mod intake;
 mod opening;
+mod outgoing;
 mod reads;
 mod reconfig;
 mod replies;
@@ -23,8 +25,12 @@ use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
 use crate::tls::Acceptor;
+pub use auth::AuthOptions;
 pub use auth::digest::DigestAlgorithm;
-pub use auth::{AuthOptions, Origin, authenticate};
+#[cfg(feature = "testing")]
+pub use auth::sasl::{DigestMd5, Progress};
+#[cfg(feature = "testing")]
+pub use auth::{Origin, authenticate};
 use counted::Counted;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,4 +132,15 @@ struct Door {
     clock: Arc<dyn Clock>,
     options: Options,
     counted: Counted,
+}
+
+/// Room for what a frame has besides a znode's data: path, access list, numbers. A frame within it
+/// whose data are above the limit is refused as a write; a longer one closes the connection, as in
+/// ZooKeeper.
+const FRAME_SLACK_BYTES: usize = 64 * 1024;
+
+impl Door {
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.options.frame_bytes_max + FRAME_SLACK_BYTES
+    }
 }

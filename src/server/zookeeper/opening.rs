@@ -2,7 +2,7 @@
 
 use super::super::operator::Listed;
 use super::auth::Origin;
-use super::conversation::End;
+use super::ending::End;
 use super::{Door, words};
 use crate::config::TlsAtDoor;
 use crate::runtime::BoxedStream;

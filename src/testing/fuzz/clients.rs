@@ -1,6 +1,7 @@
 //! What clients send, up to what apply makes of it; and what servers send to clients.
 
 use super::{Seed, named};
+use crate::config::Secret;
 use crate::model::{
     Acl, AddWatchMode, Command, EventKind, Id, LogPosition, MemberBatch, MemberId, MultiFailure,
     Operation, Outcome, Password, Permissions, Refusal, Request, Rules, SessionId, Stat,
@@ -17,6 +18,7 @@ use crate::wire::{
     encode_watch_event, next_frame, opcode, recognise_opening,
 };
 use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -225,6 +227,22 @@ pub fn proofs() -> Vec<Seed> {
         named("x509", "x509\nCN=ann"),
         named("unknown", "sasl\ntoken"),
     ]
+}
+
+/// The token of SASL that is to be the proof. Nobody can give one who does not know what was asked.
+pub fn sasl(bytes: &[u8]) {
+    let users = BTreeMap::from([("ann".to_owned(), Secret::of("secret"))]);
+    let mut exchange = zookeeper::DigestMd5::default();
+    let asked = exchange.evaluate(b"", &users);
+    assert!(matches!(asked, Ok(zookeeper::Progress::Challenge(_))));
+    assert!(exchange.evaluate(bytes, &users).is_err());
+}
+
+pub fn tokens() -> Vec<Seed> {
+    let proof = "charset=utf-8,username=\"ann\",realm=\"zk-sasl-md5\",nonce=\"n\",nc=00000001,\
+                 cnonce=\"c\",digest-uri=\"zookeeper/zk-sasl-md5\",maxbuf=65536,qop=auth,\
+                 response=d388dad90d4bbd760a152321f2143af7,authzid=\"a\\\"nn\"";
+    vec![named("proof", proof), named("pair", "a = b , c=\"d\"")]
 }
 
 /// A frame from a server, read as each reply there is.

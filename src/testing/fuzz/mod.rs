@@ -12,6 +12,7 @@ mod files;
 mod peers;
 mod records;
 mod settings;
+mod stores;
 
 /// Bytes as the product itself writes them, and their name.
 pub type Seed = (String, Vec<u8>);
@@ -62,6 +63,18 @@ pub static TARGETS: &[Target] = &[
         name: "proof",
         run: clients::proof,
         seeds: clients::proofs,
+        fixed_bytes: 16 * KIB,
+    },
+    Target {
+        name: "sasl",
+        run: clients::sasl,
+        seeds: clients::tokens,
+        fixed_bytes: 16 * KIB,
+    },
+    Target {
+        name: "certificate",
+        run: stores::certificate,
+        seeds: stores::certificates,
         fixed_bytes: 16 * KIB,
     },
     Target {
@@ -129,6 +142,12 @@ pub static TARGETS: &[Target] = &[
         run: settings::files,
         seeds: settings::files_seeds,
         fixed_bytes: 256 * KIB,
+    },
+    Target {
+        name: "key_store",
+        run: stores::store,
+        seeds: stores::stores,
+        fixed_bytes: 64 * KIB,
     },
     Target {
         name: "reconfiguration",

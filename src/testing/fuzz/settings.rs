@@ -13,6 +13,7 @@ pub fn files(bytes: &[u8]) {
     config::toml(&text);
     config::yaml(&text);
     config::members(&text);
+    config::jaas(&text);
 }
 
 const ZOO_CFG: &str = "\
@@ -57,6 +58,14 @@ registry:
   alias: &a [1, *a]
 ";
 
+const JAAS: &str = "\
+Server { // for clients
+  org.apache.zookeeper.server.auth.DigestLoginModule required
+  user_super='ad\\'min' /* all of them */
+  user_bob=\"bob's secret\";
+};
+";
+
 pub fn files_seeds() -> Vec<Seed> {
     vec![
         named("zoo_cfg", ZOO_CFG),
@@ -66,6 +75,7 @@ pub fn files_seeds() -> Vec<Seed> {
             "members",
             "1=h1:2181:2192:2191:2193,2=[::1]/observer,3=h3:-:9",
         ),
+        named("jaas", JAAS),
         named("server", "server.7=h7:2888:3888:participant;h7:2181"),
     ]
 }

@@ -55,7 +55,7 @@ pub(super) fn read(bytes: &[u8], password: &str) -> Result<Found, String> {
     if expected[..] != *hash {
         return Err("the password does not fit, or the file is damaged".to_owned());
     }
-    let mut reader = Reader(&body[MAGIC.len()..]);
+    let mut reader = Reader(body.strip_prefix(&MAGIC).ok_or(CUT_SHORT)?);
     let version = reader.number()?;
     if !(1..=2).contains(&version) {
         return Err(format!("version {version} of JKS is not known"));
