@@ -268,6 +268,8 @@ pub const SETTINGS: &[Setting] = &[
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),
     setting("access.reconfig", Kind::Flag, Default::Is("false"), "",
         "Whether clients that may write /zookeeper/config may change who belongs to the ensemble (reconfigEnabled). `vivarium cluster` always may."),
+    setting("access.read_only", Kind::Flag, Default::Is("false"), "",
+        "Whether a member without a quorum serves clients that are content to read (readonlymode.enabled); what they read may be old."),
     setting("access.super_digest", Kind::Digest, Default::Empty, "",
         "Who passes every access list (superDigest): user:base64(hash(user:password)), with the hash of access.digest_algorithm."),
     setting("access.skip_acl", Kind::Flag, Default::Is("false"), "",

@@ -49,6 +49,7 @@ pub(super) fn access(values: &mut Values<'_>) -> AccessSettings {
         required_schemes,
         skip_acl: values.flag("access.skip_acl").unwrap_or(false),
         reconfig: values.flag("access.reconfig").unwrap_or(false),
+        read_only: values.flag("access.read_only").unwrap_or(false),
     }
 }
 

@@ -156,6 +156,8 @@ pub struct AccessSettings {
     pub four_letter_words: FourLetterWords,
     /// Whether clients may reconfigure.
     pub reconfig: bool,
+    /// Whether a member without a quorum can be read by clients that ask for it.
+    pub read_only: bool,
     /// `user:base64(hash(user:password))`; who proves it by scheme `digest` passes every access list.
     pub super_digest: Option<Secret>,
     /// Of digest identities, among [`super::DIGEST_ALGORITHMS`]; `None` where there is no scheme

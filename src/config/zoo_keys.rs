@@ -118,6 +118,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("extendedTypesEnabled", "znodes.ttl_enabled"),
     ("enforceQuota", "znodes.quota_enforced"),
     ("skipACL", "access.skip_acl"),
+    ("readonlymode.enabled", "access.read_only"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",

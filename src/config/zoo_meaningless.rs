@@ -49,7 +49,7 @@ const UNCHECKED: &[&str] = &[
     "maxResponseCacheSize", "maxTimeToWaitForEpoch", "maxWriteQueuePollTime",
     "minSnapshotInterval", "observerMaster.sizeLimit", "oraclePath",
     "outstandingChanges.initialSize", "outstandingHandshake.limit", "preAllocSize",
-    "purge.interval", "quorumCnxnTimeoutMs", "readonlymode.enabled", "request.timeout",
+    "purge.interval", "quorumCnxnTimeoutMs", "request.timeout",
     "requestStaleConnectionCheck", "requestStaleLatencyCheck", "request_stale_connection_check",
     "request_stale_latency_check", "serializeLastProcessedZxid.enabled", "serverCnxnFactory",
     "snapCount", "snapSizeLimitInKb", "snapshotSizeFactor", "ssl.allowReverseDnsLookup",

@@ -3,6 +3,7 @@
 use super::load::Load;
 use super::mailbox::{Backlog, CloseReason, Delivery, Mailbox, Parked};
 use crate::model::{Acl, Answer, Id, Permissions, SessionId, Zxid};
+use crate::session::is_read_only_id;
 use crate::store::State;
 use crate::store::tree;
 use crate::watch::{WatchTable, WatcherId};
@@ -61,6 +62,11 @@ impl Connection {
     /// `SessionId::NONE` until the session was created or attached.
     pub fn session(&self) -> SessionId {
         SessionId(self.session.load(Ordering::Acquire))
+    }
+
+    /// Whether its session is one of this member alone, for reading.
+    pub fn is_read_only(&self) -> bool {
+        is_read_only_id(self.session())
     }
 
     pub fn generation(&self) -> u32 {

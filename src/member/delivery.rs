@@ -13,6 +13,7 @@ use crate::model::{
     Answer, Change, Command, EventKind, MemberBatch, Outcome, Rules, SessionId, Zxid,
 };
 use crate::raft::ApplyObserver;
+use crate::session::ReadOnlySessions;
 use crate::store::{Applied, BatchResult, State};
 use crate::watch::{Event, WatchSummary, WatchTable};
 use std::collections::{HashMap, VecDeque};
@@ -40,6 +41,8 @@ pub struct Local {
     connections: HashMap<u64, Arc<Connection>>,
     sessions: HashMap<SessionId, Arc<Connection>>,
     watches: WatchTable,
+    /// While the member has no quorum and can be read alone.
+    read_only: Option<ReadOnlySessions>,
     /// By this member's settings.
     rules: Rules,
     digests: VecDeque<(Zxid, u64)>,
@@ -55,6 +58,7 @@ impl Local {
             connections: HashMap::new(),
             sessions: HashMap::new(),
             watches,
+            read_only: None,
             rules,
             digests: VecDeque::new(),
             filled: Vec::new(),
@@ -130,6 +134,61 @@ impl Local {
     pub fn close_all(&mut self, reason: CloseReason) {
         for connection in self.connections.values() {
             connection.close(reason);
+        }
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.is_some()
+    }
+
+    pub fn read_only_sessions(&mut self) -> Option<&mut ReadOnlySessions> {
+        self.read_only.as_mut()
+    }
+
+    /// Closes all that there are. False if that mode had begun before.
+    pub fn begin_read_only(&mut self, tick_ms: u32) -> bool {
+        let begins = self.read_only.is_none();
+        if begins {
+            self.close_all(CloseReason::OutOfTouch);
+            self.read_only = Some(ReadOnlySessions::new(tick_ms));
+        }
+        begins
+    }
+
+    /// Closes all that were attached in that mode, and forgets their sessions. False if there was no
+    /// such mode.
+    pub fn end_read_only(&mut self) -> bool {
+        if self.read_only.take().is_none() {
+            return false;
+        }
+        for connection in self.connections.values() {
+            if connection.is_read_only() {
+                connection.close(CloseReason::ReadOnlyEnded);
+            }
+        }
+        true
+    }
+
+    pub fn attach_read_only(
+        &mut self,
+        connection: &Arc<Connection>,
+        session: SessionId,
+        timeout_ms: u32,
+    ) {
+        connection.attach(session, 0, timeout_ms);
+        let older = self.sessions.insert(session, connection.clone());
+        if let Some(older) = older.filter(|older| older.id() != connection.id()) {
+            older.close(CloseReason::SessionMoved);
+        }
+    }
+
+    /// Ends the read-only sessions that were not heard from in time.
+    pub fn expire_read_only(&mut self, now_ms: u64) {
+        let expired = self.read_only.as_mut().map(|rows| rows.expired(now_ms));
+        for session in expired.into_iter().flatten() {
+            if let Some(connection) = self.sessions.remove(&session) {
+                connection.close(CloseReason::SessionEnded);
+            }
         }
     }
 

@@ -302,12 +302,15 @@ impl Handle {
         let state = self.shared.state.read();
         let local = self.shared.local.lock();
         let membership = state.membership();
-        let mode = Mode::of(
-            &leadership,
-            membership,
-            self.shared.member,
-            self.shared.liveness.is_in_touch(),
-        );
+        let mode = match local.is_read_only() {
+            true => Mode::ReadOnly,
+            false => Mode::of(
+                &leadership,
+                membership,
+                self.shared.member,
+                self.shared.liveness.is_in_touch(),
+            ),
+        };
         MemberStatus {
             member: self.shared.member,
             mode,

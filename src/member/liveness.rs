@@ -3,7 +3,8 @@
 //! At all times: `vouched` is the moment of the newest report that the leader has acknowledged. No
 //! session heard from before that moment can have expired at less than its timeout after it. A ping
 //! is answered only while the report is younger than a third of the session's timeout; past that the
-//! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes.
+//! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes. Read-only
+//! sessions (`read_only`) are vouched for by nobody and reported to nobody.
 
 use super::connection::Connection;
 use super::handle::Shared;
@@ -11,6 +12,7 @@ use super::mailbox::CloseReason;
 use super::session_clock::SessionClock;
 use crate::model::SessionId;
 use crate::raft::{Consensus, PeerError};
+use crate::session::is_read_only_id;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,17 +30,24 @@ pub struct Liveness {
     interval: Duration,
     /// Without a leader for this long, every connection is closed.
     leaderless: Duration,
+    /// How late a read-only session may expire, where there is such a mode.
+    read_only_tick_ms: Option<u32>,
     vouched: Mutex<Instant>,
 }
 
 impl Liveness {
     /// `timeout_ms_min` is the shortest timeout that a session can have here.
-    pub fn new(timeout_ms_min: u32, election_timeout_ms: u64) -> Liveness {
+    pub fn new(
+        timeout_ms_min: u32,
+        election_timeout_ms: u64,
+        read_only_tick_ms: Option<u32>,
+    ) -> Liveness {
         let interval_ms = u64::from(timeout_ms_min / REPORTS_PER_TIMEOUT)
             .clamp(REPORT_INTERVAL_MS_MIN, REPORT_INTERVAL_MS_MAX);
         Liveness {
             interval: Duration::from_millis(interval_ms),
             leaderless: Duration::from_millis(2 * election_timeout_ms),
+            read_only_tick_ms,
             vouched: Mutex::new(Instant::now()),
         }
     }
@@ -70,16 +79,15 @@ impl Liveness {
         loop {
             ticks.tick().await;
             let gathered = Instant::now();
-            heard.extend(
-                shared
-                    .local
-                    .lock()
-                    .connections()
-                    .filter(|connection| {
-                        !connection.session().is_none() && connection.take_touched()
-                    })
-                    .map(|connection| connection.session()),
-            );
+            let (read_only, of_ensemble): (Vec<SessionId>, Vec<SessionId>) = shared
+                .local
+                .lock()
+                .connections()
+                .filter(|connection| !connection.session().is_none() && connection.take_touched())
+                .map(|connection| connection.session())
+                .partition(|session| is_read_only_id(*session));
+            shared.keep_read_only(&read_only);
+            heard.extend(of_ensemble);
             heard.sort_unstable();
             heard.dedup();
             let leadership = shared.leadership.borrow().clone();
@@ -131,9 +139,17 @@ impl Liveness {
             if acknowledged {
                 *self.vouched.lock() = gathered;
                 heard.clear();
+                disowned = false;
+                shared.end_read_only();
                 continue;
             }
             self.close_unvouched(&shared, led.elapsed() > self.leaderless);
+            if let Some(tick_ms) = self.read_only_tick_ms
+                && !disowned
+                && !self.is_in_touch()
+            {
+                shared.begin_read_only(tick_ms);
+            }
         }
     }
 
@@ -145,6 +161,7 @@ impl Liveness {
         let local = shared.local.lock();
         for connection in local
             .connections()
+            .filter(|connection| !connection.is_read_only())
             .filter(|connection| all || out_of_touch(connection))
         {
             connection.close(CloseReason::OutOfTouch);

@@ -40,6 +40,8 @@ pub enum CloseReason {
     OutOfTouch,
     /// The state was replaced by a snapshot, so watches may have missed changes.
     StateReplaced,
+    /// The member has its quorum again, and the session was one for reading alone.
+    ReadOnlyEnded,
     /// The client does not read what it is sent.
     SlowReader,
     /// The member stops.
@@ -53,6 +55,7 @@ impl CloseReason {
             CloseReason::SessionMoved => "session moved",
             CloseReason::OutOfTouch => "out of touch with the leader",
             CloseReason::StateReplaced => "state replaced by a snapshot",
+            CloseReason::ReadOnlyEnded => "read-only mode has ended",
             CloseReason::SlowReader => "slow reader",
             CloseReason::ShuttingDown => "shutting down",
         }

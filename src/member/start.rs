@@ -44,6 +44,8 @@ pub struct Options {
     /// The shortest timeout that a session can have.
     pub session_timeout_ms_min: u32,
     pub idle: IdleOptions,
+    /// Whether clients content to read are served without a quorum.
+    pub read_only: bool,
     /// What the settings say of the requests that come through this member.
     pub rules: Rules,
 }
@@ -106,6 +108,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         liveness: Liveness::new(
             options.session_timeout_ms_min,
             options.consensus.timing.election_ms_max,
+            options.read_only.then_some(options.tick_ms),
         ),
         disk_room: disk_room.clone(),
         started: Instant::now(),

@@ -15,6 +15,8 @@ pub enum Mode {
     Standalone,
     /// No leader is known: clients are not served.
     Looking,
+    /// The same, but for clients content to read.
+    ReadOnly,
 }
 
 impl Mode {
@@ -49,11 +51,18 @@ impl Mode {
             Mode::Observer => "observer",
             Mode::Standalone => "standalone",
             Mode::Looking => "looking",
+            Mode::ReadOnly => "read-only",
         }
     }
 
+    /// Whether any client is served.
     pub fn serves(self) -> bool {
         self != Mode::Looking
+    }
+
+    /// Whether every client is served, writes and all.
+    pub fn has_quorum(self) -> bool {
+        self.serves() && self != Mode::ReadOnly
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Refusal {
     AuthFailed,
     #[error("the session has moved to another connection")]
     SessionMoved,
+    #[error("the member has no quorum: it can be read alone")]
+    NotReadOnly,
     #[error("an identity must be proven first")]
     AuthenticationRequired,
     #[error("no such watch")]
@@ -75,6 +77,7 @@ impl Refusal {
             Refusal::InvalidAcl => -114,
             Refusal::AuthFailed => -115,
             Refusal::SessionMoved => -118,
+            Refusal::NotReadOnly => -119,
             Refusal::NoWatcher => -121,
             Refusal::ReconfigDisabled => -123,
             Refusal::AuthenticationRequired => -124,
@@ -102,6 +105,7 @@ impl Refusal {
             -114 => Refusal::InvalidAcl,
             -115 => Refusal::AuthFailed,
             -118 => Refusal::SessionMoved,
+            -119 => Refusal::NotReadOnly,
             -121 => Refusal::NoWatcher,
             -123 => Refusal::ReconfigDisabled,
             -124 => Refusal::AuthenticationRequired,

@@ -8,10 +8,28 @@
 //! unique by itself. The top byte starts at 0x01 so that an id is as long as an operator knows it
 //! from ZooKeeper, and is seldom mistaken for a zxid. It stays positive: 0x80 and 0xff in the top byte
 //! are how ZooKeeper marks the owners of containers and of znodes with a TTL.
+//!
+//! ```text
+//!  0x7e | 56 bits of chance
+//! ```
+//!
+//! names a session that a member gave by itself while it had no quorum (`read_only`). The counter does
+//! not come there, so that nobody takes one for a session of the ensemble.
 
 use crate::model::SessionId;
 
 const FIRST: i64 = 0x0100_0000_0000_0001;
+const READ_ONLY_TOP: i64 = 0x7e;
+
+/// The id of a read-only session, from a number that was drawn by chance.
+pub(super) fn read_only_id(number: u64) -> SessionId {
+    SessionId(READ_ONLY_TOP << 56 | (number >> 8) as i64)
+}
+
+/// Whether a session was given by a member alone, while it had no quorum.
+pub fn is_read_only_id(session: SessionId) -> bool {
+    session.0 >> 56 == READ_ONLY_TOP
+}
 
 /// Hands out session ids. Its next number belongs in every checkpoint and snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +83,23 @@ mod tests {
         let second = resumed.draw();
         assert!(SessionId::NONE < first && first < second);
         assert_eq!(first.to_string(), "0x100000000000001");
+    }
+
+    #[test]
+    fn no_read_only_session_has_an_id_of_the_ensemble() {
+        for number in [0, 1, u64::MAX] {
+            let id = read_only_id(number);
+            assert!(is_read_only_id(id) && SessionId::NONE < id);
+        }
+        let mut ids = SessionIds::new();
+        for id in [
+            ids.draw(),
+            SessionId::NONE,
+            SessionId(-1),
+            SessionId(0xff << 56),
+        ] {
+            assert!(!is_read_only_id(id));
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! | the next id | replicated ([`SessionIds`]) | an id is never handed out twice |
 //! | deadline | leader's memory only ([`ExpiryQueue`]) | a ping must not cost a quorum write |
 //!
+//! Sessions that a member gives by itself while it has no quorum ([`ReadOnlySessions`]) are not of these.
+//!
 //! Only the leader counts time. A passed deadline makes it *propose* `ExpireSession`; the session
 //! ends when that entry is applied, together with its ephemerals, in one step. A new leader grants
 //! each session one full timeout first, because it never heard their pings.
@@ -24,10 +26,12 @@
 
 mod expiry;
 mod ids;
+mod read_only;
 mod table;
 mod timeout;
 
 pub use expiry::ExpiryQueue;
-pub use ids::SessionIds;
+pub use ids::{SessionIds, is_read_only_id};
+pub use read_only::ReadOnlySessions;
 pub use table::{SESSIONS_MAX, Session, SessionTable};
 pub use timeout::{BoundsError, TimeoutBounds};

@@ -165,7 +165,7 @@ impl Default for SessionTable {
 }
 
 /// Compares all bytes whatever they are, so that the time taken tells nothing of the first wrong one.
-fn is_same(a: &Password, b: &Password) -> bool {
+pub(super) fn is_same(a: &Password, b: &Password) -> bool {
     let difference = a.0.iter().zip(b.0).fold(0, |difference, (a, b)| {
         std::hint::black_box(difference | (a ^ b))
     });

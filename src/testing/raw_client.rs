@@ -125,6 +125,8 @@ impl Credentials {
 pub struct RawClient<S = TcpStream> {
     stream: S,
     credentials: Credentials,
+    /// Whether the server said that it can be read alone.
+    read_only: bool,
     last_xid: i32,
     events: Vec<RawEvent>,
 }
@@ -137,20 +139,34 @@ impl RawClient {
 
     /// The same session on a new connection.
     pub fn attach(address: SocketAddr, credentials: &Credentials) -> Result<RawClient, RawError> {
-        RawClient::attach_over(open(address)?, credentials)
+        RawClient::attach_over(open(address)?, credentials, false)
+    }
+
+    /// As [`RawClient::attach`], by a client that is content to read; a new session without credentials.
+    pub fn attach_to_read(
+        address: SocketAddr,
+        timeout_ms: i32,
+        credentials: Option<&Credentials>,
+    ) -> Result<RawClient, RawError> {
+        let nobody = Credentials::nobody(timeout_ms);
+        RawClient::attach_over(open(address)?, credentials.unwrap_or(&nobody), true)
     }
 }
 
 impl<S: Read + Write> RawClient<S> {
     /// The session that the credentials name, or a new one, over a connection on which nothing was said.
-    fn attach_over(mut stream: S, credentials: &Credentials) -> Result<RawClient<S>, RawError> {
+    fn attach_over(
+        mut stream: S,
+        credentials: &Credentials,
+        content_to_read: bool,
+    ) -> Result<RawClient<S>, RawError> {
         let request = Bytes::new()
             .int(0)
             .long(credentials.zxid)
             .int(credentials.timeout_ms)
             .long(credentials.session)
             .text(&credentials.password)
-            .flag(false);
+            .flag(content_to_read);
         stream.write_all(&request.framed())?;
         let answer = read_frame(&mut stream)?;
         let mut reader = Reader(&answer);
@@ -161,6 +177,7 @@ impl<S: Read + Write> RawClient<S> {
         if timeout_ms <= 0 {
             return Err(RawError::Expired);
         }
+        let read_only = reader.byte() != 0;
         let credentials = Credentials {
             session,
             password,
@@ -170,6 +187,7 @@ impl<S: Read + Write> RawClient<S> {
         Ok(RawClient {
             stream,
             credentials,
+            read_only,
             last_xid: 0,
             events: Vec::new(),
         })
@@ -181,6 +199,11 @@ impl<S: Read + Write> RawClient<S> {
 
     pub fn session(&self) -> i64 {
         self.credentials.session
+    }
+
+    /// Whether the server said that it can be read alone.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// The socket itself, for what no client should send.

@@ -36,6 +36,25 @@ pub const CLOSE_SESSION: i32 = -11;
 /// In the header of a failed operation's result inside a multi, and of the end of a multi.
 pub const ERROR: i32 = -1;
 
+/// Whether a member without a quorum refuses it: what is written, and `sync`
+/// (ZooKeeper 3.9 `ReadOnlyRequestProcessor`).
+pub fn needs_quorum(number: i32) -> bool {
+    matches!(
+        number,
+        CREATE
+            | DELETE
+            | SET_DATA
+            | SET_ACL
+            | SYNC
+            | MULTI
+            | CREATE2
+            | RECONFIG
+            | CREATE_CONTAINER
+            | DELETE_CONTAINER
+            | CREATE_TTL
+    )
+}
+
 /// Those that a client sends as a request of its own.
 pub const REQUESTS: [i32; 29] = [
     CREATE,

@@ -47,7 +47,7 @@ pub fn survive(fault: Fault, load: &Load) {
 }
 
 /// All members, beginning with this one: programs spread their clients from the first on.
-fn hosts_from(cluster: &ProcessCluster, first: usize) -> String {
+pub fn hosts_from(cluster: &ProcessCluster, first: usize) -> String {
     let numbers = (0..cluster.size()).map(|i| (first - 1 + i) % cluster.size() + 1);
     let hosts: Vec<String> = numbers
         .map(|number| cluster.client_address(number).to_string())

@@ -12,6 +12,7 @@ mod java;
 mod kazoo;
 mod program;
 mod proofs;
+mod read_only;
 mod reconfig;
 mod security;
 mod stores;

@@ -17,6 +17,7 @@ mod local_sessions;
 mod membership;
 mod metrics;
 mod quotas;
+mod read_only;
 mod reconfig;
 mod refused_starts;
 mod scripts;

@@ -3,7 +3,7 @@
 //! At all times: numbers that a JSON reader would round (a zxid, a digest) are texts; an absent
 //! address is left out, never empty.
 
-use crate::member::MemberStatus;
+use crate::member::{MemberStatus, Mode};
 use crate::model::{MemberAddresses, Role};
 use serde::Serialize;
 
@@ -28,8 +28,11 @@ pub struct Traffic {
 pub fn readiness(status: &MemberStatus) -> Result<String, String> {
     let (mode, term) = (status.mode.as_str(), status.term);
     match status.leader {
-        Some(leader) if status.mode.serves() => Ok(format!(
+        Some(leader) if status.mode.has_quorum() => Ok(format!(
             "ready: {mode} in term {term}, the leader is member {leader}\n"
+        )),
+        _ if status.mode == Mode::ReadOnly => Err(format!(
+            "not ready: there is no quorum in term {term}; only clients content to read are served\n"
         )),
         Some(_) => Err(format!(
             "not ready: this member was elected in term {term} and does not lead yet\n"
@@ -110,7 +113,7 @@ impl StatusReport {
             version: env!("CARGO_PKG_VERSION"),
             member: status.member.0,
             mode: status.mode.as_str(),
-            ready: status.mode.serves(),
+            ready: status.mode.has_quorum(),
             leader: status.leader.map(|leader| leader.0),
             term: status.term,
             zxid: status.zxid.to_string(),
@@ -133,7 +136,6 @@ impl StatusReport {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::member::Mode;
     use crate::model::{LogPosition, MemberId, Membership, Zxid};
     use serde_json::json;
 
@@ -193,6 +195,8 @@ pub(super) mod tests {
         }
         let none = readiness(&figures(Mode::Looking, None).status).expect_err("no leader");
         assert!(none.contains("no leader is known in term 7"), "{none}");
+        let alone = readiness(&figures(Mode::ReadOnly, None).status).expect_err("no quorum");
+        assert!(alone.contains("content to read"), "{alone}");
         let elected = readiness(&figures(Mode::Looking, Some(2)).status).expect_err("not yet");
         assert!(elected.contains("elected in term 7"), "{elected}");
     }

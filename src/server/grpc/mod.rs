@@ -86,7 +86,7 @@ pub async fn serve(
         let mut leadership = handle.leadership();
         loop {
             leadership.mark_unchanged();
-            let serves = handle.status().mode.serves();
+            let serves = handle.status().mode.has_quorum();
             tell.send_if_modified(|told| std::mem::replace(told, serves) != serves);
             if leadership.changed().await.is_err() {
                 // Consensus has ended before the door: nobody can be served any more.

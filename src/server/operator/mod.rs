@@ -78,14 +78,14 @@ impl Operator {
 }
 
 /// ZooKeeper's words for what a server is busy with (`QuorumPeer#getDetailedPeerState`). A lone server
-/// has none.
+/// has none, nor has one that can be read alone.
 pub fn peer_state(mode: Mode) -> Option<&'static str> {
     match mode {
         Mode::Leader => Some("leading - broadcast"),
         Mode::Follower => Some("following - broadcast"),
         Mode::Observer => Some("observing - broadcast"),
         Mode::Looking => Some("looking"),
-        Mode::Standalone => None,
+        Mode::Standalone | Mode::ReadOnly => None,
     }
 }
 

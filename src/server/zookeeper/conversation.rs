@@ -270,7 +270,9 @@ impl Conversation<'_> {
             handshake::establish(&self.door, &self.connection, &request, &mut self.out).await;
         match established {
             Err(Failed::Expired) => {
-                ConnectResponse::expired(request.read_only.map(|_| false)).encode(&mut self.out);
+                let read_only = self.door.handle.is_read_only();
+                ConnectResponse::expired(request.read_only.map(|_| read_only))
+                    .encode(&mut self.out);
             }
             Err(Failed::TooManySessions { .. }) => {
                 counter!(CONNECTIONS_REFUSED, "door" => DOOR, "reason" => "too_many_sessions")
@@ -331,6 +333,14 @@ impl Conversation<'_> {
                 Ok((header, _)) if !self.admitted && !proving::proves(header.opcode) => {
                     door.counted.request(header.opcode);
                     self.refuse_unproven(header.xid);
+                }
+                // Whether it could be decoded is not looked at, as in the original.
+                Ok((header, _))
+                    if opcode::needs_quorum(header.opcode) && self.connection.is_read_only() =>
+                {
+                    door.counted.request(header.opcode);
+                    let refusal = Err(Refusal::NotReadOnly);
+                    self.read(&door, &mut view, &mut reads, header, refusal);
                 }
                 Ok((header, Ok(request))) => {
                     self.request(&door, &mut view, &mut reads, header, request);
@@ -428,6 +438,16 @@ impl Conversation<'_> {
                     _pending: door.operator.connections.sync_began(),
                 };
                 self.write(door, view, reads, header, kind, Command::Sync);
+            }
+            ClientRequest::CloseSession if self.connection.is_read_only() => {
+                door.handle.end_read_only_session(&self.connection);
+                let zxid = self.look(door, view).zxid();
+                let at = self.out.len();
+                reply::header_only(&mut self.out, ReplyHeader::ok(header.xid, zxid));
+                reads.answered += 1;
+                reads.last = Some((header, zxid));
+                self.replied(at);
+                self.ending = Some(End::ByMember(CloseReason::SessionEnded));
             }
             ClientRequest::CloseSession => {
                 let kind = ReplyKind::Header;
@@ -596,6 +616,7 @@ impl Conversation<'_> {
         request: Result<ClientRequest, Refusal>,
     ) {
         if matches!(request, Ok(ClientRequest::Ping))
+            && !self.connection.is_read_only()
             && !door.handle.vouches_for(self.connection.timeout_ms())
         {
             self.ending = Some(End::ByMember(CloseReason::OutOfTouch));

@@ -1,10 +1,10 @@
 //! From the first bytes of a connection to a session, or to nothing.
 //!
 //! Rules from: ZooKeeper 3.9 `ZooKeeperServer#processConnectRequest`, `reopenSession`,
-//! `finishSessionInit`.
+//! `finishSessionInit`, `ReadOnlyZooKeeperServer#validateSession`.
 
 use super::Door;
-use crate::member::{Connection, Delivery};
+use crate::member::{Connection, Delivery, NotReadable, ReadOnlyAttachment};
 use crate::model::{Command, Outcome, Password, Refusal, Request, SessionId, Zxid};
 use crate::wire::{ConnectRequest, ConnectResponse};
 use bytes::BytesMut;
@@ -32,6 +32,8 @@ pub enum Failed {
     TooManySessions { limit: usize },
     /// No leader answered in time.
     Unavailable,
+    /// There is no quorum, and the client is not content to read, or has a session of the ensemble.
+    ReadOnly,
 }
 
 /// Creates or attaches the session and writes the response.
@@ -41,6 +43,9 @@ pub async fn establish(
     request: &ConnectRequest,
     out: &mut BytesMut,
 ) -> Result<(), Failed> {
+    if door.handle.is_read_only() {
+        return establish_read_only(door, connection, request, out);
+    }
     catch_up(door, request.last_zxid_seen).await?;
     let options = &door.options;
     let timeout_ms = options.timeouts.negotiate(request.timeout_ms);
@@ -101,6 +106,52 @@ pub async fn establish(
         // No room for another session, or nobody who could say.
         _ => Err(Failed::Unavailable),
     }
+}
+
+/// The same without a quorum, at once: there is nobody to wait for.
+fn establish_read_only(
+    door: &Door,
+    connection: &Arc<Connection>,
+    request: &ConnectRequest,
+    out: &mut BytesMut,
+) -> Result<(), Failed> {
+    if request.read_only != Some(true) {
+        return Err(Failed::ReadOnly);
+    }
+    let (seen, applied) = (request.last_zxid_seen, door.handle.read().zxid());
+    if seen > applied {
+        return Err(Failed::Behind { seen, applied });
+    }
+    let password = match request.session.is_none() {
+        true => Password(rand::random()),
+        false => request.password.ok_or(Failed::Expired)?,
+    };
+    let wanted = ReadOnlyAttachment {
+        session: request.session,
+        password,
+        timeout_ms: door.options.timeouts.negotiate(request.timeout_ms),
+        number: rand::random(),
+        sessions_max: door.options.sessions_max,
+    };
+    let session = door
+        .handle
+        .attach_read_only(connection, wanted)
+        .map_err(|why| match why {
+            NotReadable::NotInMode => Failed::Unavailable,
+            NotReadable::OfEnsemble => Failed::ReadOnly,
+            NotReadable::Refused(Refusal::SessionExpired) => Failed::Expired,
+            NotReadable::Refused(_) => Failed::TooManySessions {
+                limit: wanted.sessions_max,
+            },
+        })?;
+    ConnectResponse {
+        timeout_ms: wanted.timeout_ms as i32,
+        session,
+        password,
+        read_only: Some(true),
+    }
+    .encode(out);
+    Ok(())
 }
 
 /// A hint, taken before the proposal: handshakes under way at once may go past the limit by their own

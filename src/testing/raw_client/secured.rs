@@ -53,6 +53,6 @@ impl RawClient<SecureStream> {
         shows: Option<&Issued>,
     ) -> Result<RawClient<SecureStream>, RawError> {
         let stream = open_secured(address, trusted, shows)?;
-        RawClient::attach_over(stream, &Credentials::nobody(timeout_ms))
+        RawClient::attach_over(stream, &Credentials::nobody(timeout_ms), false)
     }
 }

@@ -182,6 +182,7 @@ impl Seat {
                 check_interval: IDLE_CHECK_INTERVAL,
                 ..IdleOptions::default()
             },
+            read_only: false,
             rules: Rules::NONE,
         }
     }

@@ -88,7 +88,7 @@ pub fn zab_state(operator: &Operator, status: &MemberStatus) -> Map<String, Valu
 
 /// Serving, and not alone.
 fn is_quorum(status: &MemberStatus) -> bool {
-    status.mode.serves() && status.mode != Mode::Standalone
+    status.mode.has_quorum() && status.mode != Mode::Standalone
 }
 
 fn peer_address(status: &MemberStatus, member: MemberId) -> &str {

@@ -17,7 +17,7 @@ mod snapshot;
 use super::super::operator::{Operator, environment, monitor};
 use super::super::zookeeper::AuthOptions;
 use super::Peer;
-use crate::member::MemberStatus;
+use crate::member::{MemberStatus, Mode};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -251,7 +251,11 @@ impl Commands {
         let command = find(name)
             .ok_or_else(|| Refused::new(StatusCode::OK, format!("Unknown command: {name}")))?;
         let status = self.operator.handle.status();
-        if command.serving && !status.mode.serves() {
+        let serves = match command.what {
+            What::Restore => status.mode.has_quorum(),
+            _ => status.mode.serves(),
+        };
+        if command.serving && !serves {
             return Err(Refused::new(StatusCode::OK, NOT_SERVING));
         }
         if matches!(command.what, What::Snapshot | What::Restore) {
@@ -291,7 +295,7 @@ impl Commands {
             What::GetTraceMask => object([("tracemask", json!(operator.trace_mask()))]),
             What::Hash => sessions::digests(&operator.handle),
             What::InitialConfiguration => object([("initial_configuration", Value::Null)]),
-            What::IsReadOnly => object([("read_only", json!(false))]),
+            What::IsReadOnly => object([("read_only", json!(status.mode == Mode::ReadOnly))]),
             What::LastSnapshot => snapshot::last(operator).await,
             What::Leader => ensemble::leader(status),
             What::Monitor => monitor(operator, status).into_iter().collect(),

@@ -33,7 +33,7 @@ pub async fn stats(operator: &Operator, status: &MemberStatus) -> Map<String, Va
     });
     let mut all = object([
         ("version", json!(VERSION)),
-        ("read_only", json!(false)),
+        ("read_only", json!(status.mode == Mode::ReadOnly)),
         ("server_stats", server),
         ("client_response", responses),
         ("node_count", json!(status.znodes)),

@@ -44,6 +44,7 @@ pub async fn answer(door: &Door, word: Word, received: &[u8]) -> String {
     let status = door.handle.status();
     match (word, status.mode.serves()) {
         (Word::Ruok, _) => "imok".to_owned(),
+        (Word::Isro, true) if !status.mode.has_quorum() => "ro".to_owned(),
         (Word::Isro, true) => "rw".to_owned(),
         (Word::Isro, false) => "null".to_owned(),
         (Word::Envi, _) => environment_text(),

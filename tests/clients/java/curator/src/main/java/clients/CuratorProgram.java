@@ -4,12 +4,14 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.curator.framework.CuratorFramework;
 import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.framework.state.ConnectionState;
+import org.apache.curator.framework.state.ConnectionStateListener;
 import org.apache.curator.retry.RetryForever;
 import org.apache.curator.utils.ZookeeperFactory;
 import org.apache.zookeeper.ZooKeeper;
@@ -56,6 +58,12 @@ public final class CuratorProgram extends Program {
         return start(settings(host), false);
     }
 
+    /** A client that is content to read, and what it is told of its connection. */
+    CuratorFramework clientToRead(Set<ConnectionState> seen) {
+        CuratorFrameworkFactory.Builder settings = settings(String.join(",", hosts)).canBeReadOnly(true);
+        return start(settings, true, (same, state) -> seen.add(state));
+    }
+
     private static CuratorFrameworkFactory.Builder settings(String connectString) {
         return CuratorFrameworkFactory.builder()
                 .connectString(connectString)
@@ -64,8 +72,12 @@ public final class CuratorProgram extends Program {
                 .retryPolicy(new RetryForever(RETRY_MS));
     }
 
-    private CuratorFramework start(CuratorFrameworkFactory.Builder settings, boolean mayExpire) {
+    private CuratorFramework start(CuratorFrameworkFactory.Builder settings, boolean mayExpire,
+            ConnectionStateListener... listeners) {
         CuratorFramework client = settings.build();
+        for (ConnectionStateListener listener : listeners) {
+            client.getConnectionStateListenable().addListener(listener);
+        }
         client.getConnectionStateListenable().addListener((same, state) -> {
             if (state == ConnectionState.SUSPENDED) {
                 suspensions.incrementAndGet();
