@@ -61,6 +61,8 @@ def write():
 
 
 def read():
+    # Its member may not have what the writer made on another one.
+    reader.retry(reader.sync, program.root)
     while not program.finishing:
         left = set(reader.retry(reader.get_children, LEFT))
         right = set(reader.retry(reader.get_children, RIGHT))

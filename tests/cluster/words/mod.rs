@@ -440,7 +440,12 @@ fn mntr_shows_zookeepers_keys_and_counts_what_happens() {
 #[test]
 fn conf_dirs_and_envi_tell_of_the_process() {
     let cluster = ProcessCluster::start(options(3));
-    let answer = word(&cluster, 1, "conf");
+    // A member serves as soon as it knows its leader, which may be before the log has told it who
+    // belongs to the ensemble.
+    let answer = eventually("the member knows the ensemble", PATIENCE, || {
+        let answer = word(&cluster, 1, "conf");
+        answer.contains("server.3=").then_some(answer)
+    });
     let shown = pairs(&answer, '=');
     let port = cluster.client_address(1).port().to_string();
     for (key, value) in [
