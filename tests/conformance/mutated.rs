@@ -131,7 +131,7 @@ fn cases() -> Vec<Case> {
             change(refused, |frame| frame[ERR + 3] ^= 1),
         ),
         case("a code of a multi", "results", {
-            let failed = |frame: &[u8]| holds(&frame[BODY..], &(-2i32).to_be_bytes());
+            let failed = |frame: &[u8]| holds(&frame[BODY..], &(-101i32).to_be_bytes());
             change(failed, |frame| frame[BODY + 8] ^= 1)
         }),
         case(
@@ -144,7 +144,7 @@ fn cases() -> Vec<Case> {
             "zxid",
             change(refused, |frame| frame[ZXID + 7] ^= 1),
         ),
-        case("an event that is lost", "against event", |frame| {
+        case("an event that is lost", "event against", |frame| {
             if is_event(&frame) {
                 vec![]
             } else {
@@ -161,7 +161,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "an event behind the reply",
-            "against event",
+            "event against",
             move |frame| match is_event(&frame) {
                 true => {
                     held.push(frame);
@@ -259,15 +259,15 @@ fn whatever_is_changed_in_what_a_member_says_is_noticed() {
     if let Some(parting) = parting(None) {
         panic!("two members that do the same differ: {parting}");
     }
+    let mut missed = Vec::new();
     for case in cases() {
         match parting(case.mutation) {
-            None => panic!("{}: nobody noticed", case.name),
-            Some(found) => assert!(
-                found.kind.contains(case.noticed_as),
-                "{}: noticed as {:?}",
-                case.name,
-                found.kind
-            ),
+            None => missed.push(format!("{}: nobody noticed", case.name)),
+            Some(found) if !found.kind.contains(case.noticed_as) => {
+                missed.push(format!("{}: noticed as {:?}", case.name, found.kind));
+            }
+            Some(_) => {}
         }
     }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }

@@ -26,7 +26,7 @@ fn random_operations_are_answered_as_by_zookeeper() {
         name: "random_operations",
         steps: generate::steps,
         seeds: 3,
-        steps_per_seed: 1_500,
+        steps_per_seed: 1_000,
     });
 }
 
@@ -36,7 +36,7 @@ fn random_writes_below_quotas_are_answered_as_by_zookeeper() {
         name: "random_writes",
         steps: generate::steps_under_quotas,
         seeds: 1,
-        steps_per_seed: 1_500,
+        steps_per_seed: 500,
     });
 }
 
