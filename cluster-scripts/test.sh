@@ -35,6 +35,8 @@ fi
 for script in cluster-scripts/*.sh; do bash -n "$script"; done
 cargo fmt --all --check
 cargo clippy --locked --all-targets -- -D warnings
+# The program as it is delivered has no feature of the tests.
+cargo clippy --locked --bin vivarium -- -D warnings
 
 # The sum stands at the end, because each test program closes with a line of its own.
 mkdir -p target

@@ -25,12 +25,10 @@ use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
 use crate::tls::Acceptor;
-pub use auth::AuthOptions;
 pub use auth::digest::DigestAlgorithm;
 #[cfg(feature = "testing")]
 pub use auth::sasl::{DigestMd5, Progress};
-#[cfg(feature = "testing")]
-pub use auth::{Origin, authenticate};
+pub use auth::{AuthOptions, Origin, authenticate};
 use counted::Counted;
 use std::sync::Arc;
 use std::time::Duration;
