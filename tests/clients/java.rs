@@ -10,6 +10,7 @@ use std::process::Command;
 pub enum Module {
     Curator5,
     Curator4,
+    Dubbo,
 }
 
 impl Module {
@@ -17,6 +18,7 @@ impl Module {
         match self {
             Module::Curator5 => "curator5",
             Module::Curator4 => "curator4",
+            Module::Dubbo => "dubbo",
         }
     }
 

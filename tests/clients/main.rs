@@ -1,12 +1,13 @@
 //! Real, unmodified clients against three members, while members are killed under them.
 //!
-//! kazoo and Curator run as they are published; the programs beside this file use their recipes and
+//! kazoo, Curator and Dubbo run as they are published; the programs beside this file use their recipes and
 //! check what these promise. Each test runs one program, kills a member while it works, starts that
 //! member again, and then lets the program check that nothing was lost, doubled or held twice.
 //!
 //! With `ZOOKEEPER_CLASS_PATH` set the same tests run against ZooKeeper itself.
 
 mod curator;
+mod dubbo;
 mod faults;
 mod java;
 mod kazoo;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use vivarium::testing::{eventually, poll};
 
@@ -82,6 +83,27 @@ impl Program {
             &format!("gets {more} more operations acknowledged after {from}"),
             |heard| (heard.count >= from + more).then_some(()),
         );
+    }
+
+    /// Waits until so many operations were acknowledged in all.
+    pub fn await_total(&self, count: u64) {
+        self.await_that(&format!("gets {count} operations acknowledged"), |heard| {
+            (heard.count >= count).then_some(())
+        });
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a program that runs");
     }
 
     /// Waits until more was shown than this; true if it was all, and the program has its verdict.
