@@ -54,8 +54,8 @@ pub const KNOWN: &[Known] = &[
         name: "a null in an access list is stumbled over there",
         row: "INVALIDACL",
         applies: |theirs, ours| {
-            let codes = [theirs, ours].map(|seen| seen.value.number("err"));
-            ours.label.contains("None") && codes == [Some(-5), Some(-114)]
+            let stumbled = theirs.value.number("err") == Some(-5);
+            ours.label.contains("None") && stumbled && is_refused_with(&ours.value, -114)
         },
     },
 ];
@@ -68,6 +68,16 @@ fn same_but_for_body(theirs: &Value, ours: &Value) -> bool {
     ["xid", "zxid", "err"]
         .iter()
         .all(|name| theirs.field(name) == ours.field(name))
+}
+
+/// The operation itself, or one of a multi.
+fn is_refused_with(reply: &Value, code: i64) -> bool {
+    let results = reply.field("body").and_then(|body| body.field("results"));
+    let of_a_multi = match results {
+        Some(Value::List(results)) => results.iter().any(|one| one.number("code") == Some(code)),
+        _ => false,
+    };
+    of_a_multi || reply.number("err") == Some(code)
 }
 
 /// Sorted; none if it is no answer to getACL.

@@ -487,10 +487,11 @@ impl Generator {
             1 => ping(),
             1 => bare(opcode::WHO_AM_I),
         });
-        // The zxid of setWatches is not the same for both subjects, and so are not its bytes.
-        let after = match request.op {
-            opcode::SET_WATCHES | opcode::SET_WATCHES2 => 500,
-            _ => 0,
+        // The zxid of setWatches is not the same for both subjects, and so are not its bytes. What stands
+        // in front of a null in its lists takes effect there (`docs/protocol.md`).
+        let (after, may_lie) = match request.op {
+            opcode::SET_WATCHES | opcode::SET_WATCHES2 => (500, false),
+            _ => (0, true),
         };
         let thousandths = self.random.random_range(after..1000);
         let spoil = weighted!(self.random, {
@@ -498,7 +499,10 @@ impl Generator {
             2 => Spoil::Trailing(vec![self.random.random(); self.random.random_range(1..9)]),
             4 => {
                 let number = self.pick(&[-1, -2, i32::MIN, i32::MAX, 0, 1, 1000, 0x0100_0000]);
-                Spoil::Overwrite(self.pick(&[after, after, thousandths]), number)
+                match may_lie {
+                    true => Spoil::Overwrite(self.pick(&[after, after, thousandths]), number),
+                    false => Spoil::Cut(thousandths),
+                }
             },
         });
         request.spoilt(spoil)

@@ -25,7 +25,7 @@ fn random_operations_are_answered_as_by_zookeeper() {
     same(&Stream {
         name: "random_operations",
         steps: generate::steps,
-        seeds: 3,
+        seeds: 2,
         steps_per_seed: 1_000,
     });
 }
@@ -36,7 +36,7 @@ fn random_writes_below_quotas_are_answered_as_by_zookeeper() {
         name: "random_writes",
         steps: generate::steps_under_quotas,
         seeds: 1,
-        steps_per_seed: 500,
+        steps_per_seed: 300,
     });
 }
 

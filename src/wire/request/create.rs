@@ -155,9 +155,11 @@ pub(in super::super) fn decode_create(
         opcode::CREATE_TTL => CreateKind::Ttl { ttl_ms: 0 },
         _ => return Ok(None),
     };
+    let path = reader.string()?;
+    let is_without_path = path.is_none();
     let mut create = CreateRequest {
         kind,
-        path: reader.required_string("the path of a create is null")?,
+        path: path.unwrap_or_default(),
         data: reader.buffer()?,
         acl: match reader.acl()? {
             Some(acl) => acl,
@@ -174,6 +176,10 @@ pub(in super::super) fn decode_create(
         *ttl_ms = reader.long()?;
     } else if place == Place::InMulti && !PLAIN_FLAGS.contains(&create.flags) {
         return Err(Malformed::new("a multi's create has unknown flags"));
+    }
+    // Flags that are refused are refused first, and nobody looks at the path.
+    if is_without_path && (place == Place::InMulti || create.mode(place, true).is_ok()) {
+        return Err(Malformed::new("the path of a create is null"));
     }
     Ok(Some(create))
 }

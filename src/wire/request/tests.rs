@@ -376,12 +376,19 @@ fn a_null_path_passes_where_zookeeper_lets_it_pass() {
     );
 }
 
-/// As observed on ZooKeeper 3.9.5: −5 for create and delete, −8 for setData and setACL.
+/// As observed on ZooKeeper 3.9.5: −5 for create and delete, −8 for setData, setACL, and a create with flags
+/// that are refused.
 #[test]
 fn a_null_path_of_a_write_is_malformed_or_the_empty_one_which_apply_refuses() {
     let open = |raw: Raw| raw.null().null().int(0).int(0);
     for opcode in [opcode::CREATE, opcode::CREATE2, opcode::CREATE_CONTAINER] {
         assert!(open(Raw::new(opcode)).decode().is_err());
+        let unknown_flags = Raw::new(opcode).null().null().int(0).int(7).decode();
+        let Ok(ClientRequest::Create(create)) = unknown_flags else {
+            panic!("{opcode}: {unknown_flags:?}");
+        };
+        let code = Refusal::BadArguments.code();
+        assert_eq!(create.into_operation(true), Operation::Refuse { code });
     }
     assert!(Raw::new(opcode::DELETE).null().int(4).decode().is_err());
     assert_eq!(
