@@ -378,7 +378,8 @@ fn weight(request: &Request) -> usize {
             Operation::Delete { path, .. }
             | Operation::SetAcl { path, .. }
             | Operation::Check { path, .. }
-            | Operation::DeleteContainer { path } => path.len(),
+            | Operation::DeleteContainer { path }
+            | Operation::CheckCreated { path, .. } => path.len(),
             Operation::Refuse { .. } => 0,
         }
     }
@@ -386,7 +387,10 @@ fn weight(request: &Request) -> usize {
     OVERHEAD
         + match &request.command {
             Command::Operation(one) => operation(one),
-            Command::Multi(many) => many.iter().map(|one| OVERHEAD + operation(one)).sum(),
+            Command::Multi(many)
+            | Command::Once {
+                operations: many, ..
+            } => many.iter().map(|one| OVERHEAD + operation(one)).sum(),
             Command::RemoveContainer { path }
             | Command::RemoveUnusedContainer { path, .. }
             | Command::RemoveExpired { path } => path.len(),
