@@ -16,6 +16,7 @@
 
 use crate::model::{Password, Refusal, SessionId, Zxid};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 /// The sessions that an ensemble holds at most, about 100 MB of rows.
 ///
@@ -138,7 +139,7 @@ impl SessionTable {
         let session = self
             .sessions
             .get_mut(&id)
-            .filter(|session| is_same(&session.password, password))
+            .filter(|session| session.password.is_same(password))
             .ok_or(Refusal::SessionExpired)?;
         session.timeout_ms = timeout_ms;
         // 0 is left out when it wraps. No request of four billion attachments ago is under way.
@@ -190,6 +191,14 @@ impl SessionTable {
         self.sessions.iter().map(|(id, session)| (*id, session))
     }
 
+    /// Those with a greater id, in the order of their ids.
+    pub fn after(&self, id: SessionId) -> impl Iterator<Item = (SessionId, &Session)> {
+        let greater = (Bound::Excluded(id), Bound::Unbounded);
+        self.sessions
+            .range(greater)
+            .map(|(id, session)| (*id, session))
+    }
+
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
@@ -212,14 +221,6 @@ impl Default for SessionTable {
     fn default() -> SessionTable {
         SessionTable::new()
     }
-}
-
-/// Compares all bytes whatever they are, so that the time taken tells nothing of the first wrong one.
-pub(super) fn is_same(a: &Password, b: &Password) -> bool {
-    let difference = a.0.iter().zip(b.0).fold(0, |difference, (a, b)| {
-        std::hint::black_box(difference | (a ^ b))
-    });
-    difference == 0
 }
 
 #[cfg(test)]

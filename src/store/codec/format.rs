@@ -60,7 +60,12 @@ pub fn format_of_command(command: &Command) -> u32 {
             .map(format_of_operation)
             .max()
             .unwrap_or(FORMAT_FIRST),
-        Command::Once { .. } => 3,
+        Command::Once { operations, .. } => operations
+            .iter()
+            .map(format_of_operation)
+            .max()
+            .unwrap_or(FORMAT_FIRST)
+            .max(3),
         Command::RemoveUnusedContainer { .. }
         | Command::RemoveExpired { .. }
         | Command::AgreeOnFormat { .. } => 2,
