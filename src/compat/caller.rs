@@ -1,15 +1,15 @@
 //! Calls to the member through one connection of its own: each is answered once.
 //!
-//! Owns: the connection, and who waits for which answer of it.
+//! Owns: the connection, who waits for which answer of it, and who waits for which entry to change.
 //! At all times: answers come in the order of the calls, which is the order in which they take effect. A call
 //! whose caller has gone is carried out all the same. When the connection ends, everybody who waits hears why.
 
 use super::failure::Failure;
-use crate::member::{CloseReason, Connection, Delivery, Handle};
+use crate::member::{CloseReason, Connection, Delivery, Handle, ReadView, WatchKind};
 use crate::model::{Answer, Command, Id, MultiFailure, Operation, Outcome, Request, Zxid};
 use crate::model::{Password, Refusal, SessionId};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,8 @@ pub struct Caller {
     handle: Handle,
     connection: Arc<Connection>,
     waiting: Mutex<Waiting>,
+    /// Who waits for a change of the entry at a path.
+    watching: Mutex<HashMap<String, Vec<oneshot::Sender<()>>>>,
     ended: watch::Sender<Option<CloseReason>>,
     hang_up: CancellationToken,
 }
@@ -57,10 +59,14 @@ pub struct Caller {
 impl Caller {
     /// Registers a connection, and serves it until it ends or `hang_up` is called.
     pub fn start(handle: &Handle) -> Result<Arc<Caller>, Failure> {
+        let connection = handle.connect()?;
+        // What it watches it has found by itself; no client is told of it.
+        connection.identify(Arc::from(Id::passing_all()));
         let caller = Arc::new(Caller {
-            connection: handle.connect()?,
+            connection,
             handle: handle.clone(),
             waiting: Mutex::default(),
+            watching: Mutex::default(),
             ended: watch::Sender::new(None),
             hang_up: CancellationToken::new(),
         });
@@ -86,8 +92,14 @@ impl Caller {
                         }
                     }
                     Delivery::Close(reason) => break 'serving reason,
-                    // Nothing is parked on this connection, and nothing watched.
-                    Delivery::Reply { .. } | Delivery::Event { .. } => {}
+                    Delivery::Event { path, .. } => {
+                        let watching = self.watching.lock().remove(&*path);
+                        for waiter in watching.into_iter().flatten() {
+                            let _ = waiter.send(());
+                        }
+                    }
+                    // Nothing is parked on this connection.
+                    Delivery::Reply { .. } => {}
                 }
             }
         };
@@ -96,6 +108,7 @@ impl Caller {
             waiting.ended = Some(reason);
             waiting.answers.clear();
         }
+        self.watching.lock().clear();
         self.ended.send_replace(Some(reason));
         self.handle.disconnect(&self.connection).await;
     }
@@ -175,6 +188,26 @@ impl Caller {
         };
         self.handle.submit(&self.connection, &mut vec![request]);
         Ok(answered)
+    }
+
+    /// Fires once the entry at `path`, which the view shows, has changed or is gone, or the connection has
+    /// ended. For the view's holder: nothing is missed in between.
+    pub fn watch(&self, view: &ReadView<'_>, path: &str) -> Result<oneshot::Receiver<()>, Failure> {
+        let (changed, receiver) = oneshot::channel();
+        let mut watching = self.watching.lock();
+        if self.has_ended() {
+            return Ok(receiver);
+        }
+        let waiters = watching.entry(path.to_owned()).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        waiters.push(changed);
+        drop(watching);
+        view.with_watches(|watches| watches.add(self.connection.watcher(), WatchKind::Data, path))
+            .map_err(|_| Failure::LimitReached {
+                what: "watches",
+                limit: CALLS_MAX,
+            })?;
+        Ok(receiver)
     }
 
     /// All or nothing; once only where `number` is not 0.

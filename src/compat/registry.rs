@@ -461,14 +461,14 @@ fn demanded(tree: &Tree, path: &str, wanted: i32, refusal: Refusal) -> Failure {
     }
 }
 
-fn check_path(path: &str) -> Result<(), Failure> {
+pub(super) fn check_path(path: &str) -> Result<(), Failure> {
     validate_path(path).map_err(|why| Failure::InvalidPath {
         path: path.to_owned(),
         why,
     })
 }
 
-fn check_entry(path: &str) -> Result<(), Failure> {
+pub(super) fn check_entry(path: &str) -> Result<(), Failure> {
     check_path(path)?;
     match is_root(path) {
         true => Err(Failure::InvalidArgument("the root is no entry".to_owned())),

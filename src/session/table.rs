@@ -43,6 +43,10 @@ pub struct Session {
 
 /// What was done at the client's numbers, oldest first. Nothing for sessions that number nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::box_collection,
+    reason = "nearly every session numbers nothing, and pays one word for that"
+)]
 pub struct Remembered(Option<Box<VecDeque<(u64, Zxid)>>>);
 
 impl Remembered {

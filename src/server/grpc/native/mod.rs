@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `vivarium.v1.SessionService` | `compat::Sessions` |
 //! | `vivarium.v1.RegistryService` | `compat::Registry` |
+//! | `vivarium.v1.LockService` | `compat::locks` |
 //!
 //! At all times: whatever fails is told with a status, and in its details with a reason that does not change
 //! (`google.rpc.ErrorInfo`, domain `vivarium`). What is asked for is checked here as far as its form goes; whether
@@ -11,12 +12,14 @@
 
 mod entry;
 mod identity;
+mod lock;
 mod registry;
 mod session;
 mod status;
 
 use crate::api;
-use crate::compat::{Credentials, Fence, Freshness, Registry, Sessions, Writer};
+use crate::compat::locks::Locks;
+use crate::compat::{Credentials, Failure, Fence, Freshness, Registry, Sessions, Writer};
 use crate::member::{Handle, TimeoutBounds};
 use crate::model::{Password, SessionId, Zxid};
 use crate::server::zookeeper::AuthOptions;
@@ -43,6 +46,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Native {
     sessions: Arc<Sessions>,
     registry: Registry,
+    locks: Locks,
     auth: AuthOptions,
 }
 
@@ -51,6 +55,7 @@ impl Native {
         let sessions = Sessions::new(handle, options.timeouts, options.sessions_max);
         Arc::new(Native {
             registry: Registry::new(sessions.clone(), options.value_bytes_max),
+            locks: Locks::new(sessions.clone()),
             sessions,
             auth: options.auth.clone(),
         })
@@ -94,7 +99,17 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
     let registry = api::registry_service_server::RegistryServiceServer::from_arc(native.clone())
         .max_decoding_message_size(message_bytes_max)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    tonic::service::Routes::new(sessions).add_service(registry)
+    let locks = api::lock_service_server::LockServiceServer::from_arc(native.clone())
+        .max_decoding_message_size(MESSAGE_SLACK_BYTES);
+    tonic::service::Routes::new(sessions)
+        .add_service(registry)
+        .add_service(locks)
+}
+
+fn unknown(field: &str) -> Status {
+    status::of(Failure::InvalidArgument(format!(
+        "`{field}` has a value that this member does not know"
+    )))
 }
 
 fn credentials(session: Option<&api::SessionRef>) -> Result<Credentials, Status> {
@@ -104,7 +119,7 @@ fn credentials(session: Option<&api::SessionRef>) -> Result<Credentials, Status>
         .as_ref()
         .try_into()
         // No session has such a one.
-        .map_err(|_| status::of(crate::compat::Failure::SessionExpired))?;
+        .map_err(|_| status::of(Failure::SessionExpired))?;
     Ok(Credentials {
         session: SessionId(session.id),
         password: Password(password),

@@ -1,6 +1,6 @@
 //! `vivarium.v1.RegistryService`.
 
-use super::{Native, entry, freshness, page, status};
+use super::{Native, entry, freshness, page, status, unknown};
 use crate::api::registry_service_server::RegistryService;
 use crate::api::{
     self, ChildrenRequest, ChildrenResponse, ExistsRequest, ExistsResponse, GetRequest,
@@ -198,10 +198,4 @@ fn demanded(version: Option<i32>) -> Result<i32, Status> {
             "`version` is 0 or more".to_owned(),
         ))),
     }
-}
-
-fn unknown(field: &str) -> Status {
-    status::of(Failure::InvalidArgument(format!(
-        "`{field}` has a value that this member does not know"
-    )))
 }
