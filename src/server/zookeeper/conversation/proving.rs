@@ -83,6 +83,7 @@ impl Conversation<'_> {
             }
             Some((_, Err(failed @ SaslFailed::Stumbled(_)))) => {
                 self.door.counted.auth_failures.increment(1);
+                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
                 self.ending = Some(End::Protocol(format!("SASL: {failed}")));
                 return;
             }
