@@ -44,7 +44,7 @@ const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(700);
 /// So few that subscribers of a member that was away find their place dropped now and then.
 const CHANGES: ChangeLimits = ChangeLimits {
     age_ms_max: 60_000,
-    transactions_max: 1_000,
+    transactions_max: 400,
     bytes_max: 64 << 10,
 };
 
