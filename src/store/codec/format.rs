@@ -9,6 +9,7 @@
 //! |---|---|
 //! | 1 | the first |
 //! | 2 | batches of version 2 (rules), headers of version 2 (the format itself), znodes of version 2 (times to live), sequential containers, `deleteContainer` from clients, removals of what is unused or expired |
+//! | 3 | requests that are done once (`Once`, sessions of version 2), demands on a znode's creation |
 //!
 //! Decision: `docs/adr/2026-11-25-rules-and-formats.md`.
 
@@ -18,7 +19,7 @@ use crate::model::{Command, CreateMode, Operation, Rules};
 pub const FORMAT_FIRST: u32 = 1;
 
 /// The newest that this program knows.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The lowest format that can say this operation.
 pub fn format_of_operation(operation: &Operation) -> u32 {
@@ -39,6 +40,7 @@ pub fn format_of_operation(operation: &Operation) -> u32 {
         | Operation::Check { .. }
         | Operation::Refuse { .. } => 1,
         Operation::DeleteContainer { .. } => 2,
+        Operation::CheckCreated { .. } => 3,
     }
 }
 
@@ -58,6 +60,12 @@ pub fn format_of_command(command: &Command) -> u32 {
             .map(format_of_operation)
             .max()
             .unwrap_or(FORMAT_FIRST),
+        Command::Once { operations, .. } => operations
+            .iter()
+            .map(format_of_operation)
+            .max()
+            .unwrap_or(FORMAT_FIRST)
+            .max(3),
         Command::RemoveUnusedContainer { .. }
         | Command::RemoveExpired { .. }
         | Command::AgreeOnFormat { .. } => 2,
