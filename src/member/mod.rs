@@ -41,7 +41,7 @@ mod unavailable;
 mod watchings;
 
 pub use changes::{
-    ChangeLog, ChangeLogStatus, ChangeOptions, HIDDEN, NotSubscribed, PREFIXES_MAX,
+    ChangeLog, ChangeLogStatus, ChangeOptions, NATIVE_ROOT, NotSubscribed, PREFIXES_MAX,
     QUERY_TRANSACTIONS_MAX, QueryOptions, QueryPage, SnapshotEntry, SnapshotPages,
     SubscribeOptions, Subscription, SubscriptionEnded,
 };

@@ -33,8 +33,8 @@ const TRANSACTION_BYTES_MAX: usize = 24 << 20;
 /// After a failure of the disk, nothing is tried for so long.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
 
-/// What is read of the files at once.
-const READ_BYTES: u64 = 1 << 20;
+/// The buffer in which apply encodes stays no longer than this.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 pub struct Hub {
     pub(super) options: ChangeOptions,
@@ -120,7 +120,10 @@ impl Hub {
         let bytes = {
             let mut buffer = self.buffer.lock();
             encode_transaction(zxid, time_ms, session, changes, &mut buffer);
-            Bytes::copy_from_slice(&buffer)
+            let bytes = Bytes::copy_from_slice(&buffer);
+            buffer.clear();
+            buffer.shrink_to(BUFFER_BYTES_MAX);
+            bytes
         };
         let (has_room, is_pressing) = {
             let mut tail = self.tail.lock();
@@ -291,27 +294,22 @@ impl Hub {
         }
     }
 
-    /// Reads on after `after`. Blocks. What is returned goes past it, unless there is nothing more.
+    /// Reads on after `after`, about `bytes_max` bytes of what is wanted at most. Blocks. What is returned
+    /// goes past it, unless there is nothing more.
     pub(super) fn read(
         &self,
         after: Zxid,
         wanted: &dyn Fn(&str) -> bool,
+        bytes_max: usize,
     ) -> Result<Chunk, SubscriptionEnded> {
         if after < self.begins_after() {
             return Err(self.compacted());
         }
         let from_tail = self.tail.lock().after(after);
         if let Some((records, through)) = from_tail {
-            let transactions = records.iter().map(|record| {
-                decode_transaction_where(&record.bytes, wanted)
-                    .expect("what was encoded in this process can be decoded")
-            });
-            return Ok(Chunk {
-                transactions: transactions.filter(|one| !one.changes.is_empty()).collect(),
-                through,
-            });
+            return Ok(part(&records, through, wanted, bytes_max));
         }
-        match self.reader.read(after, wanted, READ_BYTES) {
+        match self.reader.read(after, wanted, bytes_max) {
             Ok(chunk) if chunk.through > after => Ok(chunk),
             // Dropped since it was looked at.
             Ok(_) | Err(ReadFault::NotKept) => Err(self.compacted()),
@@ -344,6 +342,36 @@ impl Hub {
         self.closed.store(true, Ordering::Release);
         self.groups.lock().close();
         self.applied.send_modify(|_| {});
+    }
+}
+
+/// Of records that go through `through`.
+fn part(
+    records: &[ChangeRecord],
+    through: Zxid,
+    wanted: &dyn Fn(&str) -> bool,
+    bytes_max: usize,
+) -> Chunk {
+    let mut transactions = Vec::new();
+    let mut wanted_bytes = 0;
+    for record in records {
+        let found = decode_transaction_where(&record.bytes, wanted)
+            .expect("what was encoded in this process can be decoded");
+        if found.changes.is_empty() {
+            continue;
+        }
+        wanted_bytes += record.bytes.len();
+        transactions.push(found);
+        if wanted_bytes >= bytes_max {
+            return Chunk {
+                transactions,
+                through: record.zxid,
+            };
+        }
+    }
+    Chunk {
+        transactions,
+        through,
     }
 }
 

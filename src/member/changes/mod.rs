@@ -36,7 +36,7 @@ mod tests;
 
 pub(super) use hub::Hub;
 pub use log::{ChangeLog, ChangeLogStatus, SubscribeOptions};
-pub use prefixes::{HIDDEN, PREFIXES_MAX};
+pub use prefixes::{NATIVE_ROOT, PREFIXES_MAX};
 pub use query::{QUERY_TRANSACTIONS_MAX, QueryOptions, QueryPage};
 pub use snapshot::{SnapshotEntry, SnapshotPages};
 pub use subscription::{NotSubscribed, Subscription, SubscriptionEnded};

@@ -8,11 +8,11 @@ use crate::model::{Change, is_within, validate_path};
 pub const PREFIXES_MAX: usize = 64;
 
 /// What lies below is the member's own business, and no change of it is in the change log.
-pub const HIDDEN: &str = "/vivarium";
+pub const NATIVE_ROOT: &str = "/vivarium";
 
 /// Whether a path is left out of the change log.
 pub(super) fn is_hidden(path: &str) -> bool {
-    path.len() > HIDDEN.len() && is_within(path, HIDDEN)
+    path.len() > NATIVE_ROOT.len() && is_within(path, NATIVE_ROOT)
 }
 
 /// What of a write's changes is in the change log; `None` if it is all of them.

@@ -70,7 +70,7 @@ fn page(
     let mut position = options.after.unwrap_or(begin).max(from.max(begin));
     if let Some(after) = options.after.filter(|after| *after < begin) {
         // Says so, and counts it.
-        hub.read(after, &|_| false)?;
+        hub.read(after, &|_| false, PAGE_BYTES_MAX)?;
     }
     let limit = options.limit.clamp(1, QUERY_TRANSACTIONS_MAX);
     let end = hub.tail.lock().through();
@@ -83,7 +83,7 @@ fn page(
         if position >= end {
             return Ok(page);
         }
-        let chunk = match hub.read(position, &|path| is_wanted(prefixes, path)) {
+        let chunk = match hub.read(position, &|path| is_wanted(prefixes, path), PAGE_BYTES_MAX) {
             // Dropped since it was looked where to begin.
             Err(SubscriptionEnded::Compacted { first })
                 if options.after.is_none() && page.transactions.is_empty() =>

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
 
+/// About how much a subscriber that is behind reads ahead, unless one transaction is longer.
+const AHEAD_BYTES_MAX: usize = 32 << 10;
+
 /// Why there is no subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotSubscribed {
@@ -125,8 +128,10 @@ impl Subscription {
     async fn read_on(&mut self, after: Zxid) -> Result<(), SubscriptionEnded> {
         metrics::counter!(CHANGE_CATCH_UPS).increment(1);
         let (hub, prefixes) = (self.hub.clone(), self.prefixes.clone());
-        let read =
-            runtime::blocking(move || hub.read(after, &|path: &str| is_wanted(&prefixes, path)));
+        let read = runtime::blocking(move || {
+            let wanted = |path: &str| is_wanted(&prefixes, path);
+            hub.read(after, &wanted, AHEAD_BYTES_MAX)
+        });
         let chunk = read.await.unwrap_or(Err(SubscriptionEnded::Closed))?;
         self.ahead = chunk.transactions.into();
         self.ahead_through = chunk.through;

@@ -633,7 +633,7 @@ async fn a_restart_after_a_crash_replays_what_the_log_has_lost() {
         hub.released(member.zxid());
         let log = ChangeLog::new(hub);
         assert_eq!(log.status().first, Zxid(1), "seed {seed}");
-        let chunk = log.hub.read(zxid, &|_| true).unwrap();
+        let chunk = log.hub.read(zxid, &|_| true, 1 << 20).unwrap();
         assert_eq!(chunk.transactions, member.history[applied..], "seed {seed}");
         let query = QueryOptions {
             prefixes: vec!["/".to_owned()],

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 
+/// Bytes that are looked through at once.
+const READ_BYTES_MAX: u64 = 1 << 20;
+
 /// What was read at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -65,14 +68,15 @@ impl ChangeReader {
         Zxid(last.places[later - 1].zxid.0 - 1)
     }
 
-    /// Reads on after `after`, about `bytes_max` bytes of the log. Blocks.
+    /// Reads on after `after`: about a mebibyte of the log, and no more than about `bytes_max` bytes of
+    /// what is wanted. Blocks.
     ///
     /// The chunk's `through` is past `after`, unless nothing follows that was written.
     pub fn read(
         &self,
         after: Zxid,
         wanted: &dyn Fn(&str) -> bool,
-        bytes_max: u64,
+        bytes_max: usize,
     ) -> Result<Chunk, ReadFault> {
         let (begins_after, offset, end, segment_through) = {
             let segments = self.segments.read();
@@ -100,8 +104,11 @@ impl ChangeReader {
             opened => opened?,
         };
         let mut records = Records::new(&*file, offset, end);
+        let mut wanted_bytes = 0;
         while records.position() < end {
-            if chunk.through > after && records.position() - offset >= bytes_max {
+            let is_enough =
+                wanted_bytes >= bytes_max || records.position() - offset >= READ_BYTES_MAX;
+            if chunk.through > after && is_enough {
                 return Ok(chunk);
             }
             let damaged = ReadFault::Damaged {
@@ -115,6 +122,7 @@ impl ChangeReader {
                 decode_through(record).map_err(|_| damaged)?;
                 continue;
             }
+            let record_bytes = record.len();
             let Ok(found) = decode_transaction_where(record, wanted) else {
                 return Err(damaged);
             };
@@ -123,6 +131,7 @@ impl ChangeReader {
             }
             chunk.through = found.zxid;
             if !found.changes.is_empty() {
+                wanted_bytes += record_bytes;
                 chunk.transactions.push(found);
             }
         }

@@ -10,7 +10,7 @@ use crate::store::codec::{
 use std::io;
 
 /// Bytes read at once, unless a record is longer.
-pub(super) const READ_BYTES: usize = 256 << 10;
+const READ_BYTES: usize = 64 << 10;
 
 /// Reads records one after the other.
 pub(super) struct Records<'a> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 /// A place of the index comes about every so many bytes.
-const PLACE_EVERY_BYTES: u64 = 64 << 10;
+const PLACE_EVERY_BYTES: u64 = 16 << 10;
 
 const ENDING: &str = ".log";
 

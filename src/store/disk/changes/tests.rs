@@ -75,7 +75,7 @@ fn files(disk: &MemoryDisk, limits: ChangeLimits) -> ChangeFiles {
     ChangeFiles::new(Arc::new(disk.clone()), Path::new(DIR), limits)
 }
 
-fn read_after(reader: &ChangeReader, after: i64, bytes_max: u64) -> Vec<Transaction> {
+fn read_after(reader: &ChangeReader, after: i64, bytes_max: usize) -> Vec<Transaction> {
     let mut found = Vec::new();
     let mut at = Zxid(after);
     loop {

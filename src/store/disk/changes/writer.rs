@@ -270,6 +270,7 @@ impl ChangeFiles {
         let offset = self.ahead.bytes - self.staged.len() as u64;
         self.open_file()?.write_at(&self.staged, offset)?;
         self.staged.clear();
+        self.staged.shrink_to(2 * WRITE_BYTES);
         if let Some(last) = self.reader.segments.write().back_mut() {
             last.clone_from(&self.ahead);
         }
