@@ -194,6 +194,7 @@ fn zookeeper_options(
         request_bytes_per_connection_max: limits.request_bytes_per_connection_max,
         reply_bytes_max: limits.reply_bytes_per_connection_max,
         unread_max: Duration::from_millis(limits.unread_ms_max),
+        throttled_max: limits.throttled_ms_max.map(Duration::from_millis),
         sessions_max: limits.sessions_max,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
