@@ -246,6 +246,17 @@ pub const SETTINGS: &[Setting] = &[
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
         "How often changed znodes are written behind; bounds what a restart has to replay."),
 
+    setting("changes.enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether this member keeps a log of all changes, for those who subscribe to it."),
+    integer("changes.retention_ms", (1000, 1 << 40), "7200000", "ms",
+        "How long a change is kept. What is older is dropped by and by, the oldest eighth of all that may be kept at once."),
+    integer("changes.transactions_max", (64, 1 << 40), "4000000", "transactions",
+        "Transactions that are kept at most; past it the oldest are dropped, whatever their age."),
+    integer("changes.bytes_max", (MIB, 1 << 50), "268435456", "bytes",
+        "The same in bytes of their files."),
+    integer("changes.subscriptions_max", (1, 1 << 24), "50000", "subscriptions",
+        "Subscriptions to this member's change log; the next one is refused."),
+
     setting("znodes.ttl_enabled", Kind::Flag, Default::Is("false"), "",
         "Whether clients may make znodes with a time to live (extendedTypesEnabled); else createTTL is refused with -6."),
     setting("znodes.quota_enforced", Kind::Flag, Default::Is("false"), "",

@@ -4,7 +4,8 @@ use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
 use super::settings::{
-    AdminSettings, LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings,
+    AdminSettings, ChangeSettings, LimitSettings, Settings, StorageSettings, TimingSettings,
+    ZnodeSettings,
 };
 use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         timing,
         limits,
         storage,
+        changes,
         znodes,
     } = resolve(&mut values);
     if sources.zoo_cfg.is_some() && layers.get("storage.data_dir").is_none() {
@@ -82,6 +84,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             limits,
             timing,
             storage,
+            changes,
             znodes,
             admin,
             access,
@@ -100,6 +103,7 @@ pub(super) struct Resolved {
     timing: TimingSettings,
     limits: LimitSettings,
     storage: StorageSettings,
+    changes: ChangeSettings,
     znodes: ZnodeSettings,
 }
 
@@ -108,6 +112,7 @@ pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
         timing: timing(values),
         limits: limits(values),
         storage: storage(values),
+        changes: changes(values),
         znodes: znodes(values),
     }
 }
@@ -262,6 +267,16 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         log_entries_kept: values.integer("storage.log_entries_kept"),
         slow_sync_ms: values.integer("storage.slow_sync_ms"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
+    }
+}
+
+fn changes(values: &mut Values<'_>) -> ChangeSettings {
+    ChangeSettings {
+        enabled: values.flag("changes.enabled").unwrap_or(true),
+        retention_ms: values.integer("changes.retention_ms"),
+        transactions_max: values.integer("changes.transactions_max"),
+        bytes_max: values.integer("changes.bytes_max"),
+        subscriptions_max: values.size("changes.subscriptions_max"),
     }
 }
 

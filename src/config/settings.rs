@@ -14,6 +14,7 @@ pub struct Settings {
     pub limits: LimitSettings,
     pub timing: TimingSettings,
     pub storage: StorageSettings,
+    pub changes: ChangeSettings,
     pub znodes: ZnodeSettings,
     pub admin: AdminSettings,
     pub access: AccessSettings,
@@ -130,6 +131,16 @@ pub struct StorageSettings {
     pub log_entries_kept: u64,
     pub slow_sync_ms: u64,
     pub checkpoint_interval_ms: u64,
+}
+
+/// The log of all changes, and how much of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeSettings {
+    pub enabled: bool,
+    pub retention_ms: u64,
+    pub transactions_max: u64,
+    pub bytes_max: u64,
+    pub subscriptions_max: usize,
 }
 
 /// What kinds of znodes there may be, and when the leader removes those that are nobody's any more.

@@ -278,11 +278,20 @@ impl ApplyObserver for Observer {
                 .lock()
                 .exceeded(&applied.exceeded, state.time_ms());
         }
+        let request = &batch.requests[index];
+        let session = match request.command {
+            Command::ExpireSession { session, .. } => session,
+            _ => request.session,
+        };
+        self.shared
+            .changes
+            .hub
+            .append(applied.zxid, state.time_ms(), session, &applied.changes);
         let mut local = self.shared.local.lock();
         for change in &applied.changes {
             local.fire(change);
         }
-        if let Command::VerifyDigest { .. } = batch.requests[index].command {
+        if let Command::VerifyDigest { .. } = request.command {
             local.compared(state.zxid(), state.digest());
         }
         let mut ended = None;
@@ -310,15 +319,10 @@ impl ApplyObserver for Observer {
                 self.shared.agree_on(*format);
             }
             Ok(Outcome::SessionClosed) => {
-                let session = match &batch.requests[index].command {
-                    Command::ExpireSession { session, .. } => {
-                        if self.is_own(batch) {
-                            metrics::counter!(SESSIONS_EXPIRED).increment(1);
-                        }
-                        *session
-                    }
-                    _ => batch.requests[index].session,
-                };
+                let is_expired = matches!(request.command, Command::ExpireSession { .. });
+                if is_expired && self.is_own(batch) {
+                    metrics::counter!(SESSIONS_EXPIRED).increment(1);
+                }
                 self.clock.ended(session);
                 ended = Some(session);
             }
@@ -349,21 +353,30 @@ impl ApplyObserver for Observer {
         }
     }
 
-    fn membership_changed(&self, _state: &State, changes: &[Change]) {
+    fn membership_changed(&self, state: &State, changes: &[Change]) {
+        let hub = &self.shared.changes.hub;
+        hub.append(state.zxid(), state.time_ms(), SessionId::NONE, changes);
         let mut local = self.shared.local.lock();
         for change in changes {
             local.fire(change);
         }
     }
 
-    fn released(&self, _zxid: Zxid) {
+    fn released(&self, zxid: Zxid) {
+        self.shared.changes.hub.released(zxid);
         let filled = std::mem::take(&mut self.shared.local.lock().filled);
         for connection in filled {
             connection.wake();
         }
     }
 
+    fn checkpointing(&self, zxid: Zxid) {
+        self.shared.changes.hub.sync_through(zxid);
+    }
+
     fn replaced(&self, state: &State) {
+        let hub = &self.shared.changes.hub;
+        hub.begin_anew(state.zxid(), "snapshot");
         let sequence = state.last_sequence(self.shared.member, self.shared.incarnation);
         self.shared.unapplied.lock().forget_through(sequence);
         self.shared.agree_on(state.format());

@@ -1,5 +1,6 @@
 //! The member's face to its doors: connect, submit, read, watch.
 
+use super::changes::ChangeLog;
 use super::connection::Connection;
 use super::delivery::Local;
 use super::disk_room::{DiskRoom, grows};
@@ -63,6 +64,7 @@ pub(super) struct Shared {
     /// Of the entries that this member proposed.
     pub proposals: Arc<Sizes>,
     pub clock: Arc<SessionClock>,
+    pub changes: ChangeLog,
     /// Set once consensus has started.
     pub consensus: OnceLock<ConsensusView>,
     /// When this member began to lead, while it does.
@@ -275,6 +277,11 @@ impl Handle {
     /// When sessions fall due; `None` if this member does not lead.
     pub fn deadlines(&self) -> Option<Deadlines> {
         self.shared.clock.deadlines()
+    }
+
+    /// Every change that this member has applied.
+    pub fn changes(&self) -> &ChangeLog {
+        &self.shared.changes
     }
 
     pub fn watch_summary(&self) -> WatchSummary {

@@ -18,6 +18,7 @@
 //! 3. Every queue here has a limit; reaching it makes doors stop reading from their sockets.
 
 mod carrier;
+mod changes;
 mod chores;
 mod connection;
 mod delivery;
@@ -39,6 +40,11 @@ mod unapplied;
 mod unavailable;
 mod watchings;
 
+pub use changes::{
+    ChangeLog, ChangeLogStatus, ChangeOptions, NATIVE_ROOT, NotSubscribed, PREFIXES_MAX,
+    QUERY_TRANSACTIONS_MAX, QueryOptions, QueryPage, SnapshotEntry, SnapshotPages,
+    SubscribeOptions, Subscription, SubscriptionEnded,
+};
 pub use chores::IdleOptions;
 pub use connection::Connection;
 pub use handle::{Handle, ReadView, SnapshotFailed};

@@ -5,6 +5,7 @@
 //! state is checkpointed, the log is closed.
 
 use super::carrier;
+use super::changes::{self, ChangeLog, ChangeOptions, Hub};
 use super::chores::{self, IdleOptions};
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
@@ -44,6 +45,7 @@ pub struct Options {
     /// The shortest timeout that a session can have.
     pub session_timeout_ms_min: u32,
     pub idle: IdleOptions,
+    pub changes: ChangeOptions,
     /// Whether clients content to read are served without a quorum.
     pub read_only: bool,
     /// What the settings say of the requests that come through this member.
@@ -75,6 +77,12 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     metrics::histogram!(STATE_LOAD_SECONDS).record(began.elapsed());
     tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
     let state: SharedState = Arc::new(RwLock::new(state));
+    // Blocks too.
+    let changes = Hub::open(options.changes, ground.disk.clone(), state.clone());
+    let changes = ChangeLog::new(changes);
+    let mut tasks = JoinSet::new();
+    // Before the log is replayed, which may bring more than can wait for the disk.
+    changes::spawn(&changes, &mut tasks);
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
     let disk_room = Arc::new(DiskRoom::new(options.consensus.member));
     let (leadership, known_leadership) = watch::channel(Leadership {
@@ -101,6 +109,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         traffic: TrafficStats::default(),
         proposals: Arc::default(),
         clock: clock.clone(),
+        changes,
         consensus: OnceLock::new(),
         led_since: Mutex::new(None),
         leadership: known_leadership,
@@ -142,7 +151,6 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         shared.agree_on(FORMAT);
     }
 
-    let mut tasks = JoinSet::new();
     tasks.spawn(follow(shared.clone(), consensus.leadership(), leadership));
     tasks.spawn(carrier::run(
         shared.clone(),
@@ -222,7 +230,9 @@ impl Member {
     /// Ends the member. Connections are closed, leadership is handed on if this member has it.
     pub async fn stop(mut self) {
         self.close_connections();
+        self.handle.shared.changes.close();
         self.consensus.shutdown().await;
+        self.handle.shared.changes.finish().await;
         self.tasks.shutdown().await;
     }
 }

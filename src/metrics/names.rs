@@ -82,6 +82,13 @@ metrics! {
     SNAPSHOTS_INSTALLED = Counter "vivarium_snapshots_installed_total" Count,
         "Times the state was replaced by a snapshot from the leader, because the log no longer had what this member lacked.";
 
+    CHANGE_LOG_RESTARTS = Counter "vivarium_change_log_restarts_total" Count,
+        "Times the change log had to begin anew, by `reason`: the disk failed or was too slow (behind), a file was damaged, a transaction too large, it did not reach the state at the start, a snapshot was installed.";
+    CHANGE_CATCH_UPS = Counter "vivarium_change_catch_ups_total" Count,
+        "Reads of the change log for subscribers that were behind.";
+    CHANGE_COMPACTED = Counter "vivarium_change_compacted_total" Count,
+        "Subscribers and queries told that their place in the change log is not kept any more.";
+
     CONNECTIONS = Gauge "vivarium_connections" Count,
         "Client connections that are open.";
     SESSIONS = Gauge "vivarium_sessions" Count,
@@ -106,6 +113,14 @@ metrics! {
         "The last log entry applied. The distance between members is how far one lags.";
     PURGED_LOG_INDEX = Gauge "vivarium_purged_log_index" Count,
         "The last log entry that is forgotten, because a snapshot has it. A member that needs it gets that snapshot.";
+    CHANGE_LOG_BYTES = Gauge "vivarium_change_log_bytes" Bytes,
+        "Bytes of the change log.";
+    CHANGE_LOG_TRANSACTIONS = Gauge "vivarium_change_log_transactions" Count,
+        "Transactions in the change log.";
+    CHANGE_LOG_AGE_SECONDS = Gauge "vivarium_change_log_age_seconds" Seconds,
+        "Age of the oldest transaction in the change log, in the leader's time.";
+    CHANGE_SUBSCRIPTIONS = Gauge "vivarium_change_subscriptions" Count,
+        "Subscriptions to the change log.";
     LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
         "Disk taken by the Raft log.";
     DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,
@@ -135,6 +150,10 @@ metrics! {
         "One fdatasync of the Raft log. No write is faster than this.";
     ENTRY_REQUESTS = Histogram "vivarium_entry_requests" Count,
         "Client requests in one log entry.";
+    CHANGE_WRITE_SECONDS = Histogram "vivarium_change_log_write_duration_seconds" Seconds,
+        "Writing what the change log had waiting to its file.";
+    CHANGE_TELL_SECONDS = Histogram "vivarium_change_tell_duration_seconds" Seconds,
+        "From the apply of a change until it was handed to its subscribers: the oldest of each round.";
     CHECKPOINT_SECONDS = Histogram "vivarium_checkpoint_duration_seconds" Seconds,
         "Writing what changed since the last checkpoint to the disk.";
     SNAPSHOT_SECONDS = Histogram "vivarium_snapshot_duration_seconds" Seconds,

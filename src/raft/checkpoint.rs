@@ -5,8 +5,9 @@
 //!    the state was replaced, it gets the whole.
 //! 2. Its failures cost a slower start, never this member's part in consensus: they are logged and
 //!    tried again, and the log is not purged meanwhile.
+//! 3. What becomes durable was announced before, also if it then fails.
 
-use crate::model::LogPosition;
+use crate::model::{LogPosition, Zxid};
 use crate::store::disk::CheckpointStore;
 use crate::store::{SharedState, State, StorageFault};
 use parking_lot::Mutex;
@@ -16,6 +17,8 @@ pub struct Checkpoint {
     store: Mutex<Store>,
     /// Apart from the store, whose lock is held for as long as a save takes.
     position: Mutex<Option<LogPosition>>,
+    /// Called before the state through a zxid becomes durable.
+    checkpointing: Box<dyn Fn(Zxid) + Send + Sync>,
 }
 
 struct Store {
@@ -26,7 +29,11 @@ struct Store {
 
 impl Checkpoint {
     /// `state` is what `store` has, no more and no less.
-    pub fn new(store: Box<dyn CheckpointStore>, state: SharedState) -> Checkpoint {
+    pub fn new(
+        store: Box<dyn CheckpointStore>,
+        state: SharedState,
+        checkpointing: Box<dyn Fn(Zxid) + Send + Sync>,
+    ) -> Checkpoint {
         let position = state.read().last_applied();
         let store = Store {
             store,
@@ -36,6 +43,7 @@ impl Checkpoint {
             state,
             store: Mutex::new(store),
             position: Mutex::new(position),
+            checkpointing,
         }
     }
 
@@ -52,6 +60,7 @@ impl Checkpoint {
         }
         let delta = self.state.write().take_delta();
         store.whole = true;
+        (self.checkpointing)(delta.header.zxid);
         store.store.save(&delta)?;
         store.whole = false;
         *self.position.lock() = delta.header.last_applied;
@@ -81,6 +90,7 @@ impl Checkpoint {
             state.take_delta();
             state.freeze()
         };
+        (self.checkpointing)(image.header.zxid);
         store.store.replace(&image)?;
         store.whole = false;
         *self.position.lock() = image.header.last_applied;
@@ -99,6 +109,7 @@ mod tests {
     struct Witness {
         broken: AtomicBool,
         calls: Mutex<Vec<(&'static str, Option<u64>)>>,
+        announced: Mutex<Vec<Zxid>>,
     }
 
     struct Recorder(Arc<Witness>);
@@ -108,7 +119,9 @@ mod tests {
             if self.0.broken.load(Ordering::Relaxed) {
                 return Err(StorageFault::Refused("broken".into()));
             }
-            self.0.calls.lock().push((what, at.map(|at| at.index)));
+            let mut calls = self.0.calls.lock();
+            calls.push((what, at.map(|at| at.index)));
+            assert!(self.0.announced.lock().len() >= calls.len());
             Ok(())
         }
     }
@@ -127,6 +140,16 @@ mod tests {
         }
     }
 
+    fn checkpoint(witness: &Arc<Witness>, state: &SharedState) -> Checkpoint {
+        let noting = witness.clone();
+        let checkpointing = move |zxid| noting.announced.lock().push(zxid);
+        Checkpoint::new(
+            Box::new(Recorder(witness.clone())),
+            state.clone(),
+            Box::new(checkpointing),
+        )
+    }
+
     fn state_at(index: u64) -> State {
         let mut state = State::new();
         state.advance(LogPosition { term: 1, index });
@@ -137,7 +160,7 @@ mod tests {
     fn a_failed_save_is_followed_by_the_whole_and_then_by_deltas_again() {
         let witness = Arc::new(Witness::default());
         let state = SharedState::default();
-        let checkpoint = Checkpoint::new(Box::new(Recorder(witness.clone())), state.clone());
+        let checkpoint = checkpoint(&witness, &state);
         state.write().advance(LogPosition { term: 1, index: 1 });
         checkpoint.save().unwrap();
         witness.broken.store(true, Ordering::Relaxed);
@@ -161,7 +184,7 @@ mod tests {
     fn a_replaced_state_reaches_the_store_even_when_the_first_try_fails() {
         let witness = Arc::new(Witness::default());
         let state = SharedState::default();
-        let checkpoint = Checkpoint::new(Box::new(Recorder(witness.clone())), state.clone());
+        let checkpoint = checkpoint(&witness, &state);
         witness.broken.store(true, Ordering::Relaxed);
         let mut seen = None;
         checkpoint.replace(state_at(7), |state| seen = state.last_applied());

@@ -314,6 +314,52 @@ fn numbered_requests_in_batches_of_version_1_are_read() {
 }
 
 #[test]
+fn transactions_of_version_1_are_read() {
+    let (zxid, session) = (Zxid(0x5_0000_0007), SessionId(0x0100_0000_0000_0001));
+    let change = |kind, path: &str, data: Option<&'static [u8]>, version, owner| Change {
+        kind,
+        path: path.into(),
+        zxid,
+        acl: None,
+        parent_acl: None,
+        data: data.map(Bytes::from_static),
+        version,
+        owner,
+    };
+    let listed = |change| Change {
+        acl: Some(acl().into()),
+        ..change
+    };
+    let (created, nobody) = (ChangeKind::Created, SessionId::NONE);
+    let changes = vec![
+        change(created, "/a", None, 0, nobody),
+        listed(change(created, "/a/e", Some(b"data"), 0, session)),
+        change(
+            ChangeKind::DataChanged,
+            "/a",
+            Some(b"owner\x00\xff"),
+            5,
+            nobody,
+        ),
+        listed(change(ChangeKind::AclChanged, "/c\u{e4}", None, -1, nobody)),
+        change(ChangeKind::Deleted, "/a/e", Some(b""), 3, session),
+    ];
+    let time_ms = 1_790_000_000_000;
+    let mut record = Vec::new();
+    encode_transaction(zxid, time_ms, session, &changes, &mut record);
+    let transaction = Transaction {
+        zxid,
+        time_ms,
+        session,
+        changes,
+    };
+    assert_kept("transaction.hex", &transaction, record, decode_transaction);
+    assert_kept("through.hex", &zxid, encode_through(zxid), |bytes| {
+        decode_through(bytes)
+    });
+}
+
+#[test]
 fn znodes_of_version_1_are_read() {
     let znode = ZnodeRecord {
         slot: 70_000,

@@ -3,6 +3,7 @@
 //!
 //! One file per invariant. How to run it, and how to repeat a failure: `docs/reliability.md`.
 
+mod changes;
 mod digests;
 mod entropy;
 mod ephemerals;
@@ -28,6 +29,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("zxids", zxids::check),
     ("ephemerals", ephemerals::check),
     ("expiry", expiry::check),
+    ("changes", changes::check),
 ];
 
 /// The seed of randomness belongs to the whole program.
@@ -118,6 +120,12 @@ fn judge(seed: u64) {
         finished.simulated_ms / 1000,
         begun.elapsed()
     );
+    for subscribed in &finished.subscribers {
+        println!(
+            "  a subscriber: {} transactions, resumed {} times, compacted {} times",
+            subscribed.transactions, subscribed.resumed, subscribed.compacted
+        );
+    }
     if problems.is_empty() {
         return;
     }

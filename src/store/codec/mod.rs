@@ -20,6 +20,7 @@
 
 mod acl;
 mod batch;
+mod changes;
 mod entry;
 mod envelope;
 mod error;
@@ -29,6 +30,10 @@ mod membership;
 mod rows;
 
 pub use batch::{decode_batch, encode_batch};
+pub use changes::{
+    decode_through, decode_transaction, decode_transaction_where, encode_through,
+    encode_transaction, transaction_bytes_guess,
+};
 pub use entry::{
     LogEntry, VoteRecord, decode_batches, decode_entry, decode_vote, encode_entry, encode_vote,
 };

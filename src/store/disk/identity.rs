@@ -33,6 +33,7 @@ const INCARNATION: &str = "incarnation";
 const LOG: &str = "log";
 const CHECKPOINT: &str = "checkpoint";
 const SNAPSHOTS: &str = "snapshots";
+const CHANGES: &str = "changes";
 
 /// Who a member is: set by the operator, and remembered by the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +125,10 @@ impl DataDirectory {
 
     pub fn snapshot_dir(&self) -> PathBuf {
         self.root.join(SNAPSHOTS)
+    }
+
+    pub fn change_dir(&self) -> PathBuf {
+        self.root.join(CHANGES)
     }
 }
 

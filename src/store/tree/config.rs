@@ -52,7 +52,8 @@ impl Tree {
             ..old
         };
         self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
-        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat));
+        let data = Some(Bytes::copy_from_slice(data));
+        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat, data));
         self.charge(CONFIG_PATH, Usage { znodes: 0, bytes });
     }
 }

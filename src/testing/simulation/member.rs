@@ -5,7 +5,7 @@
 //! segments, snapshots and the log behind them are small, so that each of them is used in every run.
 
 use crate::config::{FourLetterWords, TlsAtDoor};
-use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
+use crate::member::{self, ChangeOptions, Ground, Handle, HandleLimits, IdleOptions};
 use crate::metrics::Recorder;
 use crate::model::{ClusterId, MemberAddresses, MemberId, Rules};
 use crate::raft::log::{LogOptions, Threading};
@@ -13,6 +13,7 @@ use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOption
 use crate::server::operator::{Configuration, Operator};
 use crate::server::zookeeper;
 use crate::session::TimeoutBounds;
+use crate::store::disk::changes::ChangeLimits;
 use crate::store::disk::{DataDirectory, Disk, FileCheckpoint, Identity};
 use crate::testing::{MemoryDisk, simulated};
 use crate::watch::WatchLimits;
@@ -39,6 +40,13 @@ const SNAPSHOT_ENTRIES: u64 = 150;
 const LOG_ENTRIES_KEPT: u64 = 40;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1_500);
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(700);
+
+/// So few that subscribers of a member that was away find their place dropped now and then.
+const CHANGES: ChangeLimits = ChangeLimits {
+    age_ms_max: 60_000,
+    transactions_max: 400,
+    bytes_max: 64 << 10,
+};
 
 /// The name of a member's host.
 pub fn host(member: u64) -> String {
@@ -181,6 +189,12 @@ impl Seat {
             idle: IdleOptions {
                 check_interval: IDLE_CHECK_INTERVAL,
                 ..IdleOptions::default()
+            },
+            changes: ChangeOptions {
+                enabled: true,
+                directory: directory.change_dir(),
+                limits: CHANGES,
+                subscriptions_max: 100,
             },
             read_only: false,
             rules: Rules::NONE,

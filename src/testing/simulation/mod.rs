@@ -18,10 +18,12 @@ mod faults;
 mod history;
 mod link;
 mod member;
+mod subscriber;
 mod worker;
 
 pub use faults::{Fault, Planned};
 pub use history::{Contact, End, History, Life, Register};
+pub use subscriber::Subscribed;
 pub use worker::{ODD, SHARED};
 
 use crate::model::{SessionId, Zxid};
@@ -34,10 +36,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use subscriber::{Subscriber, Truth};
 use worker::{Signals, Worker};
 
 const MEMBERS: u64 = 3;
 const CLIENTS: usize = 4;
+const SUBSCRIBERS: usize = 3;
 /// What a connection may have under way, in segments: above what HTTP/2 windows let through.
 const TCP_CAPACITY: usize = 65_536;
 /// How finely hosts take turns. Timers are kept to the millisecond within.
@@ -97,6 +101,8 @@ pub struct Finished {
     pub members: Vec<FoundMember>,
     pub divergences: Vec<Divergence>,
     pub early_ends: Vec<EarlyEnd>,
+    /// What those know who subscribed to all changes.
+    pub subscribers: Vec<Subscribed>,
     /// What went wrong and when, for whoever reads a failure.
     pub faults: Vec<(u64, Fault)>,
     pub simulated_ms: u64,
@@ -121,6 +127,8 @@ struct Driver {
     seats: Vec<Seat>,
     history: Arc<Mutex<History>>,
     signals: Arc<Signals>,
+    subscribers: Vec<Arc<Mutex<Subscribed>>>,
+    truth: Truth,
     finished: Finished,
     digests: BTreeMap<u64, u64>,
     /// When which member starts again.
@@ -165,12 +173,23 @@ impl Driver {
             let worker = Worker::new(client, MEMBERS, rng.random(), history, signals);
             sim.client(client_host(client), worker.run());
         }
+        let truth = Truth::default();
+        let mut subscribers = Vec::new();
+        for number in 0..SUBSCRIBERS {
+            let known: Arc<Mutex<Subscribed>> = Arc::default();
+            let subscriber =
+                Subscriber::new(seats.clone(), rng.random(), known.clone(), truth.clone());
+            sim.client(format!("subscriber-{number}"), subscriber.run());
+            subscribers.push(known);
+        }
         Driver {
             rng,
             sim,
             seats,
             history,
             signals,
+            subscribers,
+            truth,
             finished: Finished::default(),
             digests: BTreeMap::new(),
             down: BTreeMap::new(),
@@ -184,6 +203,14 @@ impl Driver {
             self.finished.stuck = Some(stuck);
         }
         self.finished.members = self.seats.iter().filter_map(found).collect();
+        for known in &self.subscribers {
+            let mut known = known.lock();
+            known.judge(&self.truth.lock());
+            if let Some(handle) = self.seats.iter().find_map(Seat::handle) {
+                known.compare(subscriber::tree(&handle));
+            }
+            self.finished.subscribers.push(known.clone());
+        }
         self.finished.history = self.history.lock().clone();
         self.finished.simulated_ms = self.now_ms;
         self.finished
@@ -285,7 +312,12 @@ impl Driver {
                 .iter()
                 .all(|(id, _)| live.contains(&id))
         };
-        handles.len() == MEMBERS as usize && applied.len() == 1 && handles.iter().all(only_live)
+        let reached = handles.iter().map(|handle| handle.read().zxid()).max();
+        let is_up_to_date = |known: &Arc<Mutex<Subscribed>>| Some(known.lock().position) >= reached;
+        handles.len() == MEMBERS as usize
+            && applied.len() == 1
+            && handles.iter().all(only_live)
+            && self.subscribers.iter().all(is_up_to_date)
     }
 
     /// Looks at each member: equal at equal entries, and no session gone that may still be relied on.

@@ -11,7 +11,7 @@ use crate::model::{Acl, Refusal, Zxid};
 use crate::runtime::Network;
 use crate::testing::simulated;
 use crate::wire::reply::Reply;
-use crate::wire::{ClientRequest, CreateKind, CreateRequest};
+use crate::wire::{ClientRequest, CreateKind, CreateRequest, MultiOp};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -215,8 +215,8 @@ impl Worker {
             72..84 => self.use_shared().await,
             84..90 => self.link = None,
             90..93 => self.say_goodbye().await,
-            93..95 => self.end(End::Abandoned),
-            95..96 => self.use_odd_znodes().await,
+            93..94 => self.end(End::Abandoned),
+            94..96 => self.use_odd_znodes().await,
             96..97 => {
                 let ms = u64::from(SESSION_TIMEOUT_MS_MIN);
                 self.pause(ms / 2, 4 * ms).await;
@@ -248,7 +248,25 @@ impl Worker {
             ..ttl.clone()
         };
         let quota = format!("/zookeeper/quota{SHARED}");
+        // The second of them finds nothing to delete where the first was not done.
+        let pair = ["left", "right"].map(|name| format!("{ODD}{name}"));
+        let both = pair.clone().map(|path| {
+            MultiOp::Create(CreateRequest {
+                kind: CreateKind::Create2,
+                path,
+                flags: 0,
+                ..ttl.clone()
+            })
+        });
+        let set = MultiOp::SetData {
+            path: pair[0].clone(),
+            data: Some(Bytes::from_static(b"set")),
+            version: -1,
+        };
+        let neither = pair.map(|path| MultiOp::Delete { path, version: -1 });
         let requests = vec![
+            ClientRequest::Multi(both.into_iter().chain([set]).collect()),
+            ClientRequest::Multi(neither.into()),
             ClientRequest::Create(ttl),
             ClientRequest::Create(container),
             create(&format!("{ODD}container/x"), "1", true),
