@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `sessions`, `clients` | who is there, under which name and in which of its runs |
 //! | `registry` | entries that are registered, kept up to date and found |
+//! | `events` | everything that happens, in order, from wherever a subscriber was |
 //! | `locks` | who may go on, in order, with a number that proves it |
 //! | `rings`, `hash_ring` (with `hash64`) | which server is responsible for what |
 //! | `selector` | which server a host picks |
@@ -16,6 +17,7 @@
 
 mod caller;
 mod clients;
+pub mod events;
 mod failure;
 mod hash64;
 mod hash_ring;

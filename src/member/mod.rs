@@ -67,5 +67,5 @@ pub use reconfig::wanted_members;
 pub use crate::raft::{Follower, SnapshotCopy, SnapshotKnown};
 pub use crate::session::{REQUESTS_REMEMBERED_MAX, SESSIONS_MAX, TimeoutBounds};
 pub use crate::store::State;
-pub use crate::store::tree::Tree;
+pub use crate::store::tree::{Tree, allows};
 pub use crate::watch::{WatchKind, WatchSummary, WatchTable, WatcherId};

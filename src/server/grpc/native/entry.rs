@@ -123,7 +123,7 @@ pub fn message(entry: Entry) -> api::Entry {
     }
 }
 
-fn node_of(value: &[u8]) -> Option<api::NodeInfo> {
+pub fn node_of(value: &[u8]) -> Option<api::NodeInfo> {
     let node: Node = object(value)?;
     if node == Node::default() {
         return None;
@@ -141,7 +141,7 @@ fn node_of(value: &[u8]) -> Option<api::NodeInfo> {
     })
 }
 
-fn job_of(value: &[u8]) -> Option<api::JobInfo> {
+pub fn job_of(value: &[u8]) -> Option<api::JobInfo> {
     let job: Job = object(value)?;
     if job == Job::default() {
         return None;

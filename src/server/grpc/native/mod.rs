@@ -5,12 +5,14 @@
 //! | `vivarium.v1.SessionService` | `compat::Sessions` |
 //! | `vivarium.v1.RegistryService` | `compat::Registry` |
 //! | `vivarium.v1.LockService` | `compat::locks` |
+//! | `vivarium.v1.ChangeLogService` | `compat::events` |
 //! | `vivarium.v1.RingService` | `compat::rings` |
 //!
 //! At all times: whatever fails is told with a status, and in its details with a reason that does not change
 //! (`google.rpc.ErrorInfo`, domain `vivarium`). What is asked for is checked here as far as its form goes; whether
 //! it may be is judged where it takes effect.
 
+mod change_log;
 mod entry;
 mod identity;
 mod lock;
@@ -20,6 +22,7 @@ mod session;
 mod status;
 
 use crate::api;
+use crate::compat::events::Events;
 use crate::compat::locks::Locks;
 use crate::compat::rings::Rings;
 use crate::compat::{Credentials, Failure, Fence, Freshness, Registry, Sessions, Writer};
@@ -53,6 +56,7 @@ pub struct Native {
     sessions: Arc<Sessions>,
     registry: Arc<Registry>,
     locks: Locks,
+    events: Events,
     rings: Rings,
     auth: AuthOptions,
 }
@@ -63,6 +67,7 @@ impl Native {
         let registry = Registry::new(sessions.clone(), options.value_bytes_max);
         let registry = Arc::new(registry);
         Arc::new(Native {
+            events: Events::new(sessions.clone(), registry.clone()),
             rings: Rings::new(sessions.clone(), registry.clone()),
             registry,
             locks: Locks::new(sessions.clone()),
@@ -114,10 +119,14 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
     let rings = api::ring_service_server::RingServiceServer::new(native.clone())
         .max_decoding_message_size(KEYS_BYTES_MAX)
         .max_encoding_message_size(KEYS_BYTES_MAX);
+    let changes = api::change_log_service_server::ChangeLogServiceServer::from_arc(native.clone())
+        .max_decoding_message_size(MESSAGE_SLACK_BYTES)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
     tonic::service::Routes::new(sessions)
         .add_service(registry)
         .add_service(locks)
         .add_service(rings)
+        .add_service(changes)
 }
 
 fn unknown(field: &str) -> Status {
