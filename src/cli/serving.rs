@@ -191,6 +191,7 @@ fn zookeeper_options(
         reply_bytes_max: limits.reply_bytes_per_connection_max,
         unread_max: Duration::from_millis(limits.unread_ms_max),
         sessions_max: limits.sessions_max,
+        sessions: settings.sessions,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
         words: settings.access.four_letter_words.clone(),

@@ -4,7 +4,8 @@ use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
 use super::settings::{
-    AdminSettings, LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings,
+    AdminSettings, LimitSettings, SessionSettings, Settings, StorageSettings, TimingSettings,
+    ZnodeSettings,
 };
 use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let Resolved {
         timing,
         limits,
+        sessions,
         storage,
         znodes,
     } = resolve(&mut values);
@@ -80,6 +82,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             member,
             doors,
             limits,
+            sessions,
             timing,
             storage,
             znodes,
@@ -99,6 +102,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
 pub(super) struct Resolved {
     timing: TimingSettings,
     limits: LimitSettings,
+    sessions: SessionSettings,
     storage: StorageSettings,
     znodes: ZnodeSettings,
 }
@@ -107,6 +111,7 @@ pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
     Resolved {
         timing: timing(values),
         limits: limits(values),
+        sessions: sessions(values),
         storage: storage(values),
         znodes: znodes(values),
     }
@@ -239,6 +244,13 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
         }
     }
     limits
+}
+
+fn sessions(values: &mut Values<'_>) -> SessionSettings {
+    SessionSettings {
+        local: values.flag("sessions.local").unwrap_or(false),
+        local_upgrading: values.flag("sessions.local_upgrading").unwrap_or(false),
+    }
 }
 
 fn storage(values: &mut Values<'_>) -> StorageSettings {

@@ -21,7 +21,7 @@ mod words;
 
 use super::admission::{AdmissionLimits, Admissions};
 use super::operator::{DOOR, Operator};
-use crate::config::{FourLetterWords, TlsAtDoor};
+use crate::config::{FourLetterWords, SessionSettings, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
 use crate::tls::Acceptor;
@@ -48,9 +48,11 @@ pub struct Options {
     /// The same in bytes of their frames and expected replies; the request that reaches it is still
     /// taken.
     pub request_bytes_per_connection_max: usize,
-    /// Sessions of the ensemble past which this door makes no more; those that connect at one moment
-    /// may pass it together. What no member may pass is `session::SESSIONS_MAX`.
+    /// Sessions of the ensemble, and local ones of this member, past which this door makes no more; those
+    /// that connect at one moment may pass it together. What no member may pass is
+    /// `session::SESSIONS_MAX`.
     pub sessions_max: usize,
+    pub sessions: SessionSettings,
     /// Bytes of one reply that holds several reads; what would go past it is refused.
     pub reply_bytes_max: usize,
     /// How long a client may read nothing of what waits for it.

@@ -93,6 +93,12 @@ enum CommandV1<'a> {
     AgreeOnFormat {
         format: u32,
     },
+    UpgradeSession {
+        session: i64,
+        generation: u32,
+        password: [u8; 16],
+        timeout_ms: u32,
+    },
 }
 
 #[derive(Debug, Encode, BorrowDecode)]
@@ -316,6 +322,17 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
             },
             Command::RemoveExpired { path } => CommandV1::RemoveExpired { path },
             Command::AgreeOnFormat { format } => CommandV1::AgreeOnFormat { format: *format },
+            Command::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => CommandV1::UpgradeSession {
+                session: session.0,
+                generation: *generation,
+                password: password.0,
+                timeout_ms: *timeout_ms,
+            },
         }
     }
 }
@@ -371,6 +388,17 @@ impl CommandV1<'_> {
                 path: path.to_owned(),
             },
             CommandV1::AgreeOnFormat { format } => Command::AgreeOnFormat { format },
+            CommandV1::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => Command::UpgradeSession {
+                session: SessionId(session),
+                generation,
+                password: Password(password),
+                timeout_ms,
+            },
         }
     }
 }

@@ -4,6 +4,7 @@
 //! knows no simulated disk; the log is written by its caller, so that there is no thread to race; and
 //! segments, snapshots and the log behind them are small, so that each of them is used in every run.
 
+use crate::config::SessionSettings;
 use crate::config::{FourLetterWords, TlsAtDoor};
 use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
 use crate::metrics::Recorder;
@@ -194,6 +195,10 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         reply_bytes_max: 1 << 20,
         unread_max: Duration::from_secs(60),
         sessions_max: 10_000,
+        sessions: SessionSettings {
+            local: false,
+            local_upgrading: false,
+        },
         frame_bytes_max: crate::wire::FRAME_BYTES_MAX_DEFAULT,
         connections_per_address_max: None,
         requests_per_connection_max: 1_000,
