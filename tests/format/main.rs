@@ -281,6 +281,30 @@ fn times_to_live_in_batches_of_version_1_are_read() {
     assert_kept("batch-ttl.hex", &batch, encode_batch(&batch), decode_batch);
 }
 
+/// A command of format 3.
+#[test]
+fn upgrades_of_sessions_in_batches_of_version_1_are_read() {
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 304,
+        rules: Rules::NONE,
+        requests: vec![Request {
+            session: SessionId::NONE,
+            generation: 0,
+            identities: Vec::new().into(),
+            command: Command::UpgradeSession {
+                session: SessionId(0x4001_0203_0405_0607),
+                generation: 0x8000_0001,
+                password: Password(std::array::from_fn(|n| n as u8)),
+                timeout_ms: 40_000,
+            },
+        }],
+    };
+    let name = "batch-upgrade.hex";
+    assert_kept(name, &batch, encode_batch(&batch), decode_batch);
+}
+
 #[test]
 fn znodes_of_version_1_are_read() {
     let znode = ZnodeRecord {

@@ -516,8 +516,8 @@ impl Conversation<'_> {
         }
     }
 
-    /// Ephemerals of a session that may hold none, data above the member's limit, and what not all members know yet, are refused at the write's own
-    /// place in the order.
+    /// Ephemerals of a session that may hold none, data above the member's limit, and what not all members
+    /// know yet, are refused at the write's own place in the order.
     fn offered(&self, operation: Operation) -> Operation {
         match &operation {
             // Before its path is looked at, and after its flags, as in ZooKeeper.

@@ -149,10 +149,11 @@ impl Driver {
             .ephemeral_ports(1_024..=65_535)
             .enable_random_order()
             .build();
+        let local_sessions = seed.is_multiple_of(2);
         let seats: Vec<Seat> = (1..=MEMBERS)
             .map(|member| {
                 let skew_ms = rng.random_range(-SKEW_MS_MAX..=SKEW_MS_MAX);
-                Seat::new(member, MEMBERS, rng.random(), skew_ms)
+                Seat::new(member, MEMBERS, rng.random(), skew_ms, local_sessions)
             })
             .collect();
         for seat in &seats {
@@ -305,7 +306,8 @@ impl Driver {
                 };
                 self.finished.divergences.push(divergence);
             }
-            for life in history.lives.iter().filter(|life| life.end == End::Live) {
+            let live = history.lives.iter().filter(|life| life.end == End::Live);
+            for life in live.filter(|life| life.of_ensemble) {
                 // A member that has not applied what the client saw may not know the session yet.
                 let knows = life.zxid > Zxid::ZERO && state.zxid() >= life.zxid;
                 let earliest_ms = life.earliest_end_ms();

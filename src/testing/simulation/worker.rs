@@ -9,6 +9,7 @@ use super::link::{Attached, Broken, Credentials, Link};
 use super::member::{SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, client_address};
 use crate::model::{Acl, Refusal, Zxid};
 use crate::runtime::Network;
+use crate::session::began_local;
 use crate::testing::simulated;
 use crate::wire::reply::Reply;
 use crate::wire::{ClientRequest, CreateKind, CreateRequest};
@@ -177,6 +178,7 @@ impl Worker {
                             client: self.client,
                             session: credentials.session,
                             timeout_ms: credentials.timeout_ms,
+                            of_ensemble: !began_local(credentials.session),
                             end: End::Live,
                             keys: BTreeMap::new(),
                             contacts: Vec::new(),
@@ -515,6 +517,8 @@ fn note(
             }
         }
         Purpose::Write { path, ticket } => {
+            // Refused for what it found, too.
+            life.of_ensemble = true;
             let register = life
                 .keys
                 .get_mut(path)
