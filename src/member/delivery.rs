@@ -212,6 +212,12 @@ impl Local {
         }
     }
 
+    /// Whether a client is here with this session.
+    fn is_served(&self, session: SessionId) -> bool {
+        let connection = self.sessions.get(&session);
+        connection.is_some_and(|connection| !connection.is_closed())
+    }
+
     fn fire(&mut self, change: &Change) {
         let (connections, filled) = (&self.connections, &mut self.filled);
         let event_watchers = &self.event_watchers;
@@ -329,9 +335,9 @@ impl ApplyObserver for Observer {
                 if let Command::AttachSession {
                     session, password, ..
                 } = &batch.requests[index].command
-                    && local.local_sessions.told_expired(*session, password)
+                    && !local.is_served(*session)
                 {
-                    local.close_session(*session);
+                    local.local_sessions.told_expired(*session, password);
                 }
             }
             Ok(Outcome::FormatAgreed { format }) => {

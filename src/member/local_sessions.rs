@@ -199,7 +199,8 @@ impl Shared {
         metrics::counter!(SESSIONS_UPGRADED, "result" => result).increment(1);
         match answer {
             Ok(Outcome::SessionCreated { generation, .. }) if disowned => {
-                // Its client has been told that it has expired: nobody will come to end it.
+                // Its client was told elsewhere that it has expired, and was not here then. Whoever has
+                // attached it after all has another generation, which makes this void.
                 let close = Request {
                     session,
                     generation: *generation,

@@ -11,9 +11,10 @@
 //! While it is upgrading, the log decides: the member attaches nobody to it by itself and lets it expire
 //! by no clock of its own.
 //!
-//! A client that comes to another member too early is told that its session has expired, and so it has.
-//! Both members see that answer in the log. A session that was local still ends here with it; one whose
-//! upgrade was under way is *disowned*, and ends as soon as it has come into being.
+//! A client that comes to another member too early is told that its session has expired. Its own member
+//! sees that answer in the log, and ends what nobody will come back to: a session that is local still at
+//! once; one whose upgrade is under way is *disowned*, and ends as soon as it has come into being. But not
+//! one that has a connection here: its client may have given up on the answer and come back.
 //!
 //! At all times: a session is either local or upgrading; both count against the limit.
 //! Rules from: ZooKeeper 3.9 `UpgradeableSessionTracker`, `LocalSessionTracker`,
@@ -108,16 +109,16 @@ impl LocalSessions {
         self.upgrading.clear();
     }
 
-    /// Somebody who knows the password was told that the session has expired. True if it was local: it
-    /// has ended now.
-    pub fn told_expired(&mut self, session: SessionId, password: &Password) -> bool {
+    /// Somebody who said this password was told that the session has expired, and no connection here
+    /// serves it.
+    pub fn told_expired(&mut self, session: SessionId, password: &Password) {
         if let Some(upgrading) = self.upgrading.get_mut(&session) {
             upgrading.disowned |= is_same(&upgrading.password, password);
-            return false;
         }
         let local = self.local.get(session);
-        local.is_some_and(|row| is_same(&row.password, password))
-            && self.local.remove(session).is_some()
+        if local.is_some_and(|row| is_same(&row.password, password)) {
+            self.local.remove(session);
+        }
     }
 }
 
@@ -168,13 +169,9 @@ mod tests {
     #[test]
     fn a_local_session_ends_when_its_client_was_told_so_elsewhere() {
         let (mut sessions, session) = one();
-        assert!(
-            !sessions.told_expired(session, &WRONG),
-            "anybody can say so"
-        );
-        assert_eq!(sessions.len(), 1);
-        assert!(sessions.told_expired(session, &ROW.password));
-        assert!(!sessions.told_expired(session, &ROW.password));
+        sessions.told_expired(session, &WRONG);
+        assert_eq!(sessions.len(), 1, "anybody can say so");
+        sessions.told_expired(session, &ROW.password);
         assert!(sessions.is_empty() && sessions.upgrade(session).is_none());
     }
 
@@ -182,11 +179,11 @@ mod tests {
     fn an_upgrade_under_way_is_disowned_by_who_knows_the_password() {
         let (mut sessions, session) = one();
         sessions.upgrade(session).unwrap();
-        assert!(!sessions.told_expired(session, &WRONG));
+        sessions.told_expired(session, &WRONG);
         assert!(!sessions.upgraded(session));
         let other = sessions.create(2, ROW, 2, 0).unwrap();
         sessions.upgrade(other).unwrap();
-        assert!(!sessions.told_expired(other, &ROW.password));
+        sessions.told_expired(other, &ROW.password);
         assert!(sessions.upgraded(other));
         let third = sessions.create(3, ROW, 2, 0).unwrap();
         sessions.upgrade(third).unwrap();

@@ -353,21 +353,50 @@ fn a_local_session_is_known_to_its_member_alone() {
     back.create("/mine", b"", flags::EPHEMERAL).unwrap();
     back.close().unwrap();
 
-    let client = connect(&cluster, 1);
+    let address = cluster.client_address(1);
+    let mut client = RawClient::connect(address, LONG_TIMEOUT_MS).unwrap();
     let credentials = client.credentials().clone();
-    assert_expired(&cluster, 2, &forged);
+    let forged = Credentials {
+        password: vec![0; 16],
+        ..credentials.clone()
+    };
     assert_expired(&cluster, 2, &credentials);
-    if cluster.subject().is_vivarium() {
-        // Told so elsewhere, it is over here too.
-        eventually_sessions(&cluster, 1, (0, 0));
-        assert_expired(&cluster, 1, &credentials);
+    if !cluster.subject().is_vivarium() {
+        return;
     }
+    // Its connection was here then: who gives up on that answer finds it where it was.
+    let leave = |client: RawClient| {
+        drop(client);
+        eventually("nobody is connected", PATIENCE, || {
+            // But for the one who asks.
+            (figure(&cluster, 1, "num_alive_connections")? <= 1).then_some(())
+        });
+    };
+    client.sync().unwrap();
+    leave(client);
+    leave(attach(&cluster, 1, &credentials).unwrap());
+    // Nor has it ended by the word of who does not know its password.
+    assert_expired(&cluster, 2, &forged);
+    let mut witness = connect(&cluster, 1);
+    witness.sync().unwrap();
+    witness.close().unwrap();
+    leave(attach(&cluster, 1, &credentials).unwrap());
+    assert_expired(&cluster, 2, &credentials);
+    // Sooner than by its member's clock.
+    eventually("the session is over", SOON, || {
+        (sessions(&cluster, 1)?.0 == 0).then_some(())
+    });
+    assert_expired(&cluster, 1, &credentials);
 }
 
-/// Its client cannot tell which of both the member saw first, but one of them it was.
+/// Its client cannot tell which of both the log saw first, but one of them it was. The original sometimes
+/// leaves such a client without an answer.
 #[test]
 fn a_session_that_moves_while_it_is_upgraded_lives_or_leaves_nothing() {
     let cluster = start(upgrading(3));
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
     let mut other = connect(&cluster, 1);
     let mut lived = 0;
     const ROUNDS: usize = 60;
@@ -375,7 +404,7 @@ fn a_session_that_moves_while_it_is_upgraded_lives_or_leaves_nothing() {
         let path = format!("/{round}");
         let member = round % 3 + 1;
         let address = cluster.client_address(member);
-        let mut client = RawClient::connect(address, LONG_TIMEOUT_MS).unwrap();
+        let mut client = RawClient::connect(address, SHORT_TIMEOUT_MS).unwrap();
         client
             .send(op::CREATE, create_body(&path, b"", flags::EPHEMERAL))
             .unwrap();
@@ -383,10 +412,11 @@ fn a_session_that_moves_while_it_is_upgraded_lives_or_leaves_nothing() {
         for _ in 0..round % 4 {
             other.exists("/").unwrap();
         }
-        match attach(&cluster, member % 3 + 1, client.credentials()) {
+        let credentials = client.credentials().clone();
+        drop(client);
+        match attach(&cluster, member % 3 + 1, &credentials) {
             Ok(mut moved) => {
                 lived += 1;
-                assert_eq!(moved.session(), client.session());
                 moved
                     .create(&format!("{path}-moved"), b"", flags::EPHEMERAL)
                     .unwrap();
@@ -397,22 +427,16 @@ fn a_session_that_moves_while_it_is_upgraded_lives_or_leaves_nothing() {
                 other.sync().unwrap();
                 assert!(other.exists(&path).unwrap().is_none());
             }
-            Err(RawError::Expired) if cluster.subject().is_vivarium() => {
-                eventually_gone(&mut other, &path);
-            }
-            Err(RawError::Expired) => {}
+            Err(RawError::Expired) => eventually_gone(&mut other, &path),
             Err(error) => panic!("{error:?}"),
         }
     }
     println!("{lived} of {ROUNDS} sessions were upgraded in time");
-    if cluster.subject().is_vivarium() {
-        // None is left to the session clock.
-        for member in 1..=3 {
-            let what = format!("no session is left over on member {member}");
-            eventually(&what, SOON, || {
-                (sessions(&cluster, member)?.1 == 0).then_some(())
-            });
-        }
+    for member in 1..=3 {
+        let what = format!("no session is left over on member {member}");
+        eventually(&what, PATIENCE, || {
+            (sessions(&cluster, member)?.1 == 0).then_some(())
+        });
     }
 }
 
@@ -440,7 +464,8 @@ fn a_local_session_ends_with_its_member_however_that_ends() {
     let mut cluster = start(upgrading(3));
     let member = cluster.follower();
     let client = connect(&cluster, member);
-    assert!(cluster.stop(member).success());
+    let ended = cluster.stop(member);
+    assert!(ended.success() || !cluster.subject().is_vivarium());
     assert_expired(&cluster, cluster.leader(), client.credentials());
     cluster.start_member(member);
     cluster.await_serving(member);
@@ -498,7 +523,8 @@ fn a_silent_local_session_ends_by_its_member_s_clock_and_an_upgraded_one_by_the_
     let address = cluster.client_address(member);
     let mut witness = connect(&cluster, cluster.leader());
     let mut silent = RawClient::connect(address, SHORT_TIMEOUT_MS).unwrap();
-    silent.add_watch("/watched", 0).unwrap();
+    let watched = || Bytes::new().text("/watched").flag(true);
+    assert_eq!(silent.code_of(op::EXISTS, watched()), NO_NODE);
     assert_eq!(figure(&cluster, member, "watch_count"), Some(1));
     assert!(silent.receive().is_err(), "the connection is closed");
     assert_expired(&cluster, member, silent.credentials());
