@@ -201,6 +201,7 @@ impl Shared {
             Ok(Outcome::SessionCreated { generation, .. }) if disowned => {
                 // Its client was told elsewhere that it has expired, and was not here then. Whoever has
                 // attached it after all has another generation, which makes this void.
+                tracing::info!(session = %session, "session ends: its client was told elsewhere that it has");
                 let close = Request {
                     session,
                     generation: *generation,

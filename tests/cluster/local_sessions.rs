@@ -250,11 +250,11 @@ fn nobody_notices_an_upgrade_in_the_middle_of_a_pipeline() {
         assert!(reply.zxid >= zxid, "zxids never decrease");
         zxid = reply.zxid;
     }
-    let changed = (DATA_CHANGED, "/watched".to_owned());
-    assert_eq!(client.take_events(), [changed.clone()]);
+    let changed = [(DATA_CHANGED, "/watched".to_owned())];
+    assert_eq!(client.take_events(), changed);
     writer.set_data("/watched", b"y", -1).unwrap();
     client.sync().unwrap();
-    assert_eq!(client.take_events(), [changed]);
+    assert_eq!(client.take_events(), changed);
     let stat = client.exists("/e").unwrap().unwrap();
     assert_eq!(stat.ephemeral_owner, client.session());
 }
@@ -544,15 +544,20 @@ fn a_silent_local_session_ends_by_its_member_s_clock_and_an_upgraded_one_by_the_
     witness.sync().unwrap();
     assert_eq!(witness.take_events(), [(DELETED, "/mine".to_owned())]);
 
-    // One that is heard of goes on, however long.
-    let mut heard = RawClient::connect(address, SHORT_TIMEOUT_MS).unwrap();
-    let granted = Duration::from_millis(heard.credentials().timeout_ms as u64);
+    // Those that are heard of go on, however long.
+    let mut heard = [(); 2].map(|()| RawClient::connect(address, SHORT_TIMEOUT_MS).unwrap());
+    heard[1].create("/mine", b"", flags::EPHEMERAL).unwrap();
+    let granted = Duration::from_millis(heard[0].credentials().timeout_ms as u64);
     let until = std::time::Instant::now() + granted * 3;
     while std::time::Instant::now() < until {
-        heard.exists("/").unwrap();
+        for client in &mut heard {
+            client.exists("/").unwrap();
+        }
         std::thread::sleep(granted / 4);
     }
     assert_eq!(sessions(&cluster, member).unwrap().0, 1);
+    witness.sync().unwrap();
+    assert!(witness.exists("/mine").unwrap().is_some());
 }
 
 #[test]
