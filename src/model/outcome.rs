@@ -1,6 +1,6 @@
 //! What a command came to. Equal on all members, because it was computed at apply.
 
-use super::{Refusal, SessionId, Stat};
+use super::{Refusal, SessionId, Stat, Zxid};
 
 /// An accepted command's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub enum Outcome {
     },
     Checked,
     Multi(Result<Vec<Outcome>, MultiFailure>),
+    /// Of a `Once` that took effect before, with this zxid.
+    Replayed {
+        zxid: Zxid,
+    },
 }
 
 /// Why a multi changed nothing: the first operation that was refused.

@@ -22,7 +22,6 @@
 
 use super::ids::local_id;
 use super::own::{OwnSession, OwnSessions};
-use super::table::is_same;
 use crate::model::{Password, Refusal, SessionId};
 use std::collections::HashMap;
 
@@ -113,10 +112,10 @@ impl LocalSessions {
     /// serves it.
     pub fn told_expired(&mut self, session: SessionId, password: &Password) {
         if let Some(upgrading) = self.upgrading.get_mut(&session) {
-            upgrading.disowned |= is_same(&upgrading.password, password);
+            upgrading.disowned |= upgrading.password.is_same(password);
         }
         let local = self.local.get(session);
-        if local.is_some_and(|row| is_same(&row.password, password)) {
+        if local.is_some_and(|row| row.password.is_same(password)) {
             self.local.remove(session);
         }
     }

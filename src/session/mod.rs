@@ -37,5 +37,5 @@ pub use expiry::ExpiryQueue;
 pub use ids::{SessionIds, began_local, is_read_only_id, read_only_id};
 pub use local::LocalSessions;
 pub use own::{OwnSession, OwnSessions};
-pub use table::{SESSIONS_MAX, Session, SessionTable};
+pub use table::{REQUESTS_REMEMBERED_MAX, Remembered, SESSIONS_MAX, Session, SessionTable};
 pub use timeout::{BoundsError, TimeoutBounds};

@@ -8,7 +8,6 @@
 //! Rules from: ZooKeeper 3.9 `ReadOnlyZooKeeperServer`, `LocalSessionTracker`.
 
 use super::ExpiryQueue;
-use super::table::is_same;
 use crate::model::{Password, Refusal, SessionId};
 use std::collections::BTreeMap;
 
@@ -64,7 +63,7 @@ impl OwnSessions {
         let row = self
             .rows
             .get_mut(&session)
-            .filter(|row| is_same(&row.password, password))
+            .filter(|row| row.password.is_same(password))
             .ok_or(Refusal::SessionExpired)?;
         row.timeout_ms = timeout_ms;
         self.expiry.add(session, timeout_ms, now_ms);

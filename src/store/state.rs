@@ -16,10 +16,10 @@ use super::codec::{FORMAT, FORMAT_FIRST};
 use super::tree::{Idle, QuotaExceeded, Tree, WriteContext};
 use super::{CheckpointDelta, SessionRecord, StateHeader, StateImage, StorageFault, StreamRecord};
 use crate::model::{
-    Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Outcome, Refusal,
-    Request, Rules, SessionId, Zxid,
+    Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Operation, Outcome,
+    Refusal, Request, Rules, SessionId, Zxid,
 };
-use crate::session::{Session, SessionIds, SessionTable, began_local};
+use crate::session::{Remembered, Session, SessionIds, SessionTable, began_local};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -304,6 +304,7 @@ impl State {
                     password: *password,
                     timeout_ms: *timeout_ms,
                     generation: *generation,
+                    remembered: Remembered::default(),
                 };
                 self.upgrade(*session, row)
             }
@@ -343,6 +344,15 @@ impl State {
                         Outcome::Multi(self.tree.apply_multi(&context, operations, &mut changes))
                     })
             }
+            Command::Once { number, operations } => {
+                match self.sessions.check(request.session, request.generation) {
+                    Ok(()) => Ok(self.once(rules, request, *number, operations, &mut changes)),
+                    Err(refusal) => {
+                        self.zxid = self.zxid.next();
+                        Err(refusal)
+                    }
+                }
+            }
             Command::VerifyDigest { index, digest } => {
                 self.compare(*index, *digest);
                 Ok(Outcome::DigestVerified)
@@ -373,6 +383,27 @@ impl State {
         }
     }
 
+    /// Takes no zxid where there is nothing to do any more.
+    fn once(
+        &mut self,
+        rules: Rules,
+        request: &Request,
+        number: u64,
+        operations: &[Operation],
+        changes: &mut Vec<Change>,
+    ) -> Outcome {
+        if let Some(zxid) = self.sessions.done(request.session, number) {
+            return Outcome::Replayed { zxid };
+        }
+        self.zxid = self.zxid.next();
+        let context = self.write_context(rules, request);
+        let outcomes = self.tree.apply_multi(&context, operations, changes);
+        if outcomes.is_ok() {
+            self.sessions.remember(request.session, number, self.zxid);
+        }
+        Outcome::Multi(outcomes)
+    }
+
     /// The leader's removal of an idle znode: takes a zxid only if there is something to remove.
     fn remove(&mut self, path: &str, idle: Idle, changes: &mut Vec<Change>) -> Answer {
         let zxid = self.zxid.next();
@@ -401,12 +432,13 @@ impl State {
         if !began_local(session) || row.generation == 0 {
             return Err(Refusal::BadArguments);
         }
-        self.sessions.adopt(session, row)?;
-        Ok(Outcome::SessionCreated {
+        let created = Outcome::SessionCreated {
             session,
             generation: row.generation,
             timeout_ms: row.timeout_ms,
-        })
+        };
+        self.sessions.adopt(session, row)?;
+        Ok(created)
     }
 
     fn close(&mut self, session: SessionId, changes: &mut Vec<Change>) -> Outcome {
@@ -509,6 +541,7 @@ impl State {
                 password: row.password,
                 timeout_ms: row.timeout_ms,
                 generation: row.generation,
+                remembered: Remembered::from_rows(row.remembered),
             };
             (row.id, session)
         }));
@@ -560,6 +593,7 @@ fn record(id: SessionId, session: &Session) -> SessionRecord {
         password: session.password,
         timeout_ms: session.timeout_ms,
         generation: session.generation,
+        remembered: session.remembered.iter().collect(),
     }
 }
 

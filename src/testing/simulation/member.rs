@@ -201,6 +201,7 @@ fn door_options(local_sessions: bool) -> Result<zookeeper::Options, crate::sessi
         request_bytes_per_connection_max: 8 << 20,
         reply_bytes_max: 1 << 20,
         unread_max: Duration::from_secs(60),
+        throttled_max: None,
         sessions_max: 10_000,
         sessions: SessionSettings {
             local: local_sessions,

@@ -136,8 +136,15 @@ impl Worker {
         self.signals.settled.fetch_add(1, Ordering::AcqRel);
         loop {
             if self.attached().await {
-                self.send(vec![(ClientRequest::Ping, Purpose::Nothing)])
-                    .await;
+                // One that is new since is a local session until it has written.
+                let life = self.life();
+                let of_ensemble = |life: usize| self.history.lock().lives[life].of_ensemble;
+                if life.is_some_and(of_ensemble) {
+                    self.send(vec![(ClientRequest::Ping, Purpose::Nothing)])
+                        .await;
+                } else {
+                    self.prove().await;
+                }
                 self.pause(100, 400).await;
             } else {
                 self.pause(20, 200).await;
