@@ -196,6 +196,7 @@ fn zookeeper_options(
         unread_max: Duration::from_millis(limits.unread_ms_max),
         throttled_max: limits.throttled_ms_max.map(Duration::from_millis),
         sessions_max: limits.sessions_max,
+        sessions: settings.sessions,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
         words: settings.access.four_letter_words.clone(),

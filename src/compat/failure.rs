@@ -94,7 +94,7 @@ impl From<CloseReason> for Failure {
     /// For a call whose session's attachment ended under it.
     fn from(why: CloseReason) -> Failure {
         match why {
-            CloseReason::SessionEnded => Failure::SessionExpired,
+            CloseReason::SessionEnded | CloseReason::NotUpgraded => Failure::SessionExpired,
             CloseReason::SessionMoved => Failure::SessionMoved,
             CloseReason::ShuttingDown => Failure::ShuttingDown,
             CloseReason::OutOfTouch | CloseReason::StateReplaced | CloseReason::ReadOnlyEnded => {

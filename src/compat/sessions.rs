@@ -135,7 +135,7 @@ impl Sessions {
                 });
             }
         };
-        if self.handle.read().state().sessions().len() >= self.sessions_max {
+        if self.handle.session_count() >= self.sessions_max {
             return Err(Failure::LimitReached {
                 what: "sessions",
                 limit: self.sessions_max,

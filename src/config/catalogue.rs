@@ -212,7 +212,12 @@ pub const SETTINGS: &[Setting] = &[
     integer("limits.watches_max", (1, 1 << 32), "10000000", "watches",
         "Watches of all connections of this member. Not below limits.watches_per_connection_max."),
     integer("limits.sessions_max", (1, 1 << 32), "1000000", "sessions",
-        "Sessions of the ensemble; a connection that asks this member for one more is closed. Sessions that exist are attached as ever."),
+        "Sessions of the ensemble and local ones of this member; a connection that asks it for one more is closed. Sessions that exist are attached as ever. A local one is not made one of the ensemble past it: its write is refused with -1."),
+
+    setting("sessions.local", Kind::Flag, Default::Is("false"), "",
+        "Whether a session begins as this member's own (localSessionsEnabled): it costs no write until it writes, and is not known elsewhere before."),
+    setting("sessions.local_upgrading", Kind::Flag, Default::Is("false"), "",
+        "Whether a session that began so may hold ephemerals (localSessionsUpgradingEnabled); else they are refused with -120."),
 
     integer("timing.tick_ms", (10, 600_000), "2000", "ms",
         "Step of the session clock (tickTime): a deadline is rounded up to the next."),

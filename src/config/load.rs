@@ -4,8 +4,8 @@ use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
 use super::settings::{
-    AdminSettings, ChangeSettings, LimitSettings, Settings, StorageSettings, TimingSettings,
-    ZnodeSettings,
+    AdminSettings, ChangeSettings, LimitSettings, SessionSettings, Settings, StorageSettings,
+    TimingSettings, ZnodeSettings,
 };
 use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
@@ -62,6 +62,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let Resolved {
         timing,
         limits,
+        sessions,
         storage,
         changes,
         znodes,
@@ -82,6 +83,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
             member,
             doors,
             limits,
+            sessions,
             timing,
             storage,
             changes,
@@ -102,6 +104,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
 pub(super) struct Resolved {
     timing: TimingSettings,
     limits: LimitSettings,
+    sessions: SessionSettings,
     storage: StorageSettings,
     changes: ChangeSettings,
     znodes: ZnodeSettings,
@@ -111,6 +114,7 @@ pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
     Resolved {
         timing: timing(values),
         limits: limits(values),
+        sessions: sessions(values),
         storage: storage(values),
         changes: changes(values),
         znodes: znodes(values),
@@ -245,6 +249,13 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
         }
     }
     limits
+}
+
+fn sessions(values: &mut Values<'_>) -> SessionSettings {
+    SessionSettings {
+        local: values.flag("sessions.local").unwrap_or(false),
+        local_upgrading: values.flag("sessions.local_upgrading").unwrap_or(false),
+    }
 }
 
 fn storage(values: &mut Values<'_>) -> StorageSettings {

@@ -54,8 +54,8 @@ pub use member_list::{InitialMember, MemberList, check_members, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
     AccessSettings, AdminSettings, ChangeSettings, Door, DoorSettings, FourLetterWords,
-    LimitSettings, MemberSettings, SaslSettings, Secret, Settings, Start, StorageSettings,
-    StoreSettings, TimingSettings, TlsAtDoor, TlsSettings, ZnodeSettings,
+    LimitSettings, MemberSettings, SaslSettings, Secret, SessionSettings, Settings, Start,
+    StorageSettings, StoreSettings, TimingSettings, TlsAtDoor, TlsSettings, ZnodeSettings,
 };
 pub use zoo_cfg::{Property, parse_server, properties};
 pub use zoo_keys::known_keys as zoo_cfg_keys;

@@ -12,6 +12,7 @@ pub struct Settings {
     pub member: MemberSettings,
     pub doors: DoorSettings,
     pub limits: LimitSettings,
+    pub sessions: SessionSettings,
     pub timing: TimingSettings,
     pub storage: StorageSettings,
     pub changes: ChangeSettings,
@@ -103,6 +104,15 @@ pub struct LimitSettings {
     pub watches_per_connection_max: usize,
     pub watches_max: usize,
     pub sessions_max: usize,
+}
+
+/// Of what kind sessions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// They begin as local ones of their member.
+    pub local: bool,
+    /// One that began so may hold ephemerals.
+    pub local_upgrading: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

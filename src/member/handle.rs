@@ -320,7 +320,7 @@ impl Handle {
         let leadership = self.shared.leadership.borrow().clone();
         let leading = self.leading();
         let state = self.shared.state.read();
-        let local = self.shared.local.lock();
+        let mut local = self.shared.local.lock();
         let membership = state.membership();
         let mode = match local.is_read_only() {
             true => Mode::ReadOnly,
@@ -343,6 +343,7 @@ impl Handle {
             ephemerals: state.tree().ephemeral_count(),
             data_bytes: state.tree().data_bytes(),
             sessions: state.sessions().len(),
+            local_sessions: local.local_sessions().len(),
             watches: local.watch_count(),
             connections: local.connection_count(),
             outstanding: self.shared.load.requests(),

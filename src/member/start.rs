@@ -13,6 +13,7 @@ use super::disk_room::{self, DiskRoom};
 use super::handle::{Handle, Shared};
 use super::liveness::Liveness;
 use super::load::{HandleLimits, Load};
+use super::local_sessions;
 use super::mailbox::CloseReason;
 use super::reconfig;
 use super::session_clock::SessionClock;
@@ -104,7 +105,11 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         quotas: Mutex::default(),
         progress: Notify::new(),
         resend: Notify::new(),
-        local: Mutex::new(Local::new(WatchTable::new(options.watches), options.rules)),
+        local: Mutex::new(Local::new(
+            WatchTable::new(options.watches),
+            options.rules,
+            options.tick_ms,
+        )),
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         proposals: Arc::default(),
@@ -169,6 +174,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         let (shared, consensus) = (shared.clone(), consensus.clone());
         async move { shared.clone().liveness.run(shared, consensus, clock).await }
     });
+    tasks.spawn(local_sessions::expire(shared.clone(), options.tick_ms));
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
     tasks.spawn(disk_room::hand_on_when_low(
         shared.clone(),

@@ -72,7 +72,9 @@ metrics! {
     SLOW_LOG_SYNCS = Counter "vivarium_slow_log_syncs_total" Count,
         "Times the disk took longer than `storage.slow_sync_ms` to sync the Raft log.";
     SESSIONS_EXPIRED = Counter "vivarium_sessions_expired_total" Count,
-        "Sessions this member expired while it led.";
+        "Sessions this member expired: those of the ensemble while it led, and its own local ones.";
+    SESSIONS_UPGRADED = Counter "vivarium_sessions_upgraded_total" Count,
+        "Local sessions of this member that became sessions of the ensemble, by `result`: done, or refused and ended.";
     ELECTIONS = Counter "vivarium_elections_total" Count,
         "Times the leader was another one than before, or none. Should not grow in quiet times.";
     QUOTA_EXCEEDED = Counter "vivarium_quota_exceeded_total" Count,
@@ -93,6 +95,8 @@ metrics! {
         "Client connections that are open.";
     SESSIONS = Gauge "vivarium_sessions" Count,
         "Sessions of the ensemble, as far as this member has applied the log.";
+    LOCAL_SESSIONS = Gauge "vivarium_local_sessions" Count,
+        "Local sessions of this member, which no other member knows.";
     WATCHES = Gauge "vivarium_watches" Count,
         "Watches set on this member.";
     ZNODES = Gauge "vivarium_znodes" Count,

@@ -171,6 +171,17 @@ pub enum Command {
     AgreeOnFormat {
         format: u32,
     },
+    /// A local session of the proposing member is to be one of the ensemble, under the id and with the
+    /// generation that the member gave it: its writes follow, and carry them. Refused if the id is taken,
+    /// or none of a local session.
+    UpgradeSession {
+        session: SessionId,
+        /// Not 0.
+        generation: u32,
+        password: Password,
+        /// Negotiated, in milliseconds.
+        timeout_ms: u32,
+    },
 }
 
 /// One request of one session, with everything that `apply` needs to judge it.

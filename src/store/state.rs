@@ -19,7 +19,7 @@ use crate::model::{
     Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Operation, Outcome,
     Refusal, Request, Rules, SessionId, Zxid,
 };
-use crate::session::{Remembered, Session, SessionIds, SessionTable};
+use crate::session::{Remembered, Session, SessionIds, SessionTable, began_local};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -293,6 +293,21 @@ impl State {
                     generation,
                     timeout_ms: *timeout_ms,
                 }),
+            Command::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => {
+                self.zxid = self.zxid.next();
+                let row = Session {
+                    password: *password,
+                    timeout_ms: *timeout_ms,
+                    generation: *generation,
+                    remembered: Remembered::default(),
+                };
+                self.upgrade(*session, row)
+            }
             Command::CloseSession => {
                 self.zxid = self.zxid.next();
                 self.sessions
@@ -410,6 +425,20 @@ impl State {
             rules,
             data_bytes_max: DATA_BYTES_MAX,
         }
+    }
+
+    fn upgrade(&mut self, session: SessionId, row: Session) -> Answer {
+        // No other id is free for ever: the counter would come to it.
+        if !began_local(session) || row.generation == 0 {
+            return Err(Refusal::BadArguments);
+        }
+        let created = Outcome::SessionCreated {
+            session,
+            generation: row.generation,
+            timeout_ms: row.timeout_ms,
+        };
+        self.sessions.adopt(session, row)?;
+        Ok(created)
     }
 
     fn close(&mut self, session: SessionId, changes: &mut Vec<Change>) -> Outcome {

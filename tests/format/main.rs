@@ -313,6 +313,30 @@ fn numbered_requests_in_batches_of_version_1_are_read() {
     assert_kept("batch-once.hex", &batch, encode_batch(&batch), decode_batch);
 }
 
+/// What format 4 brought.
+#[test]
+fn upgrades_of_sessions_in_batches_of_version_1_are_read() {
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 304,
+        rules: Rules::NONE,
+        requests: vec![Request {
+            session: SessionId::NONE,
+            generation: 0,
+            identities: Vec::new().into(),
+            command: Command::UpgradeSession {
+                session: SessionId(0x4001_0203_0405_0607),
+                generation: 0x8000_0001,
+                password: Password(std::array::from_fn(|n| n as u8)),
+                timeout_ms: 40_000,
+            },
+        }],
+    };
+    let name = "batch-upgrade.hex";
+    assert_kept(name, &batch, encode_batch(&batch), decode_batch);
+}
+
 #[test]
 fn transactions_of_version_1_are_read() {
     let (zxid, session) = (Zxid(0x5_0000_0007), SessionId(0x0100_0000_0000_0001));

@@ -1,5 +1,5 @@
 //! Whole clusters under faults that follow from a seed: three members, four clients, crashes that lose
-//! unsynced writes, cuts, clocks that are wrong. Then all faults end, and the cluster has to heal.
+//! unsynced writes, cuts, clocks that are wrong; with even seeds sessions begin local. Then all faults end, and the cluster has to heal.
 //!
 //! One file per invariant. How to run it, and how to repeat a failure: `docs/reliability.md`.
 
@@ -178,6 +178,7 @@ fn sound() -> Finished {
         client: 0,
         session: SessionId(1),
         timeout_ms: 2_000,
+        of_ensemble: true,
         end: End::Live,
         keys: [
             ("/kept".to_owned(), kept),

@@ -154,7 +154,7 @@ fn member(found: &mut Found, operator: &Operator, status: &MemberStatus) {
     found.put("ephemerals_count", status.ephemerals);
     found.put("approximate_data_size", status.data_bytes);
     found.put("global_sessions", status.sessions);
-    found.put("local_sessions", 0);
+    found.put("local_sessions", status.local_sessions);
     found.put("uptime", handle.uptime_ms());
     found.put("quorum_size", voters(status));
     found.put("last_client_response_size", responses.last);

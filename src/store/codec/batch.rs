@@ -98,6 +98,12 @@ enum CommandV1<'a> {
         number: u64,
         operations: List<OperationV1<'a>>,
     },
+    UpgradeSession {
+        session: i64,
+        generation: u32,
+        password: [u8; 16],
+        timeout_ms: u32,
+    },
 }
 
 #[derive(Debug, Encode, BorrowDecode)]
@@ -332,6 +338,17 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
                 number: *number,
                 operations: operations.iter().map(OperationV1::from).collect(),
             },
+            Command::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => CommandV1::UpgradeSession {
+                session: session.0,
+                generation: *generation,
+                password: password.0,
+                timeout_ms: *timeout_ms,
+            },
         }
     }
 }
@@ -394,6 +411,17 @@ impl CommandV1<'_> {
                     .into_iter()
                     .map(|operation| operation.into_model(input))
                     .collect(),
+            },
+            CommandV1::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => Command::UpgradeSession {
+                session: SessionId(session),
+                generation,
+                password: Password(password),
+                timeout_ms,
             },
         }
     }

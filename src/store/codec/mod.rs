@@ -41,7 +41,10 @@ pub use envelope::{
     ENVELOPE_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordKind, record_kind, record_length, split_record,
 };
 pub use error::CodecError;
-pub use format::{FORMAT, FORMAT_FIRST, format_of_command, format_of_operation, format_of_rules};
+pub use format::{
+    FORMAT, FORMAT_FIRST, FORMAT_LOCAL_SESSIONS, format_of_command, format_of_operation,
+    format_of_rules,
+};
 pub use membership::{decode_membership, encode_membership};
 pub use rows::{
     decode_header, decode_session, decode_znode, encode_header, encode_session, encode_znode,

@@ -133,6 +133,15 @@ fn commands(session: SessionId) -> Vec<(&'static str, Command)> {
             },
         ),
         (
+            "upgrade_session",
+            Command::UpgradeSession {
+                session: SessionId(0x40 << 56 | 7),
+                generation: 9,
+                password,
+                timeout_ms,
+            },
+        ),
+        (
             "expire_session",
             Command::ExpireSession {
                 session,

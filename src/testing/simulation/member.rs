@@ -4,7 +4,7 @@
 //! knows no simulated disk; the log is written by its caller, so that there is no thread to race; and
 //! segments, snapshots and the log behind them are small, so that each of them is used in every run.
 
-use crate::config::{FourLetterWords, TlsAtDoor};
+use crate::config::{FourLetterWords, SessionSettings, TlsAtDoor};
 use crate::member::{self, ChangeOptions, Ground, Handle, HandleLimits, IdleOptions};
 use crate::metrics::Recorder;
 use crate::model::{ClusterId, MemberAddresses, MemberId, Rules};
@@ -66,17 +66,25 @@ pub struct Seat {
     pub disk: MemoryDisk,
     /// How far its clock is off.
     pub skew_ms: i64,
+    local_sessions: bool,
     running: Arc<Mutex<Option<Handle>>>,
     stop: Arc<Notify>,
 }
 
 impl Seat {
-    pub fn new(member: u64, members: u64, disk_seed: u64, skew_ms: i64) -> Seat {
+    pub fn new(
+        member: u64,
+        members: u64,
+        disk_seed: u64,
+        skew_ms: i64,
+        local_sessions: bool,
+    ) -> Seat {
         Seat {
             member,
             members,
             disk: MemoryDisk::new(disk_seed),
             skew_ms,
+            local_sessions,
             running: Arc::default(),
             stop: Arc::default(),
         }
@@ -131,7 +139,7 @@ impl Seat {
                 Configuration::default(),
             )),
             environment.clock,
-            door_options()?,
+            door_options(self.local_sessions)?,
             stop.clone(),
         ));
         tokio::select! {
@@ -202,13 +210,17 @@ impl Seat {
     }
 }
 
-fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
+fn door_options(local_sessions: bool) -> Result<zookeeper::Options, crate::session::BoundsError> {
     Ok(zookeeper::Options {
         request_bytes_per_connection_max: 8 << 20,
         reply_bytes_max: 1 << 20,
         unread_max: Duration::from_secs(60),
         throttled_max: None,
         sessions_max: 10_000,
+        sessions: SessionSettings {
+            local: local_sessions,
+            local_upgrading: true,
+        },
         frame_bytes_max: crate::wire::FRAME_BYTES_MAX_DEFAULT,
         connections_per_address_max: None,
         requests_per_connection_max: 1_000,

@@ -9,6 +9,7 @@ use super::link::{Attached, Broken, Credentials, Link};
 use super::member::{SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, client_address};
 use crate::model::{Acl, Refusal, Zxid};
 use crate::runtime::Network;
+use crate::session::began_local;
 use crate::testing::simulated;
 use crate::wire::reply::Reply;
 use crate::wire::{ClientRequest, CreateKind, CreateRequest, MultiOp};
@@ -135,8 +136,15 @@ impl Worker {
         self.signals.settled.fetch_add(1, Ordering::AcqRel);
         loop {
             if self.attached().await {
-                self.send(vec![(ClientRequest::Ping, Purpose::Nothing)])
-                    .await;
+                // One that is new since is a local session until it has written.
+                let life = self.life();
+                let of_ensemble = |life: usize| self.history.lock().lives[life].of_ensemble;
+                if life.is_some_and(of_ensemble) {
+                    self.send(vec![(ClientRequest::Ping, Purpose::Nothing)])
+                        .await;
+                } else {
+                    self.prove().await;
+                }
                 self.pause(100, 400).await;
             } else {
                 self.pause(20, 200).await;
@@ -177,6 +185,7 @@ impl Worker {
                             client: self.client,
                             session: credentials.session,
                             timeout_ms: credentials.timeout_ms,
+                            of_ensemble: !began_local(credentials.session),
                             end: End::Live,
                             keys: BTreeMap::new(),
                             contacts: Vec::new(),
@@ -533,6 +542,8 @@ fn note(
             }
         }
         Purpose::Write { path, ticket } => {
+            // Refused for what it found, too.
+            life.of_ensemble = true;
             let register = life
                 .keys
                 .get_mut(path)

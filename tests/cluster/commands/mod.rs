@@ -62,7 +62,7 @@ fn ask(admin: SocketAddr, method: &str, path: &str, authorization: Option<&str>)
     Answer { status, head, body }
 }
 
-fn command(cluster: &ProcessCluster, member: usize, name: &str) -> Value {
+pub fn command(cluster: &ProcessCluster, member: usize, name: &str) -> Value {
     let admin = cluster.member(member).admin_address();
     let answer = ask(admin, "GET", &format!("/commands/{name}"), None);
     assert_eq!(answer.status, 200, "{name}");

@@ -181,13 +181,25 @@ fn command() -> impl Strategy<Value = Command> {
                 timeout_ms,
             }
         }),
-        (session.clone(), password, any::<u32>()).prop_map(|(session, password, timeout_ms)| {
-            Command::AttachSession {
-                session,
-                password,
-                timeout_ms,
+        (session.clone(), password.clone(), any::<u32>()).prop_map(
+            |(session, password, timeout_ms)| {
+                Command::AttachSession {
+                    session,
+                    password,
+                    timeout_ms,
+                }
             }
-        }),
+        ),
+        (session.clone(), any::<u32>(), password, any::<u32>()).prop_map(
+            |(session, generation, password, timeout_ms)| {
+                Command::UpgradeSession {
+                    session,
+                    generation,
+                    password,
+                    timeout_ms,
+                }
+            }
+        ),
         Just(Command::CloseSession),
         (session, any::<u32>()).prop_map(|(session, generation)| Command::ExpireSession {
             session,
