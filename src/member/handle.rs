@@ -49,6 +49,8 @@ pub(super) struct Shared {
     pub unapplied: Mutex<Unapplied>,
     /// What this member's settings say of its requests.
     pub rules: Rules,
+    /// The largest entry that consensus takes.
+    pub entry_bytes_max: usize,
     /// The format that may be written: the agreed one, as far as this member has applied the log, or its
     /// own newest if it has just founded the ensemble.
     pub format: AtomicU32,

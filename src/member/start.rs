@@ -76,6 +76,8 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
     let state: SharedState = Arc::new(RwLock::new(state));
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
+    let entry_bytes_max =
+        raft::envelope::ENTRY_BYTES_MAX.min(options.consensus.log.payload_bytes_max());
     let disk_room = Arc::new(DiskRoom::new(options.consensus.member));
     let (leadership, known_leadership) = watch::channel(Leadership {
         term: 0,
@@ -92,6 +94,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         queued: Notify::new(),
         unapplied: Mutex::default(),
         rules: options.rules,
+        entry_bytes_max,
         format: AtomicU32::new(state.read().format()),
         quotas: Mutex::default(),
         progress: Notify::new(),
@@ -119,6 +122,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         disk_room,
         reconfigurer,
         shared.proposals.clone(),
+        entry_bytes_max,
     ));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
