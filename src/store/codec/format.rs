@@ -9,6 +9,7 @@
 //! |---|---|
 //! | 1 | the first |
 //! | 2 | batches of version 2 (rules), headers of version 2 (the format itself), znodes of version 2 (times to live), sequential containers, `deleteContainer` from clients, removals of what is unused or expired |
+//! | 3 | restores |
 //!
 //! Decision: `docs/adr/2026-11-25-rules-and-formats.md`.
 
@@ -18,7 +19,7 @@ use crate::model::{Command, CreateMode, Operation, Rules};
 pub const FORMAT_FIRST: u32 = 1;
 
 /// The newest that this program knows.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The lowest format that can say this operation.
 pub fn format_of_operation(operation: &Operation) -> u32 {
@@ -61,6 +62,10 @@ pub fn format_of_command(command: &Command) -> u32 {
         Command::RemoveUnusedContainer { .. }
         | Command::RemoveExpired { .. }
         | Command::AgreeOnFormat { .. } => 2,
+        Command::BeginRestore(_)
+        | Command::RestoreRows { .. }
+        | Command::FinishRestore { .. }
+        | Command::AbortRestore { .. } => 3,
     }
 }
 

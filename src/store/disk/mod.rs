@@ -10,6 +10,7 @@
 //!   log/            the Raft log: the truth (src/raft/log/)
 //!   checkpoint/     the state as of some log position, for a fast start (sled)
 //!   snapshots/      the state as of some log position, for followers, backups, and repair
+//!   restore/        a snapshot that an operator is sending to have it restored; emptied at each start
 //! ```
 //!
 //! At all times
