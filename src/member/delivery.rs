@@ -242,6 +242,14 @@ impl Local {
         }
     }
 
+    /// Every session has ended.
+    fn all_ended(&mut self) {
+        for (_, connection) in self.sessions.drain() {
+            connection.put(Delivery::Close(CloseReason::SessionEnded));
+            self.filled.push(connection);
+        }
+    }
+
     fn ended(&mut self, session: SessionId) {
         if let Some(connection) = self.sessions.remove(&session) {
             connection.put(Delivery::Close(CloseReason::SessionEnded));
@@ -286,6 +294,7 @@ impl ApplyObserver for Observer {
             local.compared(state.zxid(), state.digest());
         }
         let mut ended = None;
+        let mut all_ended = false;
         match &applied.answer {
             Ok(
                 Outcome::SessionCreated {
@@ -322,6 +331,12 @@ impl ApplyObserver for Observer {
                 self.clock.ended(session);
                 ended = Some(session);
             }
+            Ok(Outcome::Restored { zxid }) => {
+                let znodes = state.tree().znode_count();
+                tracing::info!(%zxid, znodes, "restored from a snapshot; all sessions have ended");
+                self.clock.all_ended();
+                all_ended = true;
+            }
             _ => {}
         }
         if let Some(connection) = waiter {
@@ -329,6 +344,9 @@ impl ApplyObserver for Observer {
         }
         if let Some(session) = ended {
             local.ended(session);
+        }
+        if all_ended {
+            local.all_ended();
         }
     }
 

@@ -8,6 +8,7 @@ use super::load::{Load, Share};
 use super::mailbox::CloseReason;
 use super::quota_log::QuotaLog;
 use super::reconfig::{self, Reconfigurer};
+use super::restore::Restores;
 use super::session_clock::{Deadlines, SessionClock};
 use super::sizes::{SizeFigures, Sizes};
 use super::status::{Leading, MemberStatus, Mode, TrafficStats};
@@ -73,6 +74,7 @@ pub(super) struct Shared {
     pub reconfigurer: Reconfigurer,
     pub liveness: Liveness,
     pub disk_room: Arc<DiskRoom>,
+    pub restores: Restores,
     pub started: Instant,
     pub stopping: AtomicBool,
 }
@@ -392,6 +394,7 @@ fn weight(request: &Request) -> usize {
             Command::RemoveContainer { path }
             | Command::RemoveUnusedContainer { path, .. }
             | Command::RemoveExpired { path } => path.len(),
+            Command::RestoreRows { rows, .. } => rows.len(),
             _ => 0,
         }
 }

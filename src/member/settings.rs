@@ -110,6 +110,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             removals_per_minute_max: settings.znodes.idle_removals_per_minute_max,
             unused_container_ms_max: settings.znodes.unused_container_ms_max,
         },
+        restore_directory: directory.restore_dir(),
         read_only: settings.access.read_only,
         rules: Rules::NONE
             .with(Rules::ENFORCE_QUOTA, settings.znodes.quota_enforced)
