@@ -2,23 +2,29 @@
 //!
 //! A million instances of services, a thousand to a parent, as registries hold them. Compare with
 //! engineering-notes §7, where ZooKeeper's live heap takes 505 bytes a znode at 100 bytes of data.
+//!
+//! `DATA_BYTES=20` for less data. `ACL_LINES=20` for instances that all carry one access list with so
+//! many lines, of which the last one lets everybody do everything: they must take no more memory.
 
 use std::hint::black_box;
-use vivarium::model::{Acl, CreateMode, Operation, Rules, SessionId, Zxid};
+use vivarium::model::{Acl, CreateMode, Id, Operation, Permissions, Rules, SessionId, Zxid};
 use vivarium::store::tree::{Tree, WriteContext};
 
 const ZNODES: u64 = 1_000_000;
 const CHILDREN: u64 = 1_000;
 
 fn main() {
-    let data_bytes =
-        std::env::var("DATA_BYTES").map_or(100, |text| text.parse().expect("a number"));
+    let data_bytes = number("DATA_BYTES").unwrap_or(100);
+    let acl_lines = number("ACL_LINES").unwrap_or(1);
     let mut bench = Bench {
         tree: Tree::new(),
         zxid: Zxid(5 << 32),
         data: vec![b'x'; data_bytes].into(),
+        acl: access_list(acl_lines),
     };
-    println!("{ZNODES} znodes, {data_bytes} bytes of data each");
+    println!(
+        "{ZNODES} znodes, {data_bytes} bytes of data each, an access list of {acl_lines} lines"
+    );
     let empty = resident_bytes();
     bench.measure("create", ZNODES, |bench| {
         bench.create("/services");
@@ -26,7 +32,7 @@ fn main() {
             bench.create(&format!("/services/app-{app:03}"));
             bench.create(&format!("/services/app-{app:03}/instances"));
             for child in 0..CHILDREN {
-                bench.create(&instance(app * CHILDREN + child));
+                bench.create_with(&instance(app * CHILDREN + child), bench.acl.clone());
             }
         }
     });
@@ -78,14 +84,20 @@ struct Bench {
     tree: Tree,
     zxid: Zxid,
     data: bytes::Bytes,
+    /// Of the instances.
+    acl: Vec<Acl>,
 }
 
 impl Bench {
     fn create(&mut self, path: &str) {
+        self.create_with(path, Acl::open());
+    }
+
+    fn create_with(&mut self, path: &str, acl: Vec<Acl>) {
         self.apply(Operation::Create {
             path: path.to_owned(),
             data: Some(self.data.clone()),
-            acl: Acl::open(),
+            acl,
             mode: CreateMode::Persistent,
         });
     }
@@ -128,6 +140,20 @@ impl Bench {
         println!("{what}: {} ns each", (on_cpu_ns() - start_ns) / times);
         result
     }
+}
+
+fn number(variable: &str) -> Option<usize> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+/// The open list behind lines for users; one line is the open list alone.
+fn access_list(lines: usize) -> Vec<Acl> {
+    let users = (1..lines).map(|n| Acl {
+        perms: Permissions::ALL,
+        id: Id::new("digest", format!("user-{n}:{}", "hash".repeat(7))),
+    });
+    users.chain(Acl::open()).collect()
 }
 
 fn instance(number: u64) -> String {

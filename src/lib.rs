@@ -4,6 +4,7 @@
 //! the door. `docs/architecture.md` is the map of this house: which room holds what, and which room
 //! may use which.
 
+pub mod api;
 pub mod model;
 
 pub mod session;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// Every room and the rooms it may name. `cli` and `testing` may name all.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("api", &[]),
     ("runtime", &[]),
     ("wire", &["model"]),
     ("session", &["model"]),
@@ -34,8 +35,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "compat", "console", "member", "wire", "model", "config", "metrics", "runtime", "tls",
-            "proto",
+            "api", "compat", "console", "member", "wire", "model", "config", "metrics", "runtime",
+            "tls", "proto",
         ],
     ),
 ];

@@ -172,6 +172,43 @@ fn every_target_can_be_run_by_the_fuzzer() {
     }
 }
 
+/// The fuzzer is a workspace of its own: no build of the product keeps its lock file in step.
+#[test]
+fn the_fuzzer_is_built_from_what_the_product_is_built_from() {
+    let of_the_fuzzer = packages(&home().join("Cargo.lock"));
+    let ours = packages(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock"));
+    let only_there = ["arbitrary", "libfuzzer-sys", "vivarium-fuzz"];
+    for package in of_the_fuzzer.keys() {
+        let known = ours.contains_key(package) || only_there.contains(&package.0.as_str());
+        assert!(known, "{package:?} is not what the product is built from");
+    }
+    let product = ("vivarium".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let lacking = ours[&product].difference(&of_the_fuzzer[&product]);
+    let lacking: Vec<&String> = lacking.collect();
+    assert_eq!(
+        lacking, NOT_FUZZED,
+        "`cargo metadata` in fuzz/ brings its lock file up to date"
+    );
+}
+
+/// What tests alone need, and what a build has only if it is asked to.
+const NOT_FUZZED: [&str; 5] = ["mimalloc", "proptest", "rand_chacha", "reqwest", "vivarium"];
+
+/// Names and versions of a lock file, and what each depends on.
+fn packages(lock: &Path) -> BTreeMap<(String, String), BTreeSet<String>> {
+    let text = std::fs::read_to_string(lock).unwrap();
+    let lock: toml::Table = text.parse().unwrap();
+    let string = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let packages = lock["package"].as_array().unwrap().iter();
+    let packages = packages.map(|package| {
+        let dependencies = package.get("dependencies").and_then(|list| list.as_array());
+        let dependencies = dependencies.into_iter().flatten();
+        let name = (string(&package["name"]), string(&package["version"]));
+        (name, dependencies.map(string).collect())
+    });
+    packages.collect()
+}
+
 /// Frames, records and files that end too early, at every byte.
 #[test]
 fn whatever_is_cut_short_is_refused_or_read() {

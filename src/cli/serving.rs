@@ -78,7 +78,9 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
 
     let stop = CancellationToken::new();
     let operator = Arc::new(Operator::new(member.handle(), recorder, configuration));
-    let mut tasks = doors.open(operator, clock, zookeeper, admin_options(settings), &stop);
+    let native = native_options(settings, zookeeper.timeouts);
+    let admin = admin_options(settings);
+    let mut tasks = doors.open(operator, clock, zookeeper, admin, native, &stop);
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(Exit::Success),
         _ = interrupt.recv() => Ok(Exit::Success),
@@ -148,6 +150,7 @@ impl Doors {
         clock: Arc<dyn Clock>,
         zookeeper_options: zookeeper::Options,
         admin_options: admin::Options,
+        native_options: grpc::NativeOptions,
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -169,8 +172,9 @@ impl Doors {
         ));
         let (listener, handle, stop) = (self.grpc, operator.handle.clone(), stop.clone());
         tasks.spawn(async move {
-            if let Err(error) = grpc::serve(listener, handle, grpc::Options::default(), stop).await
-            {
+            let options = grpc::Options::default();
+            let served = grpc::serve(listener, handle, options, &native_options, stop).await;
+            if let Err(error) = served {
                 tracing::error!(%error, "the gRPC door has closed; the other doors go on");
             }
         });
@@ -190,6 +194,7 @@ fn zookeeper_options(
         request_bytes_per_connection_max: limits.request_bytes_per_connection_max,
         reply_bytes_max: limits.reply_bytes_per_connection_max,
         unread_max: Duration::from_millis(limits.unread_ms_max),
+        throttled_max: limits.throttled_ms_max.map(Duration::from_millis),
         sessions_max: limits.sessions_max,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
@@ -214,6 +219,15 @@ fn auth_options(access: &AccessSettings) -> zookeeper::AuthOptions {
         x509_super_user: access.x509_super_user.clone(),
         sasl: access.sasl.clone().map(Arc::new),
         required_schemes: access.required_schemes.clone(),
+    }
+}
+
+fn native_options(settings: &Settings, timeouts: TimeoutBounds) -> grpc::NativeOptions {
+    grpc::NativeOptions {
+        timeouts,
+        sessions_max: settings.limits.sessions_max,
+        value_bytes_max: settings.limits.frame_bytes_max,
+        auth: auth_options(&settings.access),
     }
 }
 

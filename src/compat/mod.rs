@@ -1,18 +1,41 @@
 //! What the registries we stand in for promise their hosts, beyond what ZooKeeper promises.
 //!
-//! Owns: the task hash ring (`hash_ring`, with its hash in `hash64`), and the strategies by which
-//! hosts pick a server (`selector`). The other promises of this
-//! room (registry calls, locks, the change log, the task queue) are built on top of
-//! `member::Handle` and come into this list when they exist.
+//! | module | what it promises |
+//! |---|---|
+//! | `sessions`, `clients` | who is there, under which name and in which of its runs |
+//! | `registry` | entries that are registered, kept up to date and found |
+//! | `locks` | who may go on, in order, with a number that proves it |
+//! | `hash_ring` (with `hash64`) | which server is responsible for what |
+//! | `selector` | which server a host picks |
+//!
+//! Entries, locks and sessions are those of the ZooKeeper side. Everything here is said in commands that members
+//! agree on, through `member::Handle`; there is no other state.
 //! At all times: what is here decides nothing that members must agree on; the ring is a pure
 //! function of a list of servers, so that whoever holds the same list finds the same owner.
-//! Rules from: Apache StreamPark (`ConsistentHash`, `Murmur3Hash`), as each file says.
+//! Rules from: Apache StreamPark, Apache DolphinScheduler, Apache Curator, as each file says.
 
+mod caller;
+mod clients;
+mod failure;
 mod hash64;
 mod hash_ring;
+pub mod locks;
+mod parents;
+mod registry;
 pub mod selector;
+mod sessions;
+mod writing;
 
+pub use caller::CALLS_MAX;
+pub use clients::{CLIENT_ID_CHARS_MAX, client_of};
+pub use failure::Failure;
 pub use hash_ring::{
     HashRing, LoadFactor, NotALoadFactor, POINTS_PER_SERVER, RingFull, SERVERS_MAX, WEIGHT_MAX,
     WEIGHT_NORMAL,
 };
+pub use registry::{
+    Entry, Freshness, Lifetime, OnConflict, Page, REMOVED_MAX, Registered, Registration, Registry,
+    Unregistered, Updated,
+};
+pub use sessions::{Credentials, Opened, Opening, Session, Sessions};
+pub use writing::{FENCES_MAX, Fence, Writer};

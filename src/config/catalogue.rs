@@ -205,6 +205,8 @@ pub const SETTINGS: &[Setting] = &[
         "Unanswered requests of all connections (globalOutstandingLimit); past it only small requests of connections that have none are read."),
     integer("limits.request_bytes_max", (1024, 64 * GIB), "268435456", "bytes",
         "The same in bytes of all that is held for connections, replies too. Not below limits.request_bytes_per_connection_max."),
+    integer("limits.throttled_ms_max", (0, 86_400_000), "0", "ms",
+        "How long a request may wait to be taken because of these limits (throttled_op_wait_time); one that waited longer is refused with -127 at its place among the replies. Pings, goodbyes, deletes, proofs of identity and watches that are set again never are. 0 is as long as it takes."),
     integer("limits.watches_per_connection_max", (1, 1 << 30), "500000", "watches",
         "Watches of one connection; the request that would set one more is refused."),
     integer("limits.watches_max", (1, 1 << 32), "10000000", "watches",

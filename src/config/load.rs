@@ -208,6 +208,7 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
             .unwrap_or(usize::MAX),
         requests_max: values.size("limits.requests_max"),
         request_bytes_max: values.size("limits.request_bytes_max"),
+        throttled_ms_max: Some(values.integer("limits.throttled_ms_max")).filter(|ms| *ms > 0),
         reply_bytes_per_connection_max: values.size("limits.reply_bytes_per_connection_max"),
         unread_ms_max: values.integer("limits.unread_ms_max"),
         watches_per_connection_max: values.size("limits.watches_per_connection_max"),

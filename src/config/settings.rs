@@ -94,6 +94,8 @@ pub struct LimitSettings {
     /// The same over all connections of the member.
     pub requests_max: usize,
     pub request_bytes_max: usize,
+    /// How long a request may wait for these limits before it is refused.
+    pub throttled_ms_max: Option<u64>,
     /// Bytes that may wait to be sent on one connection; one that reaches it is closed.
     pub reply_bytes_per_connection_max: usize,
     pub unread_ms_max: u64,

@@ -28,6 +28,7 @@ const HARMLESS_VALUES: &[&str] = &["false", "no", "x509"];
 const UNLIMITED_BELOW_ONE: &[&str] = &[
     "limits.connections_per_address_max",
     "limits.connections_max",
+    "limits.throttled_ms_max",
 ];
 
 /// What a zoo.cfg said.

@@ -71,6 +71,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("maxClientCnxns", "limits.connections_per_address_max"),
     ("maxCnxns", "limits.connections_max"),
     ("globalOutstandingLimit", "limits.requests_max"),
+    ("throttled_op_wait_time", "limits.throttled_ms_max"),
+    ("throttledOpWaitTime", "limits.throttled_ms_max"),
     ("jute.maxbuffer", "limits.frame_bytes_max"),
     ("4lw.commands.whitelist", "access.four_letter_words"),
     ("reconfigEnabled", "access.reconfig"),

@@ -62,7 +62,7 @@ const UNCHECKED: &[&str] = &[
 const PREFIXES: &[&str] = &[
     "commitProcessor.", "connection_throttle_", "leader.", "learner.", "messageTracker.",
     "metricsProvider.", "netty.", "nio.", "observer.", "pathStats.", "requestThrottle",
-    "request_throttle", "snapshot.", "throttle", "watcherClean",
+    "request_throttle", "snapshot.", "watcherClean",
 ];
 
 /// Whether a key, without `zookeeper.`, is one of these.

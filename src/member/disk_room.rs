@@ -132,12 +132,13 @@ pub fn grows(command: &Command) -> bool {
             Operation::Delete { .. }
                 | Operation::DeleteContainer { .. }
                 | Operation::Check { .. }
+                | Operation::CheckCreated { .. }
                 | Operation::Refuse { .. }
         )
     };
     match command {
         Command::Operation(operation) => one(operation),
-        Command::Multi(operations) => operations.iter().any(one),
+        Command::Multi(operations) | Command::Once { operations, .. } => operations.iter().any(one),
         _ => false,
     }
 }

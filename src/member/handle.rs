@@ -233,9 +233,22 @@ impl Handle {
         codec::format_of_operation(operation) <= self.shared.format()
     }
 
+    /// The same of a command.
+    pub fn is_command_known_to_all(&self, command: &Command) -> bool {
+        codec::format_of_command(command) <= self.shared.format()
+    }
+
     /// Whether this member's settings skip access lists.
     pub fn skips_acl(&self) -> bool {
         self.shared.rules.has(Rules::SKIP_ACL)
+    }
+
+    /// As whom reads by these identities are judged.
+    pub fn judged_as<'a>(&self, identities: &'a [Id]) -> &'a [Id] {
+        match self.skips_acl() {
+            true => Id::passing_all(),
+            false => identities,
+        }
     }
 
     /// Whether a session with this timeout cannot have expired unnoticed: only then is a ping
@@ -382,7 +395,8 @@ fn weight(request: &Request) -> usize {
             Operation::Delete { path, .. }
             | Operation::SetAcl { path, .. }
             | Operation::Check { path, .. }
-            | Operation::DeleteContainer { path } => path.len(),
+            | Operation::DeleteContainer { path }
+            | Operation::CheckCreated { path, .. } => path.len(),
             Operation::Refuse { .. } => 0,
         }
     }
@@ -390,7 +404,10 @@ fn weight(request: &Request) -> usize {
     OVERHEAD
         + match &request.command {
             Command::Operation(one) => operation(one),
-            Command::Multi(many) => many.iter().map(|one| OVERHEAD + operation(one)).sum(),
+            Command::Multi(many)
+            | Command::Once {
+                operations: many, ..
+            } => many.iter().map(|one| OVERHEAD + operation(one)).sum(),
             Command::RemoveContainer { path }
             | Command::RemoveUnusedContainer { path, .. }
             | Command::RemoveExpired { path } => path.len(),

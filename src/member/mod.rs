@@ -61,7 +61,7 @@ pub use crate::raft::NotReconfigured;
 pub use reconfig::wanted_members;
 // What a door that reads must name. Doors use the member alone.
 pub use crate::raft::{Follower, SnapshotCopy, SnapshotKnown};
-pub use crate::session::TimeoutBounds;
+pub use crate::session::{REQUESTS_REMEMBERED_MAX, SESSIONS_MAX, TimeoutBounds};
 pub use crate::store::State;
 pub use crate::store::tree::Tree;
 pub use crate::watch::{WatchKind, WatchSummary, WatchTable, WatcherId};

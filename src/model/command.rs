@@ -101,6 +101,11 @@ pub enum Operation {
     DeleteContainer {
         path: String,
     },
+    /// Demands that it is still the znode that was created then, and not another one under its path.
+    CheckCreated {
+        path: String,
+        czxid: Zxid,
+    },
 }
 
 /// What a request asks of the replicated state.
@@ -132,6 +137,12 @@ pub enum Command {
     Operation(Operation),
     /// All or nothing, one zxid.
     Multi(Vec<Operation>),
+    /// The same, and its session remembers under this number that it was done: asked for again, it is not
+    /// done again.
+    Once {
+        number: u64,
+        operations: Vec<Operation>,
+    },
     /// The leader's digest after the entry at `index`. A member that remembers another digest for
     /// that entry has diverged and stops. Takes no zxid.
     VerifyDigest {

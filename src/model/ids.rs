@@ -113,6 +113,16 @@ impl fmt::Display for LogPosition {
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Password(pub [u8; 16]);
 
+impl Password {
+    /// Compares all bytes whatever they are, so that the time taken tells nothing of the first wrong one.
+    pub fn is_same(&self, other: &Password) -> bool {
+        let difference = self.0.iter().zip(other.0).fold(0, |difference, (a, b)| {
+            std::hint::black_box(difference | (a ^ b))
+        });
+        difference == 0
+    }
+}
+
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(16 bytes)")

@@ -48,6 +48,10 @@ pub enum Outcome {
     },
     Checked,
     Multi(Result<Vec<Outcome>, MultiFailure>),
+    /// Of a `Once` that took effect before, with this zxid.
+    Replayed {
+        zxid: Zxid,
+    },
 }
 
 /// Why a multi changed nothing: the first operation that was refused.

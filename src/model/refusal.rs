@@ -53,6 +53,8 @@ pub enum Refusal {
     DataTooLarge,
     #[error("the quota is exceeded")]
     QuotaExceeded,
+    #[error("it waited too long to be taken")]
+    Throttled,
 }
 
 impl Refusal {
@@ -82,6 +84,7 @@ impl Refusal {
             Refusal::ReconfigDisabled => -123,
             Refusal::AuthenticationRequired => -124,
             Refusal::QuotaExceeded => -125,
+            Refusal::Throttled => -127,
         }
     }
 
@@ -110,6 +113,7 @@ impl Refusal {
             -123 => Refusal::ReconfigDisabled,
             -124 => Refusal::AuthenticationRequired,
             -125 => Refusal::QuotaExceeded,
+            -127 => Refusal::Throttled,
             _ => Refusal::SystemError,
         }
     }

@@ -33,5 +33,5 @@ mod timeout;
 pub use expiry::ExpiryQueue;
 pub use ids::{SessionIds, is_read_only_id};
 pub use read_only::ReadOnlySessions;
-pub use table::{SESSIONS_MAX, Session, SessionTable};
+pub use table::{REQUESTS_REMEMBERED_MAX, Remembered, SESSIONS_MAX, Session, SessionTable};
 pub use timeout::{BoundsError, TimeoutBounds};

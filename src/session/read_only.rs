@@ -9,7 +9,6 @@
 
 use super::ExpiryQueue;
 use super::ids::read_only_id;
-use super::table::is_same;
 use crate::model::{Password, Refusal, SessionId};
 use std::collections::BTreeMap;
 
@@ -69,7 +68,7 @@ impl ReadOnlySessions {
         let row = self
             .rows
             .get_mut(&session)
-            .filter(|row| is_same(&row.password, password))
+            .filter(|row| row.password.is_same(password))
             .ok_or(Refusal::SessionExpired)?;
         row.timeout_ms = timeout_ms;
         self.expiry.add(session, timeout_ms, now_ms);

@@ -14,8 +14,9 @@
 //! checkpoint is marked.
 //! Rules from: ZooKeeper 3.9 `SessionTrackerImpl#checkSession`, `ZooKeeperServer#reopenSession`.
 
-use crate::model::{Password, Refusal, SessionId};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::model::{Password, Refusal, SessionId, Zxid};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 /// The sessions that an ensemble holds at most, about 100 MB of rows.
 ///
@@ -23,14 +24,54 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A door may refuse connections earlier, by its own options.
 pub const SESSIONS_MAX: usize = 1_000_000;
 
+/// The requests that a session remembers to have been done, the latest ones.
+///
+/// A constant for the same reason. A client has no more than so many under way, so that all of them can be
+/// asked for again after a connection was lost.
+pub const REQUESTS_REMEMBERED_MAX: usize = 128;
+
 /// One session, as all members know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     pub password: Password,
     /// Negotiated, in milliseconds; renegotiated at each attachment.
     pub timeout_ms: u32,
     /// From 1; never 0.
     pub generation: u32,
+    pub remembered: Remembered,
+}
+
+/// What was done at the client's numbers, oldest first. Nothing for sessions that number nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::box_collection,
+    reason = "nearly every session numbers nothing, and pays one word for that"
+)]
+pub struct Remembered(Option<Box<VecDeque<(u64, Zxid)>>>);
+
+impl Remembered {
+    pub fn from_rows(rows: impl IntoIterator<Item = (u64, Zxid)>) -> Remembered {
+        let rows: VecDeque<(u64, Zxid)> = rows.into_iter().collect();
+        Remembered((!rows.is_empty()).then(|| Box::new(rows)))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Zxid)> {
+        self.0.iter().flat_map(|rows| rows.iter().copied())
+    }
+
+    fn find(&self, number: u64) -> Option<Zxid> {
+        let rows = self.0.as_ref()?;
+        let found = rows.iter().rev().find(|(known, _)| *known == number);
+        found.map(|(_, zxid)| *zxid)
+    }
+
+    fn push(&mut self, number: u64, zxid: Zxid) {
+        let rows = self.0.get_or_insert_default();
+        if rows.len() == REQUESTS_REMEMBERED_MAX {
+            rows.pop_front();
+        }
+        rows.push_back((number, zxid));
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -81,11 +122,12 @@ impl SessionTable {
             password,
             timeout_ms,
             generation: 1,
+            remembered: Remembered::default(),
         };
         let before = self.sessions.insert(id, session);
         assert!(before.is_none(), "session {id} was created twice");
         self.dirty.insert(id);
-        Ok(session.generation)
+        Ok(1)
     }
 
     /// Attaches a session to another connection and returns the generation that begins.
@@ -101,7 +143,7 @@ impl SessionTable {
         let session = self
             .sessions
             .get_mut(&id)
-            .filter(|session| is_same(&session.password, password))
+            .filter(|session| session.password.is_same(password))
             .ok_or(Refusal::SessionExpired)?;
         session.timeout_ms = timeout_ms;
         // 0 is left out when it wraps. No request of four billion attachments ago is under way.
@@ -122,6 +164,19 @@ impl SessionTable {
 
     pub fn is_current(&self, id: SessionId, generation: u32) -> bool {
         self.check(id, generation).is_ok()
+    }
+
+    /// When the session's request of this number took effect, if it is remembered.
+    pub fn done(&self, id: SessionId, number: u64) -> Option<Zxid> {
+        self.sessions.get(&id)?.remembered.find(number)
+    }
+
+    /// Remembers that the session's request of this number took effect. The oldest one is forgotten for it.
+    pub fn remember(&mut self, id: SessionId, number: u64, zxid: Zxid) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.remembered.push(number, zxid);
+            self.dirty.insert(id);
+        }
     }
 
     /// Ends a session. `None` if it had ended before.
@@ -146,6 +201,14 @@ impl SessionTable {
         self.sessions.iter().map(|(id, session)| (*id, session))
     }
 
+    /// Those with a greater id, in the order of their ids.
+    pub fn after(&self, id: SessionId) -> impl Iterator<Item = (SessionId, &Session)> {
+        let greater = (Bound::Excluded(id), Bound::Unbounded);
+        self.sessions
+            .range(greater)
+            .map(|(id, session)| (*id, session))
+    }
+
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
@@ -159,7 +222,7 @@ impl SessionTable {
     pub fn take_dirty(&mut self) -> Vec<(SessionId, Option<Session>)> {
         std::mem::take(&mut self.dirty)
             .into_iter()
-            .map(|id| (id, self.sessions.get(&id).copied()))
+            .map(|id| (id, self.sessions.get(&id).cloned()))
             .collect()
     }
 }
@@ -168,14 +231,6 @@ impl Default for SessionTable {
     fn default() -> SessionTable {
         SessionTable::new()
     }
-}
-
-/// Compares all bytes whatever they are, so that the time taken tells nothing of the first wrong one.
-pub(super) fn is_same(a: &Password, b: &Password) -> bool {
-    let difference = a.0.iter().zip(b.0).fold(0, |difference, (a, b)| {
-        std::hint::black_box(difference | (a ^ b))
-    });
-    difference == 0
 }
 
 #[cfg(test)]
@@ -256,6 +311,7 @@ mod tests {
                 password: PASSWORD,
                 timeout_ms: 1,
                 generation: u32::MAX,
+                remembered: Remembered::default(),
             },
         )]);
         assert_eq!(table.attach(ID, &PASSWORD, 1), Ok(1));
@@ -283,7 +339,7 @@ mod tests {
         /// A checkpoint that applies each delta to the rows of the last one has the table's rows.
         #[test]
         fn deltas_add_up_to_the_table(
-            steps in prop::collection::vec((0i64..6, 0u8..5, any::<u32>()), 0..60),
+            steps in prop::collection::vec((0i64..6, 0u8..6, any::<u32>()), 0..60),
         ) {
             let mut table = SessionTable::new();
             let mut checkpoint: BTreeMap<SessionId, Session> = BTreeMap::new();
@@ -306,13 +362,14 @@ mod tests {
                                 None => checkpoint.remove(&id),
                             };
                         }
-                        let rows: Vec<_> = table.iter().map(|(id, row)| (id, *row)).collect();
+                        let rows: Vec<_> = table.iter().map(|(id, row)| (id, row.clone())).collect();
                         let kept: Vec<_> = checkpoint.clone().into_iter().collect();
                         prop_assert_eq!(&rows, &kept);
-                        let restored = SessionTable::from_rows(rows.iter().copied());
+                        let restored = SessionTable::from_rows(rows);
                         prop_assert!(restored.iter().eq(table.iter()));
                         prop_assert!(restored.dirty.is_empty());
                     }
+                    4 => table.remember(id, u64::from(timeout_ms % 3), Zxid(number)),
                     _ => {}
                 }
             }

@@ -35,6 +35,8 @@ pub struct SessionRecord {
     pub timeout_ms: u32,
     /// The current attachment.
     pub generation: u32,
+    /// Numbers of requests that took effect, and when; oldest first.
+    pub remembered: Vec<(u64, Zxid)>,
 }
 
 /// How far one member's batches have been applied.

@@ -23,10 +23,10 @@ use super::codec::{FORMAT, FORMAT_FIRST};
 use super::tree::{Idle, QuotaExceeded, Tree, WriteContext};
 use super::{CheckpointDelta, SessionRecord, StateHeader, StateImage, StorageFault, StreamRecord};
 use crate::model::{
-    Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Outcome, Refusal,
-    Request, Rules, SessionId, Zxid,
+    Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Operation, Outcome,
+    Refusal, Request, Rules, SessionId, Zxid,
 };
-use crate::session::{Session, SessionIds, SessionTable};
+use crate::session::{Remembered, Session, SessionIds, SessionTable};
 use parking_lot::RwLock;
 use staging::Staged;
 use std::collections::{BTreeMap, VecDeque};
@@ -351,6 +351,15 @@ impl State {
                         Outcome::Multi(self.tree.apply_multi(&context, operations, &mut changes))
                     })
             }
+            Command::Once { number, operations } => {
+                match self.sessions.check(request.session, request.generation) {
+                    Ok(()) => Ok(self.once(rules, request, *number, operations, &mut changes)),
+                    Err(refusal) => {
+                        self.zxid = self.zxid.next();
+                        Err(refusal)
+                    }
+                }
+            }
             Command::VerifyDigest { index, digest } => {
                 self.compare(*index, *digest);
                 Ok(Outcome::DigestVerified)
@@ -385,6 +394,27 @@ impl State {
             changes,
             exceeded: self.tree.take_exceeded(),
         }
+    }
+
+    /// Takes no zxid where there is nothing to do any more.
+    fn once(
+        &mut self,
+        rules: Rules,
+        request: &Request,
+        number: u64,
+        operations: &[Operation],
+        changes: &mut Vec<Change>,
+    ) -> Outcome {
+        if let Some(zxid) = self.sessions.done(request.session, number) {
+            return Outcome::Replayed { zxid };
+        }
+        self.zxid = self.zxid.next();
+        let context = self.write_context(rules, request);
+        let outcomes = self.tree.apply_multi(&context, operations, changes);
+        if outcomes.is_ok() {
+            self.sessions.remember(request.session, number, self.zxid);
+        }
+        Outcome::Multi(outcomes)
     }
 
     /// The leader's removal of an idle znode: takes a zxid only if there is something to remove.
@@ -511,6 +541,7 @@ impl State {
                 password: row.password,
                 timeout_ms: row.timeout_ms,
                 generation: row.generation,
+                remembered: Remembered::from_rows(row.remembered),
             };
             (row.id, session)
         }));
@@ -563,6 +594,7 @@ fn record(id: SessionId, session: &Session) -> SessionRecord {
         password: session.password,
         timeout_ms: session.timeout_ms,
         generation: session.generation,
+        remembered: session.remembered.iter().collect(),
     }
 }
 

@@ -40,8 +40,22 @@ impl Authority {
 
     /// A certificate of `CN=name,O=Example` for this machine's loopback, and a key made for it.
     pub fn issue(&self, name: &str) -> Issued {
+        self.issued(on_loopback(name))
+    }
+
+    /// The same for other machines: those that this address and this name belong to.
+    pub fn issue_elsewhere(&self, name: &str, address: IpAddr, host: &str) -> Issued {
+        let mut params = named(name);
+        params.subject_alt_names = vec![
+            SanType::IpAddress(address),
+            SanType::DnsName(host.try_into().expect("a name")),
+        ];
+        self.issued(params)
+    }
+
+    fn issued(&self, params: CertificateParams) -> Issued {
         let key = KeyPair::generate().expect("a key can be made");
-        let certificate = on_loopback(name)
+        let certificate = params
             .signed_by(&key, &self.issuer)
             .expect("a certificate can be signed");
         Issued {

@@ -1,6 +1,6 @@
 //! Members join and leave at the word of an unmodified client.
 //!
-//! What joins is started in a way of ours, so these do not run against ZooKeeper itself.
+//! What joins is started in a way of ours, so those tests do not run against ZooKeeper itself.
 
 use crate::java::Module;
 use crate::program::Program;
@@ -43,6 +43,19 @@ fn kazoo_takes_a_member_in_and_out() {
         command.args(["--joining", joining, "--absent", absent]);
         command
     });
+}
+
+#[test]
+fn kazoo_is_told_that_it_may_not_where_nobody_has_switched_it_on() {
+    let subject = Subject::under_test(env!("CARGO_BIN_EXE_vivarium"));
+    let options = ClusterOptions::new(subject, scratch("members"), 1).zoo_cfg(&format!(
+        "DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"
+    ));
+    let cluster = ProcessCluster::start(options);
+    let (name, hosts) = ("kazoo-reconfig-disabled", cluster.connect_string());
+    let command = kazoo::command("reconfig_disabled", &hosts);
+    let program = Program::start(name, command, &scratch("logs"));
+    println!("{name}: {}", program.verdict());
 }
 
 /// By `ZooKeeperAdmin` of the client's version and by Curator.

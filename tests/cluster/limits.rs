@@ -228,3 +228,82 @@ fn a_client_that_reads_nothing_for_too_long_is_closed_and_keeps_its_session() {
     let mut again = RawClient::attach(address, client.credentials()).unwrap();
     again.exists("/").unwrap();
 }
+
+/// One request may be under way, and it waits for members that are silent. What waits behind it for too
+/// long is refused in its turn; what frees something is done all the same.
+#[test]
+fn a_request_that_waited_too_long_is_refused_in_its_turn_and_a_delete_is_done() {
+    const LONGEST_MS: u64 = 100;
+    const THROTTLED: i32 = -127;
+    let limited = options(3)
+        .setting("limits.requests_per_connection_max", 1)
+        .setting("limits.throttled_ms_max", LONGEST_MS);
+    let cluster = ProcessCluster::start(limited);
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
+    let leader = cluster.leader();
+    let followers: Vec<usize> = (1..=3).filter(|member| *member != leader).collect();
+    let mut client = RawClient::connect(cluster.client_address(leader), TIMEOUT_MS).unwrap();
+    for path in ["/a", "/b", "/c"] {
+        client.create(path, b"", flags::PERSISTENT).unwrap();
+    }
+    let metric = |name: &str| value(&scrape(cluster.member(leader).admin_address()), name);
+    let received = || metric("vivarium_received_bytes_total");
+    let uptime = || monitored(&cluster, leader, "zk_uptime");
+
+    followers.iter().for_each(|member| cluster.pause(*member));
+    let set = |path: &str| Bytes::new().text(path).text(b"new").int(-1);
+    let requests = [
+        (11, op::SET_DATA, set("/a")),
+        (12, op::SET_DATA, set("/b")),
+        (13, op::DELETE, Bytes::new().text("/c").int(-1)),
+        (14, op::GET_DATA, get_data("/a")),
+        (-2, op::PING, Bytes::new()),
+    ];
+    let frames = requests.iter();
+    let bytes: Vec<u8> = frames
+        .flat_map(|(xid, opcode, body)| framed(*xid, *opcode, body))
+        .collect();
+    let all = received() + bytes.len() as f64;
+    client.stream().write_all(&bytes).unwrap();
+    eventually("all of them wait", PATIENCE, || {
+        (received() >= all).then_some(())
+    });
+    let until = uptime() + 2.0 * LONGEST_MS as f64;
+    eventually("they wait for too long", PATIENCE, || {
+        (uptime() >= until).then_some(())
+    });
+    followers.iter().for_each(|member| cluster.resume(*member));
+
+    let mut zxid = 0;
+    for (expected, err) in [(11, 0), (12, THROTTLED), (13, 0), (14, THROTTLED), (-2, 0)] {
+        let frame = read_frame(client.stream()).unwrap();
+        let mut reader = Reader(&frame);
+        assert_eq!(reader.int(), expected, "replies come in order");
+        let newer = reader.long();
+        assert_eq!(reader.int(), err, "of {expected}");
+        assert_eq!(reader.0.is_empty(), expected != 11, "of {expected}");
+        let takes_zxid = err == 0 && expected != -2;
+        assert_eq!(newer > zxid, takes_zxid, "of {expected}");
+        zxid = newer;
+    }
+    assert_eq!(client.data("/a").unwrap().0, b"new");
+    assert_eq!(client.data("/b").unwrap().0, b"");
+    assert!(client.exists("/c").unwrap().is_none());
+    client
+        .set_data("/b", b"new", -1)
+        .expect("nothing waits any more");
+    let refused = metric("vivarium_requests_refused_total{reason=\"throttled\"}");
+    assert_eq!(refused, 2.0);
+    assert_eq!(monitored(&cluster, leader, "zk_throttled_ops"), 2.0);
+    client.close().unwrap();
+}
+
+fn monitored(cluster: &ProcessCluster, member: usize, key: &str) -> f64 {
+    let answer = cluster.member(member).four_letter_word("mntr");
+    let answer = answer.expect("mntr is answered");
+    let mut lines = answer.lines().filter_map(|line| line.split_once('\t'));
+    let (_, value) = lines.find(|(found, _)| *found == key).expect(key);
+    value.parse().expect("a number")
+}

@@ -2,6 +2,7 @@
 //! clients, and with stores that are exchanged under way. The stores are PEM here; those of Java's
 //! tools are in `tests/clients`.
 
+use crate::metrics::{scrape, value};
 use crate::{eventually_logged, options};
 use std::fs;
 use std::io::{Read, Write};
@@ -247,6 +248,39 @@ fn a_certificate_is_needed_wanted_or_not_asked_for() {
         let x509 = pair("x509", "CN=bob,O=Example");
         assert_eq!(ids.contains(&x509), asked != "none", "{asked}: {ids:?}");
         plain.exists("/").expect("the neighbour is served");
+    }
+}
+
+/// Issued by the right authority, and for another machine.
+#[test]
+fn a_certificate_of_another_machine_is_refused_where_its_address_is_verified() {
+    for (verified, let_in) in [(false, true), (true, false)] {
+        let ground = Ground::new();
+        let cluster = ground.start(&format!(
+            "ssl.clientHostnameVerification={verified}\nssl.clientAuth=want"
+        ));
+        let elsewhere = [192, 0, 2, 7].into();
+        let stolen = &ground.authority;
+        let stolen = stolen.issue_elsewhere("eve", elsewhere, "elsewhere.example");
+        match ground.connect(Some(&stolen)) {
+            Ok(mut eve) if let_in => {
+                assert!(who_am_i(&mut eve).contains(&pair("x509", "CN=eve,O=Example")));
+            }
+            other if !let_in => assert_turned_away(other, "a client of another machine"),
+            other => panic!("{other:?}"),
+        }
+        if cluster.subject().is_vivarium() && !let_in {
+            eventually_logged(&cluster, &["does not name 127.0.0.1"]);
+            let page = scrape(cluster.member(1).admin_address());
+            let failed = "vivarium_tls_handshakes_total{result=\"failed\"}";
+            assert_eq!(value(&page, failed), 1.0);
+        }
+        let mut bob = ground.client("bob");
+        assert!(who_am_i(&mut bob).contains(&pair("x509", "CN=bob,O=Example")));
+        let mut nobody = ground
+            .connect(None)
+            .expect("who shows nothing claims nothing");
+        assert_eq!(who_am_i(&mut nobody), [pair("ip", "127.0.0.1")]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Frames of a server, taken apart. What does not fit is kept as stray bytes and so seen by the
 //! comparison; nothing a server says ends the test by itself.
 
+use crate::configuration::Configuration;
 use crate::value::{Time, Value, Zxid};
 use vivarium::wire::opcode;
 
@@ -9,6 +10,8 @@ pub trait Lens {
     fn zxid(&mut self, zxid: i64) -> Zxid;
     fn time(&self, time_ms: i64) -> Time;
     fn session(&self, id: i64) -> String;
+    fn configuration(&mut self, configuration: Configuration) -> Value;
+    fn sasl(&mut self, token: Option<Vec<u8>>) -> Value;
 }
 
 /// The bytes ended before the record did.
@@ -141,7 +144,7 @@ fn record(op: i32, cursor: &mut Cursor, lens: &mut impl Lens) -> Read<Fields> {
             vec![path(cursor)?, stat(cursor, lens)?]
         }
         opcode::EXISTS | opcode::SET_DATA | opcode::SET_ACL => vec![stat(cursor, lens)?],
-        opcode::GET_DATA | opcode::RECONFIG => vec![data(cursor)?, stat(cursor, lens)?],
+        opcode::GET_DATA | opcode::RECONFIG => data_and_stat(cursor, lens)?,
         opcode::GET_CHILDREN | opcode::GET_EPHEMERALS => vec![names(cursor)?],
         opcode::GET_CHILDREN2 => vec![names(cursor)?, stat(cursor, lens)?],
         opcode::GET_ACL => vec![acl(cursor)?, stat(cursor, lens)?],
@@ -149,7 +152,7 @@ fn record(op: i32, cursor: &mut Cursor, lens: &mut impl Lens) -> Read<Fields> {
             vec![("number", Value::Number(cursor.int()?.into()))]
         }
         opcode::WHO_AM_I => vec![("clients", clients(cursor)?)],
-        opcode::SASL => vec![("token", Value::Data(cursor.buffer()?))],
+        opcode::SASL => vec![("token", lens.sasl(cursor.buffer()?))],
         opcode::MULTI | opcode::MULTI_READ => vec![("results", results(cursor, lens)?)],
         _ => Vec::new(),
     })
@@ -159,8 +162,22 @@ fn path(cursor: &mut Cursor) -> Read<(&'static str, Value)> {
     Ok(("path", Value::Text(cursor.text()?)))
 }
 
-fn data(cursor: &mut Cursor) -> Read<(&'static str, Value)> {
-    Ok(("data", Value::Data(cursor.buffer()?)))
+/// Of a configuration the length says only whether it is right.
+fn data_and_stat(cursor: &mut Cursor, lens: &mut impl Lens) -> Read<Fields> {
+    let data = cursor.buffer()?;
+    let configuration = data.as_deref().and_then(Configuration::read);
+    let (name, mut stat) = stat(cursor, lens)?;
+    let shown = match configuration {
+        None => Value::Data(data),
+        Some(configuration) => {
+            let length = data.map_or(0, |data| data.len() as i64);
+            if let Value::Record(fields) = &mut stat {
+                fields.retain(|field| *field != ("data_length", Value::Number(length)));
+            }
+            lens.configuration(configuration)
+        }
+    };
+    Ok(vec![("data", shown), (name, stat)])
 }
 
 /// Sorted, because servers give them in any order.

@@ -1,7 +1,7 @@
 //! What differs on purpose, by name. Every entry has its row in `docs/protocol.md`.
 
 use crate::run::Seen;
-use crate::value::Value;
+use crate::value::{Value, Zxid};
 use std::path::Path;
 
 pub struct Known {
@@ -16,8 +16,11 @@ pub const KNOWN: &[Known] = &[
         name: "the members are listed in other words",
         row: "`/zookeeper/config`",
         applies: |theirs, ours| {
-            let about = |seen: &Seen| seen.label.contains(" /zookeeper/config");
-            about(theirs) && about(ours) && same_but_for_body(&theirs.value, &ours.value)
+            let about = |seen: &Seen| {
+                seen.label.contains(" /zookeeper/config") || seen.label.starts_with("reconfig")
+            };
+            let same = but_for_the_list(&theirs.value) == but_for_the_list(&ours.value);
+            about(theirs) && about(ours) && same
         },
     },
     Known {
@@ -68,6 +71,30 @@ fn same_but_for_body(theirs: &Value, ours: &Value) -> bool {
     ["xid", "zxid", "err"]
         .iter()
         .all(|name| theirs.field(name) == ours.field(name))
+}
+
+const OF_THE_LIST: &[&str] = &["data_length", "mtime"];
+
+/// Without what follows from how the members are listed; from the time, which is that of the change here
+/// and of each server's own copy there; and from the version of the first list, which is the zxid of its
+/// making here and 0 there.
+fn but_for_the_list(value: &Value) -> Value {
+    match value {
+        Value::List(values) => Value::List(values.iter().map(but_for_the_list).collect()),
+        Value::Record(fields) => {
+            let fields = fields
+                .iter()
+                .filter(|(name, _)| !OF_THE_LIST.contains(name));
+            let fields = fields.map(|(name, value)| match (*name, value) {
+                ("mzxid", Value::Zxid(Zxid::Literal(0))) => {
+                    (*name, Value::Zxid(Zxid::BeforeTheRun))
+                }
+                _ => (*name, but_for_the_list(value)),
+            });
+            Value::Record(fields.collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// The operation itself, or one of a multi.

@@ -27,11 +27,15 @@ enum State {
     Detached,
 }
 
-pub fn steps(seed: u64, count: usize) -> Vec<Step> {
+/// As many steps as it takes for so many requests.
+pub fn steps(seed: u64, requests: usize) -> Vec<Step> {
     let mut generator = Generator::new(seed);
-    let mut steps = Vec::with_capacity(count + 1);
-    while steps.len() < count {
-        steps.push(generator.step());
+    let mut steps = Vec::new();
+    let mut planned = 0;
+    while planned < requests {
+        let step = generator.step();
+        planned += step.requests();
+        steps.push(step);
     }
     steps.push(Step::Census);
     steps
@@ -42,10 +46,10 @@ pub fn steps(seed: u64, count: usize) -> Vec<Step> {
 /// One write at a time, and all members up to date before it: the leader of ZooKeeper judges a write by
 /// what it has applied, which may be behind what a follower has answered. A multi is judged in another
 /// way there (`docs/protocol.md`).
-pub fn steps_under_quotas(seed: u64, count: usize) -> Vec<Step> {
+pub fn steps_under_quotas(seed: u64, requests: usize) -> Vec<Step> {
     let mut generator = Generator::new(seed);
     let mut steps: Vec<Step> = (0..MEMBERS).map(|slot| connect(slot, slot)).collect();
-    while steps.len() < count {
+    for _ in 0..requests {
         steps.extend((0..MEMBERS).map(fence));
         let slot = generator.random.random_range(0..MEMBERS);
         if generator.one_in(40) {

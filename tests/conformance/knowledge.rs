@@ -3,8 +3,10 @@
 //! At all times: it knows nothing but what the subject said, so that two subjects which say the same
 //! are asked the same.
 
+use crate::configuration::Configuration;
 use crate::decode::Lens;
 use crate::request::{Field, PathArg, Request, Spoil, VersionArg, ZxidArg, name};
+use crate::sasl::Exchange;
 use crate::value::{Time, Value, Zxid};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +29,8 @@ pub struct Knowledge {
     sessions: BTreeMap<i64, String>,
     versions: HashMap<String, Versions>,
     made: Vec<String>,
+    configuration: Configuration,
+    exchange: Exchange,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -46,6 +50,8 @@ impl Knowledge {
             sessions: BTreeMap::new(),
             versions: HashMap::new(),
             made: Vec::new(),
+            configuration: Configuration::default(),
+            exchange: Exchange::default(),
         }
     }
 
@@ -77,7 +83,7 @@ impl Knowledge {
     }
 
     /// The body of a request, and how it reads with everything filled in.
-    pub fn fill_in(&self, request: &Request, last_zxid: i64) -> (Vec<u8>, String) {
+    pub fn fill_in(&mut self, request: &Request, last_zxid: i64) -> (Vec<u8>, String) {
         let mut bytes = Bytes::new();
         let mut text = name(request.op);
         let mut versions = Versions::default();
@@ -132,6 +138,18 @@ impl Knowledge {
                         .collect();
                     (list, format!("acl[{}]", shown.join(" ")))
                 }
+                Field::Servers(servers) => (
+                    bytes.text(self.configuration.list(servers)),
+                    format!("{servers:?}"),
+                ),
+                Field::ConfigVersion(more) => (
+                    bytes.long(self.configuration.version() + more),
+                    format!("version seen+{more}"),
+                ),
+                Field::Proof(proof) => (
+                    bytes.text(self.exchange.answer(proof)),
+                    format!("{proof:?}"),
+                ),
                 Field::Zxid(ZxidArg::Is(zxid)) => (bytes.long(*zxid), format!("zxid {zxid}")),
                 Field::Zxid(ZxidArg::Seen(less)) => {
                     (bytes.long(last_zxid - less), format!("zxid seen-{less}"))
@@ -231,6 +249,16 @@ impl Lens for Knowledge {
         } else {
             Time::DuringTheRun
         }
+    }
+
+    fn configuration(&mut self, configuration: Configuration) -> Value {
+        let value = configuration.value(self);
+        self.configuration = configuration;
+        value
+    }
+
+    fn sasl(&mut self, token: Option<Vec<u8>>) -> Value {
+        self.exchange.judge(token)
     }
 
     fn session(&self, id: i64) -> String {

@@ -12,6 +12,7 @@
 //! ```
 
 mod compare;
+mod configuration;
 mod decode;
 mod differences;
 mod directed;
@@ -22,6 +23,7 @@ mod pair;
 mod random;
 mod request;
 mod run;
+mod sasl;
 mod shrink;
 mod step;
 mod value;

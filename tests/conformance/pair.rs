@@ -4,6 +4,7 @@
 //! program and used by one test at a time.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +25,7 @@ pub struct Pair {
     ours: ProcessCluster,
 }
 
-/// Both subjects to oneself; a test that failed may have left them in different states, so the next
+/// The two that most tests use, to oneself; a test that failed may have left them in different states, so the next
 /// one gets new ones.
 pub struct Held(MutexGuard<'static, Option<Pair>>);
 
@@ -47,7 +48,7 @@ pub fn hold() -> Held {
         }
     };
     if pair.is_none() {
-        *pair = Some(Pair::start());
+        *pair = Some(Pair::start(MEMBERS, |options| options));
     }
     Held(pair)
 }
@@ -58,21 +59,11 @@ extern "C" fn end() {
     *pair = None;
 }
 
-impl Held {
-    fn pair(&self) -> &Pair {
+impl Deref for Held {
+    type Target = Pair;
+
+    fn deref(&self) -> &Pair {
         self.0.as_ref().expect("they were started")
-    }
-
-    pub fn original(&self) -> Vec<SocketAddr> {
-        addresses(&self.pair().original)
-    }
-
-    pub fn ours(&self) -> Vec<SocketAddr> {
-        addresses(&self.pair().ours)
-    }
-
-    pub fn clusters(&self) -> [&ProcessCluster; 2] {
-        [&self.pair().original, &self.pair().ours]
     }
 }
 
@@ -89,12 +80,13 @@ fn addresses(cluster: &ProcessCluster) -> Vec<SocketAddr> {
 }
 
 impl Pair {
-    fn start() -> Pair {
+    /// Two of so many members, both told the same beside what all are told.
+    pub fn start(members: usize, told: impl Fn(ClusterOptions) -> ClusterOptions) -> Pair {
         let original = Subject::ZooKeeper {
             class_path: class_path(),
         };
         // Neither is to be slower than it must: what the disk does is none of this test's business.
-        let mut original = options(original, MEMBERS).zoo_cfg("forceSync=no");
+        let mut original = told(options(original, members)).zoo_cfg("forceSync=no");
         // Ours knows these schemes without being told.
         for (scheme, provider) in [
             ("sasl", "SASLAuthenticationProvider"),
@@ -103,12 +95,25 @@ impl Pair {
             let class = format!("org.apache.zookeeper.server.auth.{provider}");
             original = original.zoo_cfg(&format!("authProvider.{scheme}={class}"));
         }
+        let ours = told(options(ours(), members));
         std::thread::scope(|scope| {
             let original = scope.spawn(|| ProcessCluster::start(original));
-            let ours = ProcessCluster::start(options(ours(), MEMBERS));
+            let ours = ProcessCluster::start(ours);
             let original = original.join().expect("the original starts");
             Pair { original, ours }
         })
+    }
+
+    pub fn original(&self) -> Vec<SocketAddr> {
+        addresses(&self.original)
+    }
+
+    pub fn ours(&self) -> Vec<SocketAddr> {
+        addresses(&self.ours)
+    }
+
+    pub fn clusters(&self) -> [&ProcessCluster; 2] {
+        [&self.original, &self.ours]
     }
 }
 
@@ -140,7 +145,7 @@ pub fn digest_id(proof: &str) -> String {
     format!("{user}:{hash}")
 }
 
-fn scratch(name: &str) -> PathBuf {
+pub fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("conformance")
         .join(name)

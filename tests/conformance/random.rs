@@ -14,10 +14,10 @@ const FAILURES_MAX: usize = 3;
 struct Stream {
     /// Of the test, for the command that repeats a seed.
     name: &'static str,
-    steps: fn(seed: u64, count: usize) -> Vec<Step>,
+    steps: fn(seed: u64, requests: usize) -> Vec<Step>,
     /// Of which whoever wants others says so.
     seeds: u64,
-    steps_per_seed: usize,
+    requests_per_seed: usize,
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn random_operations_are_answered_as_by_zookeeper() {
         name: "random_operations",
         steps: generate::steps,
         seeds: 2,
-        steps_per_seed: 1_000,
+        requests_per_seed: 3_000,
     });
 }
 
@@ -36,7 +36,7 @@ fn random_writes_below_quotas_are_answered_as_by_zookeeper() {
         name: "random_writes",
         steps: generate::steps_under_quotas,
         seeds: 1,
-        steps_per_seed: 300,
+        requests_per_seed: 300,
     });
 }
 
@@ -46,7 +46,7 @@ fn same(stream: &Stream) {
     let default = if first.is_some() { 1 } else { stream.seeds };
     let seeds = number("VIVARIUM_CONFORMANCE_SEEDS").unwrap_or(default);
     let count = number("VIVARIUM_CONFORMANCE_OPS");
-    let count = count.map_or(stream.steps_per_seed, |ops| ops as usize);
+    let count = count.map_or(stream.requests_per_seed, |ops| ops as usize);
     let first = first.unwrap_or(1);
     let mut failures = Vec::new();
     for seed in first..first + seeds {
@@ -64,7 +64,8 @@ fn same(stream: &Stream) {
             }
             continue;
         }
-        println!("seed {seed}: {count} steps in {:?}", began.elapsed());
+        let requests: usize = steps.iter().map(Step::requests).sum();
+        println!("seed {seed}: {requests} requests in {:?}", began.elapsed());
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }

@@ -3,6 +3,8 @@
 //! At all times: a plan holds nothing that differs between subjects. A version is "the one last seen",
 //! a zxid "the one last seen, less two", a sequential znode "the one made last".
 
+use crate::configuration::ServerArg;
+use crate::sasl::Proof;
 use std::fmt;
 use vivarium::wire::opcode;
 
@@ -35,6 +37,12 @@ pub enum Field {
     AclVersion(VersionArg),
     Acl(Option<Vec<AclLine>>),
     Zxid(ZxidArg),
+    /// As the configuration that was seen last shows them, but for their parts.
+    Servers(Vec<ServerArg>),
+    /// Of the configuration that was seen last, and so much more.
+    ConfigVersion(i64),
+    /// Of the exchange that is under way.
+    Proof(Proof),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -223,6 +231,11 @@ pub fn sasl(token: Option<&[u8]>) -> Request {
     Request::new(opcode::SASL, vec![token])
 }
 
+/// The answer to a challenge.
+pub fn sasl_proof(proof: Proof) -> Request {
+    Request::new(opcode::SASL, vec![Field::Proof(proof)])
+}
+
 pub fn reconfig(
     joining: Option<&str>,
     leaving: Option<&str>,
@@ -280,6 +293,9 @@ impl fmt::Display for Request {
                     write!(f, " v={version:?}")?
                 }
                 Field::Acl(acl) => write!(f, " acl={acl:?}")?,
+                Field::Servers(servers) => write!(f, " {servers:?}")?,
+                Field::ConfigVersion(more) => write!(f, " version=seen+{more}")?,
+                Field::Proof(proof) => write!(f, " {proof:?}")?,
                 Field::Zxid(zxid) => write!(f, " zxid={zxid:?}")?,
             }
         }

@@ -121,6 +121,16 @@ pub fn fence(slot: usize) -> Step {
     Step::Fence { slot }
 }
 
+impl Step {
+    /// Those that its client sends; the run's own are not counted.
+    pub fn requests(&self) -> usize {
+        match self {
+            Step::Ask { requests, .. } => requests.len(),
+            _ => 0,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

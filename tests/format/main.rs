@@ -281,7 +281,39 @@ fn times_to_live_in_batches_of_version_1_are_read() {
     assert_kept("batch-ttl.hex", &batch, encode_batch(&batch), decode_batch);
 }
 
-/// Commands that version 1 got with format 3.
+/// What format 3 brought.
+#[test]
+fn numbered_requests_in_batches_of_version_1_are_read() {
+    let operations = vec![
+        Operation::CheckCreated {
+            path: "/lock/c-0000000007".into(),
+            czxid: Zxid(0x2_0000_0001),
+        },
+        Operation::Delete {
+            path: "/a".into(),
+            version: 3,
+        },
+    ];
+    let request = |command| Request {
+        session: SessionId(0x0100_0000_0000_0001),
+        generation: 2,
+        identities: Vec::new().into(),
+        command,
+    };
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 303,
+        rules: Rules::NONE,
+        requests: vec![request(Command::Once {
+            number: u64::MAX,
+            operations,
+        })],
+    };
+    assert_kept("batch-once.hex", &batch, encode_batch(&batch), decode_batch);
+}
+
+/// Commands that version 1 got with format 4.
 #[test]
 fn restores_in_batches_of_version_1_are_read() {
     let commands = vec![
@@ -309,7 +341,7 @@ fn restores_in_batches_of_version_1_are_read() {
     let batch = MemberBatch {
         origin: MemberId(3),
         incarnation: 12,
-        sequence: 304,
+        sequence: 305,
         rules: Rules::NONE,
         requests: commands.into_iter().map(request).collect(),
     };
@@ -393,8 +425,25 @@ fn sessions_of_version_1_are_read() {
         password: Password(std::array::from_fn(|n| 0xf0 + n as u8)),
         timeout_ms: 40_000,
         generation: 3,
+        remembered: Vec::new(),
     };
     assert_kept("session.hex", &session, encode_session(&session), |bytes| {
+        decode_session(bytes)
+    });
+}
+
+/// Of sessions, version 2 is written for those that number their requests alone.
+#[test]
+fn sessions_of_version_2_are_read() {
+    let session = SessionRecord {
+        id: SessionId(0x0100_0000_0000_0001),
+        password: Password(std::array::from_fn(|n| 0xf0 + n as u8)),
+        timeout_ms: 40_000,
+        generation: 3,
+        remembered: vec![(u64::MAX, Zxid(0x1_0000_0005)), (1, Zxid(0x1_0000_0006))],
+    };
+    let name = "../v2/session.hex";
+    assert_kept(name, &session, encode_session(&session), |bytes| {
         decode_session(bytes)
     });
 }

@@ -314,6 +314,8 @@ fn values_are_written_as_java_reads_them() {
             "0",
         ),
         ("maxCnxns=-5", "limits.connections_max", "0"),
+        ("throttledOpWaitTime=7", "limits.throttled_ms_max", "7"),
+        ("throttled_op_wait_time=-1", "limits.throttled_ms_max", "0"),
         ("tickTime=1\ntickTime=2", "timing.tick_ms", "2"),
         ("fsync.warningthresholdms=20", "storage.slow_sync_ms", "20"),
         (

@@ -11,14 +11,19 @@
 //! Rules from: the gRPC Health Checking Protocol and the gRPC Server Reflection Protocol.
 
 mod incoming;
+mod native;
+
+pub use native::Options as NativeOptions;
 
 use super::admission::{AdmissionLimits, Admissions};
 use crate::member::Handle;
 use crate::runtime::BoxedListener;
+use native::Native;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -79,8 +84,10 @@ pub async fn serve(
     listener: BoxedListener,
     handle: Handle,
     options: Options,
+    native: &NativeOptions,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
+    let routes = native::routes(&Native::new(handle.clone(), native), native);
     let (tell, serving) = watch::channel(false);
     let follow = async {
         let mut leadership = handle.leadership();
@@ -96,7 +103,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        ended = run(listener, serving, options, stop) => ended,
+        ended = run(listener, serving, routes, options, stop) => ended,
         () = follow => Ok(()),
     }
 }
@@ -104,6 +111,7 @@ pub async fn serve(
 async fn run(
     listener: BoxedListener,
     mut serving: watch::Receiver<bool>,
+    routes: Routes,
     options: Options,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -115,6 +123,7 @@ async fn run(
     let describe = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(crate::api::FILE_DESCRIPTOR_SET)
     };
     let reflection = describe()
         .build_v1()?
@@ -134,6 +143,7 @@ async fn run(
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_keepalive_interval(Some(options.keepalive_interval))
         .http2_keepalive_timeout(Some(options.keepalive_timeout))
+        .add_routes(routes)
         .add_service(health)
         .add_service(reflection)
         .add_service(reflection_alpha)

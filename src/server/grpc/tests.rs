@@ -31,7 +31,13 @@ impl Running {
         let address = listener.local_addr().expect("bound").to_string();
         let (serving, receiver) = watch::channel(true);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(listener, receiver, options, stop.clone()));
+        let task = tokio::spawn(run(
+            listener,
+            receiver,
+            Routes::default(),
+            options,
+            stop.clone(),
+        ));
         Running {
             address,
             serving,

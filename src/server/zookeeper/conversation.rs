@@ -13,7 +13,7 @@ use super::auth::Origin;
 use super::auth::sasl::DigestMd5;
 use super::ending::{End, ended};
 use super::handshake::{self, Failed};
-use super::intake;
+use super::intake::{self, Waiting};
 use super::opening::{self, Opened};
 use super::outgoing::{Outgoing, write_some};
 use super::reads::{self, Asked};
@@ -103,6 +103,7 @@ pub async fn hold(
         submissions: Vec::new(),
         deliveries: VecDeque::new(),
         out: BytesMut::new(),
+        waiting: Waiting::new(door.options.throttled_max),
         reconfiguring: None,
         held: door.handle.share(),
         read_at: Instant::now(),
@@ -140,6 +141,8 @@ struct Conversation<'a> {
     submissions: Vec<Request>,
     deliveries: VecDeque<Delivery>,
     out: BytesMut,
+    /// What was received and not taken.
+    waiting: Waiting,
     /// Until it is answered nothing more is acted upon.
     reconfiguring: Option<Reconfiguring>,
     /// What `out` takes of the member's room, once that is much.
@@ -157,6 +160,7 @@ impl Conversation<'_> {
         if let Err(end) = self.connect(frame, stream).await {
             return end;
         }
+        self.waiting.begin(received.len(), Instant::now());
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut given_up_at: Option<Instant> = None;
         let mut unflushed = false;
@@ -232,6 +236,7 @@ impl Conversation<'_> {
                     Ok(0) => self.finished = true,
                     Ok(bytes) => {
                         self.connection.touch();
+                        self.waiting.begin(bytes, Instant::now());
                         self.door.counted.received_bytes.increment(bytes as u64);
                     }
                     // Many clients leave without TLS's own goodbye. What is cut off by it is no whole
@@ -329,6 +334,7 @@ impl Conversation<'_> {
             };
             count += 1;
             self.frame_bytes = frame.len();
+            let waited_too_long = self.waiting.end(LENGTH_BYTES + frame.len(), began);
             match decode_request(frame) {
                 Ok((header, _)) if !self.admitted && !proving::proves(header.opcode) => {
                     door.counted.request(header.opcode);
@@ -340,6 +346,13 @@ impl Conversation<'_> {
                 {
                     door.counted.request(header.opcode);
                     let refusal = Err(Refusal::NotReadOnly);
+                    self.read(&door, &mut view, &mut reads, header, refusal);
+                }
+                // The same.
+                Ok((header, _)) if waited_too_long && intake::may_be_throttled(header.opcode) => {
+                    door.counted.request(header.opcode);
+                    door.counted.refused_throttled.increment(1);
+                    let refusal = Err(Refusal::Throttled);
                     self.read(&door, &mut view, &mut reads, header, refusal);
                 }
                 Ok((header, Ok(request))) => {
@@ -579,6 +592,8 @@ impl Conversation<'_> {
         let Some(Reconfiguring { xid, arrived, .. }) = self.reconfiguring.take() else {
             return;
         };
+        // No limit made it wait.
+        self.waiting.begin_again(Instant::now());
         let door = self.door.clone();
         let mut view = None;
         match outcome {

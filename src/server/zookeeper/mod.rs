@@ -48,6 +48,9 @@ pub struct Options {
     /// The same in bytes of their frames and expected replies; the request that reaches it is still
     /// taken.
     pub request_bytes_per_connection_max: usize,
+    /// How long a request may wait to be taken; one that waited longer is refused. `None` for as long
+    /// as it takes.
+    pub throttled_max: Option<Duration>,
     /// Sessions of the ensemble past which this door makes no more; those that connect at one moment
     /// may pass it together. What no member may pass is `session::SESSIONS_MAX`.
     pub sessions_max: usize,

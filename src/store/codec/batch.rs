@@ -94,6 +94,10 @@ enum CommandV1<'a> {
     AgreeOnFormat {
         format: u32,
     },
+    Once {
+        number: u64,
+        operations: List<OperationV1<'a>>,
+    },
     BeginRestore {
         zxid: i64,
         next_session: i64,
@@ -143,6 +147,10 @@ enum OperationV1<'a> {
     },
     DeleteContainer {
         path: &'a str,
+    },
+    CheckCreated {
+        path: &'a str,
+        czxid: i64,
     },
 }
 
@@ -264,7 +272,9 @@ fn share_identities(requests: &[Request]) -> (Vec<&Arc<[Id]>>, Vec<u32>) {
 fn bytes_guess(request: &Request) -> usize {
     let command = match &request.command {
         Command::Operation(operation) => operation_bytes_guess(operation),
-        Command::Multi(operations) => operations.iter().map(operation_bytes_guess).sum(),
+        Command::Multi(operations) | Command::Once { operations, .. } => {
+            operations.iter().map(operation_bytes_guess).sum()
+        }
         Command::RemoveContainer { path }
         | Command::RemoveUnusedContainer { path, .. }
         | Command::RemoveExpired { path } => path.len(),
@@ -283,7 +293,8 @@ fn operation_bytes_guess(operation: &Operation) -> usize {
         Operation::SetAcl { path, acl, .. } => path.len() + acl_bytes_guess(acl),
         Operation::Delete { path, .. }
         | Operation::Check { path, .. }
-        | Operation::DeleteContainer { path } => path.len(),
+        | Operation::DeleteContainer { path }
+        | Operation::CheckCreated { path, .. } => path.len(),
         Operation::Refuse { .. } => 0,
     }
 }
@@ -334,6 +345,10 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
             },
             Command::RemoveExpired { path } => CommandV1::RemoveExpired { path },
             Command::AgreeOnFormat { format } => CommandV1::AgreeOnFormat { format: *format },
+            Command::Once { number, operations } => CommandV1::Once {
+                number: *number,
+                operations: operations.iter().map(OperationV1::from).collect(),
+            },
             Command::BeginRestore(announced) => CommandV1::BeginRestore {
                 zxid: announced.zxid.0,
                 next_session: announced.next_session,
@@ -401,6 +416,14 @@ impl CommandV1<'_> {
                 path: path.to_owned(),
             },
             CommandV1::AgreeOnFormat { format } => Command::AgreeOnFormat { format },
+            CommandV1::Once { number, operations } => Command::Once {
+                number,
+                operations: operations
+                    .0
+                    .into_iter()
+                    .map(|operation| operation.into_model(input))
+                    .collect(),
+            },
             CommandV1::BeginRestore {
                 zxid,
                 next_session,
@@ -460,6 +483,10 @@ impl<'a> From<&'a Operation> for OperationV1<'a> {
             },
             Operation::Refuse { code } => OperationV1::Refuse { code: *code },
             Operation::DeleteContainer { path } => OperationV1::DeleteContainer { path },
+            Operation::CheckCreated { path, czxid } => OperationV1::CheckCreated {
+                path,
+                czxid: czxid.0,
+            },
         }
     }
 }
@@ -503,6 +530,10 @@ impl OperationV1<'_> {
             OperationV1::Refuse { code } => Operation::Refuse { code },
             OperationV1::DeleteContainer { path } => Operation::DeleteContainer {
                 path: path.to_owned(),
+            },
+            OperationV1::CheckCreated { path, czxid } => Operation::CheckCreated {
+                path: path.to_owned(),
+                czxid: Zxid(czxid),
             },
         }
     }

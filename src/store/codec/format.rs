@@ -9,7 +9,8 @@
 //! |---|---|
 //! | 1 | the first |
 //! | 2 | batches of version 2 (rules), headers of version 2 (the format itself), znodes of version 2 (times to live), sequential containers, `deleteContainer` from clients, removals of what is unused or expired |
-//! | 3 | restores |
+//! | 3 | requests that are done once (`Once`, sessions of version 2), demands on a znode's creation |
+//! | 4 | restores |
 //!
 //! Decision: `docs/adr/2026-11-25-rules-and-formats.md`.
 
@@ -19,7 +20,7 @@ use crate::model::{Command, CreateMode, Operation, Rules};
 pub const FORMAT_FIRST: u32 = 1;
 
 /// The newest that this program knows.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The lowest format that can say this operation.
 pub fn format_of_operation(operation: &Operation) -> u32 {
@@ -40,6 +41,7 @@ pub fn format_of_operation(operation: &Operation) -> u32 {
         | Operation::Check { .. }
         | Operation::Refuse { .. } => 1,
         Operation::DeleteContainer { .. } => 2,
+        Operation::CheckCreated { .. } => 3,
     }
 }
 
@@ -59,13 +61,19 @@ pub fn format_of_command(command: &Command) -> u32 {
             .map(format_of_operation)
             .max()
             .unwrap_or(FORMAT_FIRST),
+        Command::Once { operations, .. } => operations
+            .iter()
+            .map(format_of_operation)
+            .max()
+            .unwrap_or(FORMAT_FIRST)
+            .max(3),
         Command::RemoveUnusedContainer { .. }
         | Command::RemoveExpired { .. }
         | Command::AgreeOnFormat { .. } => 2,
         Command::BeginRestore(_)
         | Command::RestoreRows { .. }
         | Command::FinishRestore { .. }
-        | Command::AbortRestore { .. } => 3,
+        | Command::AbortRestore { .. } => 4,
     }
 }
 

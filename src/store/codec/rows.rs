@@ -12,7 +12,7 @@ use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
 const ZNODE_VERSION: u8 = 2;
-const SESSION_VERSION: u8 = 1;
+const SESSION_VERSION: u8 = 2;
 const HEADER_VERSION: u8 = 2;
 
 #[derive(Encode, BorrowDecode)]
@@ -53,6 +53,28 @@ struct SessionV1 {
     password: [u8; 16],
     timeout_ms: u32,
     generation: u32,
+}
+
+/// Written for a session that numbers its requests alone: all others are version 1 still.
+#[derive(Encode, BorrowDecode)]
+struct SessionV2 {
+    v1: SessionV1,
+    remembered: List<RememberedV1>,
+}
+
+impl From<SessionV1> for SessionV2 {
+    fn from(v1: SessionV1) -> SessionV2 {
+        SessionV2 {
+            v1,
+            remembered: List(Vec::new()),
+        }
+    }
+}
+
+#[derive(Encode, BorrowDecode)]
+struct RememberedV1 {
+    number: u64,
+    zxid: i64,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -159,17 +181,37 @@ pub fn encode_session(session: &SessionRecord) -> Vec<u8> {
         timeout_ms: session.timeout_ms,
         generation: session.generation,
     };
-    seal(RecordKind::Session, SESSION_VERSION, &v1, 40)
+    if session.remembered.is_empty() {
+        return seal(RecordKind::Session, 1, &v1, 40);
+    }
+    let remembered = session
+        .remembered
+        .iter()
+        .map(|(number, zxid)| RememberedV1 {
+            number: *number,
+            zxid: zxid.0,
+        });
+    let v2 = SessionV2 {
+        v1,
+        remembered: remembered.collect(),
+    };
+    let guess = 48 + 16 * session.remembered.len();
+    seal(RecordKind::Session, SESSION_VERSION, &v2, guess)
 }
 
 /// The session that exactly these bytes are.
 pub fn decode_session(bytes: &[u8]) -> Result<SessionRecord, CodecError> {
-    let v1: SessionV1 = open(RecordKind::Session, SESSION_VERSION, bytes)?;
+    let SessionV2 { v1, remembered } = match record_version(bytes) {
+        Some(1) => open::<SessionV1>(RecordKind::Session, 1, bytes)?.into(),
+        _ => open(RecordKind::Session, SESSION_VERSION, bytes)?,
+    };
+    let remembered = remembered.0.into_iter();
     Ok(SessionRecord {
         id: SessionId(v1.id),
         password: Password(v1.password),
         timeout_ms: v1.timeout_ms,
         generation: v1.generation,
+        remembered: remembered.map(|row| (row.number, Zxid(row.zxid))).collect(),
     })
 }
 
@@ -282,12 +324,14 @@ mod tests {
             password in any::<[u8; 16]>(),
             timeout_ms in any::<u32>(),
             generation in any::<u32>(),
+            remembered in proptest::collection::vec(any::<(u64, i64)>(), 0..5),
         ) {
             let session = SessionRecord {
                 id: SessionId(id),
                 password: Password(password),
                 timeout_ms,
                 generation,
+                remembered: remembered.into_iter().map(|(n, zxid)| (n, Zxid(zxid))).collect(),
             };
             prop_assert_eq!(decode_session(&encode_session(&session)), Ok(session));
         }

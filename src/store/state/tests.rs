@@ -574,3 +574,67 @@ fn limits_reached_past_are_told_with_the_request_that_did() {
         [nothing(), nothing(), nothing(), nothing(), vec![2], vec![3]]
     );
 }
+
+#[test]
+fn what_a_session_numbered_takes_effect_once() {
+    let mut f = Fixture::new();
+    let (session, generation) = f.session();
+    let next = |number| Command::Once {
+        number,
+        operations: vec![Operation::Create {
+            path: "/n-".to_owned(),
+            data: None,
+            acl: Acl::open(),
+            mode: CreateMode::PersistentSequential,
+        }],
+    };
+    let refused = |number| Command::Once {
+        number,
+        operations: vec![Operation::Delete {
+            path: "/none".to_owned(),
+            version: -1,
+        }],
+    };
+    let who = (session, generation);
+    let first = f.one(of(who, next(7)));
+    assert!(matches!(first.answer, Ok(Outcome::Multi(Ok(_)))));
+    // The client did not hear of it, and asks again over another connection.
+    let again = f.one(internal(attach(session, PASSWORD)));
+    assert!(again.answer.is_ok());
+    let late = f.one(of(who, next(7)));
+    assert_eq!(late.answer, Err(Refusal::SessionMoved));
+    let who = (session, generation + 1);
+    let znodes = f.state.tree().znode_count();
+    let before = f.state.zxid();
+    let replayed = f.one(of(who, next(7)));
+    assert_eq!(replayed.answer, Ok(Outcome::Replayed { zxid: first.zxid }));
+    assert_eq!((replayed.zxid, replayed.changes.len()), (before, 0));
+    assert_eq!(f.state.tree().znode_count(), znodes);
+    // Another session's numbers are its own; what was refused was not done.
+    let other = f.session();
+    assert!(matches!(
+        f.one(of(other, next(7))).answer,
+        Ok(Outcome::Multi(Ok(_)))
+    ));
+    for _ in 0..2 {
+        assert!(matches!(
+            f.one(of(who, refused(8))).answer,
+            Ok(Outcome::Multi(Err(_)))
+        ));
+    }
+    // Nobody asks again for what was done so long ago.
+    for number in 0..crate::session::REQUESTS_REMEMBERED_MAX as u64 {
+        f.one(of(who, next(100 + number)));
+    }
+    assert!(matches!(
+        f.one(of(who, next(7))).answer,
+        Ok(Outcome::Multi(Ok(_)))
+    ));
+    let rows = f.state.freeze().sessions;
+    assert_eq!(
+        rows[0].remembered.len(),
+        crate::session::REQUESTS_REMEMBERED_MAX
+    );
+    f.one(of(who, Command::CloseSession));
+    assert_eq!(f.one(of(who, next(7))).answer, Err(Refusal::SessionExpired));
+}

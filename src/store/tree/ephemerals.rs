@@ -35,6 +35,11 @@ impl Tree {
             .collect()
     }
 
+    /// How many a session owns.
+    pub fn ephemeral_count_of(&self, session: SessionId) -> usize {
+        self.ephemerals.get(&session).map_or(0, |owned| owned.len())
+    }
+
     /// Ephemerals of all sessions.
     pub fn ephemeral_count(&self) -> usize {
         self.ephemeral_count

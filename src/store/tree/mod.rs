@@ -196,6 +196,7 @@ impl Tree {
             Operation::Check { path, version } => self.check(c, path, *version),
             Operation::Refuse { code } => Err(Refusal::from_code(*code)),
             Operation::DeleteContainer { path } => self.delete_container(c, path, changes),
+            Operation::CheckCreated { path, czxid } => self.check_created(c, path, *czxid),
         }
     }
 

@@ -97,6 +97,29 @@ impl Tree {
         Ok(found)
     }
 
+    /// The paths of a znode and of what lies below it, each before what is below itself; `count` at most.
+    /// Nothing if there is no such znode. For who need not ask access lists.
+    pub fn subtree(&self, path: &str, count: usize) -> Vec<String> {
+        let mut paths = Vec::new();
+        let mut open: Vec<(String, Slot)> = Vec::new();
+        open.extend(self.find(path).map(|slot| (path.to_owned(), slot)));
+        while let Some((path, slot)) = open.pop()
+            && paths.len() < count
+        {
+            // More would not be listed.
+            for child in self.families.children(slot).iter().take(count) {
+                let name = self.slab.blob(*child).name();
+                let below = match path.as_str() {
+                    "/" => format!("/{name}"),
+                    path => format!("{path}/{name}"),
+                };
+                open.push((below, *child));
+            }
+            paths.push(path);
+        }
+        paths
+    }
+
     /// Whether these identities may see what happens to a znode, or −101.
     ///
     /// For watches, which are checked when they fire.
@@ -193,6 +216,18 @@ mod tests {
         assert_eq!(f.tree.descendants("/", &[]), Ok(f.tree.znode_count() - 1));
         assert_eq!(f.tree.descendants("", &[]), Ok(f.tree.znode_count()));
         assert_eq!(f.tree.children("/a/x", &[]).unwrap().0.len(), 0);
+    }
+
+    #[test]
+    fn a_subtree_is_listed_from_the_top_and_no_further_than_asked() {
+        let f = Fixture::with(&["/a", "/a/x", "/a/y", "/a/y/z", "/ab"]);
+        let all = f.tree.subtree("/a", 9);
+        assert_eq!(all[0], "/a");
+        let at = |path: &str| all.iter().position(|listed| listed == path).unwrap();
+        assert!(at("/a/y") < at("/a/y/z") && all.len() == 4);
+        assert_eq!(f.tree.subtree("/a", 3).len(), 3);
+        assert_eq!(f.tree.subtree("/", 100).len(), f.tree.znode_count());
+        assert!(f.tree.subtree("/none", 9).is_empty());
     }
 
     #[test]

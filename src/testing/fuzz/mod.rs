@@ -93,7 +93,7 @@ pub static TARGETS: &[Target] = &[
         name: "row",
         run: records::row,
         seeds: records::rows,
-        fixed_bytes: 16 * KIB,
+        fixed_bytes: 32 * KIB,
     },
     Target {
         name: "log_record",

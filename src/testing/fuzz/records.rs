@@ -178,6 +178,16 @@ fn commands(session: SessionId) -> Vec<(&'static str, Command)> {
             ]),
         ),
         (
+            "once",
+            Command::Once {
+                number: 7,
+                operations: vec![Operation::CheckCreated {
+                    path: path(),
+                    czxid: Zxid(3),
+                }],
+            },
+        ),
+        (
             "verify_digest",
             Command::VerifyDigest {
                 index: 1,
@@ -242,6 +252,11 @@ pub fn rows() -> Vec<Seed> {
         password: Password([7; 16]),
         timeout_ms: 4000,
         generation: 2,
+        remembered: Vec::new(),
+    };
+    let numbering = SessionRecord {
+        remembered: vec![(7, Zxid(0x1_0000_0008))],
+        ..session.clone()
     };
     let header = StateHeader {
         zxid: Zxid(0x1_0000_0009),
@@ -263,6 +278,7 @@ pub fn rows() -> Vec<Seed> {
         named("znode", encode_znode(&znode)),
         named("znode_with_ttl", encode_znode(&with_ttl)),
         named("session", encode_session(&session)),
+        named("session_that_numbers", encode_session(&numbering)),
         named("header", encode_header(&header)),
         named("membership", encode_membership(&membership())),
     ]

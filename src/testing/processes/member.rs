@@ -219,6 +219,10 @@ impl Member {
     }
 
     /// Where its commands are, and beside them, which the original has not, its health and metrics.
+    pub fn grpc_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.grpc))
+    }
+
     pub fn admin_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports.admin))
     }

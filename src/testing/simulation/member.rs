@@ -194,6 +194,7 @@ fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
         request_bytes_per_connection_max: 8 << 20,
         reply_bytes_max: 1 << 20,
         unread_max: Duration::from_secs(60),
+        throttled_max: None,
         sessions_max: 10_000,
         frame_bytes_max: crate::wire::FRAME_BYTES_MAX_DEFAULT,
         connections_per_address_max: None,

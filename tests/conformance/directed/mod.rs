@@ -4,13 +4,15 @@ mod access;
 mod connecting;
 mod multis;
 mod paths;
+mod proven;
 mod quotas;
+mod reconfigured;
 mod requests;
 mod stats;
 mod watches;
 
 use crate::compare::compare;
-use crate::pair::{fresh_root, hold};
+use crate::pair::{Pair, fresh_root, hold};
 use crate::step::Step;
 
 /// Takes both subjects through the steps.
@@ -19,7 +21,12 @@ use crate::step::Step;
 /// With the first difference, if there is one.
 #[track_caller]
 fn same(steps: Vec<Step>) {
-    let pair = hold();
+    same_on(&hold(), steps);
+}
+
+/// As [`same`], on these two.
+#[track_caller]
+fn same_on(pair: &Pair, steps: Vec<Step>) {
     let parting = compare(&pair.original(), &pair.ours(), &fresh_root(), &steps);
     if let Some(parting) = parting {
         panic!("{parting}");

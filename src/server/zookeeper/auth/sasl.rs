@@ -26,6 +26,12 @@ const DIGEST_URI: &str = "zookeeper/zk-sasl-md5";
 /// A longer token is refused unread.
 const TOKEN_BYTES_MAX: usize = 4096;
 const NONCE_BYTES: usize = 30;
+/// What may be said once.
+#[rustfmt::skip]
+const KEYS: &[&str] = &[
+    "username", "realm", "nonce", "cnonce", "nonce-count", "qop", "digest-uri", "response", "maxbuf",
+    "charset", "cipher", "authzid", "auth-param",
+];
 
 /// Why a client is not who it says.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -36,6 +42,10 @@ pub enum SaslFailed {
     Malformed(&'static str),
     #[error("{0} is missing, or not what it should be")]
     Unfit(&'static str),
+    /// Over it the original stumbles: it ends the connection without an answer, whatever it was told
+    /// about clients that fail.
+    #[error("{0} cannot be read")]
+    Stumbled(&'static str),
     #[error("the user is not known, or the password is another one")]
     Denied,
     #[error("the exchange is over")]
@@ -104,6 +114,12 @@ fn judge(
     {
         return Err(SaslFailed::Unfit("charset"));
     }
+    // What the client could receive is of no use without encryption.
+    if let Some(bytes) = said.get("maxbuf")
+        && number(bytes, 10).is_none()
+    {
+        return Err(SaslFailed::Stumbled("maxbuf"));
+    }
     let user = said.text("username")?;
     if said.get("realm") != Some(REALM.as_bytes()) {
         return Err(SaslFailed::Unfit("realm"));
@@ -112,6 +128,12 @@ fn judge(
         return Err(SaslFailed::Unfit("nonce"));
     }
     let cnonce = said.get("cnonce").ok_or(SaslFailed::Unfit("cnonce"))?;
+    // The RFC calls it `nc`, and at that nobody looks.
+    if let Some(count) = said.get("nonce-count")
+        && number(count, 16).ok_or(SaslFailed::Stumbled("nonce-count"))? != 1
+    {
+        return Err(SaslFailed::Unfit("nonce-count"));
+    }
     if said.get("qop").is_some_and(|qop| qop != b"auth") {
         return Err(SaslFailed::Unfit("qop"));
     }
@@ -122,6 +144,9 @@ fn judge(
         return Err(SaslFailed::Unfit("digest-uri"));
     }
     let response = said.get("response").ok_or(SaslFailed::Unfit("response"))?;
+    if user.is_empty() {
+        return Err(SaslFailed::Stumbled("username"));
+    }
     let password = users.get(&user).ok_or(SaslFailed::Denied)?;
     let proof = Proof {
         user: &user,
@@ -139,6 +164,12 @@ fn judge(
         user,
         token: token.into_bytes(),
     })
+}
+
+/// As `Integer.parseInt` of Java takes it.
+fn number(text: &[u8], radix: u32) -> Option<i32> {
+    let text = std::str::from_utf8(text).ok()?;
+    i32::from_str_radix(text, radix).ok()
 }
 
 /// Takes as long whatever differs.
@@ -220,6 +251,11 @@ impl Directives {
             let key = take(&mut rest, |byte| {
                 byte != b'=' && byte != b',' && !is_blank(byte)
             });
+            if rest.is_empty() {
+                // The last key may be without a value.
+                directives.put(key, Vec::new())?;
+                return Ok(directives);
+            }
             rest = skip(rest, is_blank);
             let [b'=', behind @ ..] = rest else {
                 return malformed("a key without a value");
@@ -243,12 +279,21 @@ impl Directives {
                 }
                 _ => take(&mut rest, |byte| byte != b',' && !is_blank(byte)).to_vec(),
             };
-            let key = String::from_utf8_lossy(key).to_ascii_lowercase();
-            if directives.get(&key).is_some() {
-                return malformed("a key twice");
-            }
-            directives.0.push((key, value));
+            directives.put(key, value)?;
         }
+    }
+
+    /// Keys that nobody knows are not kept, and may come twice.
+    fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), SaslFailed> {
+        let key = String::from_utf8_lossy(key).to_ascii_lowercase();
+        if !KEYS.contains(&key.as_str()) {
+            return Ok(());
+        }
+        if self.get(&key).is_some() {
+            return Err(SaslFailed::Malformed("a key twice"));
+        }
+        self.0.push((key, value));
+        Ok(())
     }
 
     fn get(&self, key: &str) -> Option<&[u8]> {
@@ -413,6 +458,9 @@ mod tests {
             ("another charset", &|nonce| {
                 token("bob", "secret", nonce, None).replace("utf-8", "utf-7")
             }),
+            ("a size that is no number", &|nonce| {
+                token("bob", "secret", nonce, None).replace("65536", "2147483648")
+            }),
             ("a key twice", &|nonce| {
                 token("bob", "secret", nonce, None) + ",username=\"bob\""
             }),
@@ -422,6 +470,13 @@ mod tests {
             ("no value", &|nonce| {
                 token("bob", "secret", nonce, None) + ",authzid="
             }),
+            ("another count", &|nonce| {
+                token("bob", "secret", nonce, None) + ",nonce-count=2"
+            }),
+            ("a count that is no number", &|nonce| {
+                token("bob", "secret", nonce, None) + ",nonce-count=g"
+            }),
+            ("no name", &|nonce| token("", "secret", nonce, None)),
             ("no key", &|nonce| {
                 token("bob", "secret", nonce, None) + ",=a"
             }),

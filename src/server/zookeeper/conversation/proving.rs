@@ -4,7 +4,7 @@
 //! `AuthenticationHelper#enforceAuthentication`.
 
 use super::super::auth;
-use super::super::auth::sasl::Progress;
+use super::super::auth::sasl::{Progress, SaslFailed};
 use super::super::ending::End;
 use super::Conversation;
 use crate::model::{Id, Refusal, Zxid};
@@ -80,6 +80,12 @@ impl Conversation<'_> {
                 }
                 self.prove(ids);
                 reply::token(&mut self.out, ok, Some(&token));
+            }
+            Some((_, Err(failed @ SaslFailed::Stumbled(_)))) => {
+                self.door.counted.auth_failures.increment(1);
+                tracing::warn!(client = %self.peer, %failed, "SASL has failed");
+                self.ending = Some(End::Protocol(format!("SASL: {failed}")));
+                return;
             }
             Some((sasl, Err(failed))) => {
                 let required = options

@@ -64,6 +64,7 @@ enum Step {
     /// The leader's removal, in each of its senses.
     RemoveIdle(u8, u8),
     Multi(usize, u8, u8),
+    Once(usize, u64, u8),
     NewTerm,
     AgreeOnFormat,
     Again,
@@ -90,7 +91,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (who.clone(), name.clone()).prop_map(|(w, n)| Step::Delete(w, n)),
         1 => (who.clone(), name.clone()).prop_map(|(w, n)| Step::DeleteContainer(w, n)),
         3 => (name.clone(), 0..3u8).prop_map(|(n, sense)| Step::RemoveIdle(n, sense)),
-        2 => (who, name.clone(), name).prop_map(|(w, n, o)| Step::Multi(w, n, o)),
+        2 => (who.clone(), name.clone(), name.clone()).prop_map(|(w, n, o)| Step::Multi(w, n, o)),
+        3 => (who, 0..3u64, name).prop_map(|(w, number, n)| Step::Once(w, number, n)),
         1 => Just(Step::NewTerm),
         1 => Just(Step::AgreeOnFormat),
         1 => Just(Step::Again),
@@ -176,6 +178,10 @@ fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
                 })
             }
             Step::Multi(n, a, b) => of(who(n), Command::Multi(vec![set(a), delete(b)])),
+            Step::Once(n, number, name) => {
+                let operations = vec![set(name)];
+                of(who(n), Command::Once { number, operations })
+            }
             Step::NewTerm => {
                 scout.term += 1;
                 internal(Command::Sync)

@@ -542,6 +542,14 @@ impl Model {
                 versioned(self.get(path)?.stat.version, *version)?;
                 Ok(Outcome::Checked)
             }
+            Operation::CheckCreated { path, czxid } => {
+                valid(path)?;
+                may(&self.get(path)?.acl, 1, c)?;
+                match self.get(path)?.stat.czxid == *czxid {
+                    true => Ok(Outcome::Checked),
+                    false => Err(Refusal::BadVersion),
+                }
+            }
             Operation::Refuse { code } => Err(Refusal::from_code(*code)),
             Operation::DeleteContainer { path } => {
                 let system = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];

@@ -170,6 +170,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (path(), acl(), version())
             .prop_map(|(path, acl, version)| Operation::SetAcl { path, acl, version }),
         1 => (path(), version()).prop_map(|(path, version)| Operation::Check { path, version }),
+        1 => (path(), 0..40i64).prop_map(|(path, czxid)| Operation::CheckCreated {
+            path,
+            czxid: Zxid(czxid),
+        }),
         1 => path().prop_map(|path| Operation::DeleteContainer { path }),
     ]
 }

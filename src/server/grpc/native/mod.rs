@@ -1,0 +1,143 @@
+//! The native API: messages to calls and back.
+//!
+//! | service | what answers it |
+//! |---|---|
+//! | `vivarium.v1.SessionService` | `compat::Sessions` |
+//! | `vivarium.v1.RegistryService` | `compat::Registry` |
+//! | `vivarium.v1.LockService` | `compat::locks` |
+//!
+//! At all times: whatever fails is told with a status, and in its details with a reason that does not change
+//! (`google.rpc.ErrorInfo`, domain `vivarium`). What is asked for is checked here as far as its form goes; whether
+//! it may be is judged where it takes effect.
+
+mod entry;
+mod identity;
+mod lock;
+mod registry;
+mod session;
+mod status;
+
+use crate::api;
+use crate::compat::locks::Locks;
+use crate::compat::{Credentials, Failure, Fence, Freshness, Registry, Sessions, Writer};
+use crate::member::{Handle, TimeoutBounds};
+use crate::model::{Password, SessionId, Zxid};
+use crate::server::zookeeper::AuthOptions;
+use std::sync::Arc;
+use tonic::Status;
+
+/// What the operator decided about the native API.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub timeouts: TimeoutBounds,
+    /// Sessions of the ensemble past which this door makes no more.
+    pub sessions_max: usize,
+    /// Bytes of one value. A message is at most 64 KiB longer.
+    pub value_bytes_max: usize,
+    pub auth: AuthOptions,
+}
+
+/// Room for what a message has besides a value.
+const MESSAGE_SLACK_BYTES: usize = 64 * 1024;
+/// Bytes of one answer: a page of entries, or one large value.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What all services share.
+pub struct Native {
+    sessions: Arc<Sessions>,
+    registry: Registry,
+    locks: Locks,
+    auth: AuthOptions,
+}
+
+impl Native {
+    pub fn new(handle: Handle, options: &Options) -> Arc<Native> {
+        let sessions = Sessions::new(handle, options.timeouts, options.sessions_max);
+        Arc::new(Native {
+            registry: Registry::new(sessions.clone(), options.value_bytes_max),
+            locks: Locks::new(sessions.clone()),
+            sessions,
+            auth: options.auth.clone(),
+        })
+    }
+
+    /// Who calls, and whether they may call at all.
+    fn caller<T>(&self, request: &tonic::Request<T>) -> Result<Arc<[crate::model::Id]>, Status> {
+        identity::of(request, &self.auth)
+    }
+
+    async fn writer<T>(
+        &self,
+        request: &tonic::Request<T>,
+        header: Option<&api::WriteHeader>,
+    ) -> Result<Writer, Status> {
+        let identities = self.caller(request)?;
+        let header = header.ok_or_else(|| status::missing("header"))?;
+        let credentials = credentials(header.session.as_ref())?;
+        let session = self.sessions.find(&credentials).await;
+        Ok(Writer {
+            session: session.map_err(status::of)?,
+            identities,
+            number: header.request_id,
+            fences: header
+                .fences
+                .iter()
+                .map(|fence| Fence {
+                    lock: fence.lock.clone(),
+                    token: Zxid(fence.token),
+                })
+                .collect(),
+        })
+    }
+}
+
+/// The services, with their limits.
+pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes {
+    let message_bytes_max = options.value_bytes_max + MESSAGE_SLACK_BYTES;
+    let sessions = api::session_service_server::SessionServiceServer::from_arc(native.clone())
+        .max_decoding_message_size(MESSAGE_SLACK_BYTES);
+    let registry = api::registry_service_server::RegistryServiceServer::from_arc(native.clone())
+        .max_decoding_message_size(message_bytes_max)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let locks = api::lock_service_server::LockServiceServer::from_arc(native.clone())
+        .max_decoding_message_size(MESSAGE_SLACK_BYTES);
+    tonic::service::Routes::new(sessions)
+        .add_service(registry)
+        .add_service(locks)
+}
+
+fn unknown(field: &str) -> Status {
+    status::of(Failure::InvalidArgument(format!(
+        "`{field}` has a value that this member does not know"
+    )))
+}
+
+fn credentials(session: Option<&api::SessionRef>) -> Result<Credentials, Status> {
+    let session = session.ok_or_else(|| status::missing("session"))?;
+    let password: [u8; 16] = session
+        .password
+        .as_ref()
+        .try_into()
+        // No session has such a one.
+        .map_err(|_| status::of(Failure::SessionExpired))?;
+    Ok(Credentials {
+        session: SessionId(session.id),
+        password: Password(password),
+    })
+}
+
+fn freshness(read: Option<&api::ReadOptions>) -> Freshness {
+    let read = read.copied().unwrap_or_default();
+    Freshness {
+        linearizable: read.linearizable,
+        not_before: (read.not_before_zxid > 0).then_some(Zxid(read.not_before_zxid)),
+    }
+}
+
+/// The size of a page: what is asked for, within the service's bounds.
+fn page(asked: u32, default: usize, max: usize) -> usize {
+    match asked {
+        0 => default,
+        asked => (asked as usize).min(max),
+    }
+}
