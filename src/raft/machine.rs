@@ -253,13 +253,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    /// Gives the snapshot that `upkeep` has finished, or none yet. Forced, it makes one of the state
+    /// Gives the snapshot that `upkeep` has finished, or none yet: never one that is ahead of the state. Forced, it makes one of the state
     /// as it is.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
         if force {
             return Some(self.get_snapshot_builder().await);
         }
         let finished = self.0.snapshots.current()?;
+        // One that was received is the current one before it is installed.
+        if finished.snapshot.known.position > self.0.state.read().last_applied() {
+            return None;
+        }
         Some(Builder {
             finished: Some(finished),
             machine: Arc::clone(&self.0),
