@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "proto/vivarium/v1/session.proto",
             "proto/vivarium/v1/registry.proto",
             "proto/vivarium/v1/lock.proto",
+            "proto/vivarium/v1/ring.proto",
         ],
         ["proto"],
     )?;

@@ -190,9 +190,14 @@ impl Caller {
         Ok(answered)
     }
 
-    /// Fires once the entry at `path`, which the view shows, has changed or is gone, or the connection has
-    /// ended. For the view's holder: nothing is missed in between.
-    pub fn watch(&self, view: &ReadView<'_>, path: &str) -> Result<oneshot::Receiver<()>, Failure> {
+    /// Fires once what `kind` watches at `path`, as the view shows it, has changed, or the connection has
+    /// ended, which is an error then. For the view's holder: nothing is missed in between.
+    pub fn watch(
+        &self,
+        view: &ReadView<'_>,
+        kind: WatchKind,
+        path: &str,
+    ) -> Result<oneshot::Receiver<()>, Failure> {
         let (changed, receiver) = oneshot::channel();
         let mut watching = self.watching.lock();
         if self.has_ended() {
@@ -202,7 +207,7 @@ impl Caller {
         waiters.retain(|waiter| !waiter.is_closed());
         waiters.push(changed);
         drop(watching);
-        view.with_watches(|watches| watches.add(self.connection.watcher(), WatchKind::Data, path))
+        view.with_watches(|watches| watches.add(self.connection.watcher(), kind, path))
             .map_err(|_| Failure::LimitReached {
                 what: "watches",
                 limit: CALLS_MAX,

@@ -49,6 +49,16 @@ pub enum Failure {
     AlreadyRegistered { path: String, session: String },
     #[error("{wanted} is more than this ensemble has come to: {reached}")]
     FromTheFuture { wanted: Zxid, reached: Zxid },
+    #[error("{what}, {wanted}, is not remembered any more; {first} is the first that is")]
+    Compacted {
+        what: &'static str,
+        wanted: Zxid,
+        first: Zxid,
+    },
+    #[error("the ring is of epoch {current}, and not of {wanted} any more")]
+    StaleEpoch { wanted: Zxid, current: Zxid },
+    #[error("there is no server at {0} that could be chosen")]
+    EmptyRing(String),
     #[error("{what}: {limit} at most")]
     LimitReached { what: &'static str, limit: usize },
     #[error("the quota is exceeded")]

@@ -5,7 +5,7 @@
 //! | `sessions`, `clients` | who is there, under which name and in which of its runs |
 //! | `registry` | entries that are registered, kept up to date and found |
 //! | `locks` | who may go on, in order, with a number that proves it |
-//! | `hash_ring` (with `hash64`) | which server is responsible for what |
+//! | `rings`, `hash_ring` (with `hash64`) | which server is responsible for what |
 //! | `selector` | which server a host picks |
 //!
 //! Entries, locks and sessions are those of the ZooKeeper side. Everything here is said in commands that members
@@ -22,6 +22,7 @@ mod hash_ring;
 pub mod locks;
 mod parents;
 mod registry;
+pub mod rings;
 pub mod selector;
 mod sessions;
 mod writing;

@@ -335,7 +335,7 @@ impl Registry {
     }
 
     /// Returns once this member has come as far as the read demands.
-    async fn freshen(&self, freshness: Freshness) -> Result<(), Failure> {
+    pub(super) async fn freshen(&self, freshness: Freshness) -> Result<(), Failure> {
         let behind = |wanted: &Zxid| *wanted > self.sessions.handle().read().zxid();
         if !freshness.linearizable && !freshness.not_before.is_some_and(|zxid| behind(&zxid)) {
             return Ok(());

@@ -4,6 +4,7 @@
 mod caller;
 mod locks;
 mod registry;
+mod rings;
 mod sessions;
 
 use std::path::Path;

@@ -19,7 +19,7 @@ use super::parents::{below, missing_above};
 use super::registry::check_entry;
 use super::sessions::{Session, Sessions};
 use super::writing::{Done, Fence, Plan, Writer, carry_out};
-use crate::member::{ReadView, Tree};
+use crate::member::{ReadView, Tree, WatchKind};
 use crate::model::{Acl, CreateMode, Id, Operation, Outcome, Refusal, SessionId, Zxid};
 use bytes::Bytes;
 use rand::Rng;
@@ -337,9 +337,11 @@ impl Locks {
         let before = before.ok_or_else(|| {
             Failure::Internal("a place that nobody stands before is not held".to_owned())
         })?;
-        Ok(Turn::Behind(
-            writer.session.caller.watch(&view, &before.path)?,
-        ))
+        Ok(Turn::Behind(writer.session.caller.watch(
+            &view,
+            WatchKind::Data,
+            &before.path,
+        )?))
     }
 }
 

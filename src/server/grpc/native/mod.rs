@@ -5,6 +5,7 @@
 //! | `vivarium.v1.SessionService` | `compat::Sessions` |
 //! | `vivarium.v1.RegistryService` | `compat::Registry` |
 //! | `vivarium.v1.LockService` | `compat::locks` |
+//! | `vivarium.v1.RingService` | `compat::rings` |
 //!
 //! At all times: whatever fails is told with a status, and in its details with a reason that does not change
 //! (`google.rpc.ErrorInfo`, domain `vivarium`). What is asked for is checked here as far as its form goes; whether
@@ -14,11 +15,13 @@ mod entry;
 mod identity;
 mod lock;
 mod registry;
+mod ring;
 mod session;
 mod status;
 
 use crate::api;
 use crate::compat::locks::Locks;
+use crate::compat::rings::Rings;
 use crate::compat::{Credentials, Failure, Fence, Freshness, Registry, Sessions, Writer};
 use crate::member::{Handle, TimeoutBounds};
 use crate::model::{Password, SessionId, Zxid};
@@ -42,19 +45,26 @@ const MESSAGE_SLACK_BYTES: usize = 64 * 1024;
 /// Bytes of one answer: a page of entries, or one large value.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes of a message with keys: ten thousand of the longest.
+const KEYS_BYTES_MAX: usize = 12 * 1024 * 1024;
+
 /// What all services share.
 pub struct Native {
     sessions: Arc<Sessions>,
-    registry: Registry,
+    registry: Arc<Registry>,
     locks: Locks,
+    rings: Rings,
     auth: AuthOptions,
 }
 
 impl Native {
     pub fn new(handle: Handle, options: &Options) -> Arc<Native> {
         let sessions = Sessions::new(handle, options.timeouts, options.sessions_max);
+        let registry = Registry::new(sessions.clone(), options.value_bytes_max);
+        let registry = Arc::new(registry);
         Arc::new(Native {
-            registry: Registry::new(sessions.clone(), options.value_bytes_max),
+            rings: Rings::new(sessions.clone(), registry.clone()),
+            registry,
             locks: Locks::new(sessions.clone()),
             sessions,
             auth: options.auth.clone(),
@@ -101,9 +111,13 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
         .max_encoding_message_size(ANSWER_BYTES_MAX);
     let locks = api::lock_service_server::LockServiceServer::from_arc(native.clone())
         .max_decoding_message_size(MESSAGE_SLACK_BYTES);
+    let rings = api::ring_service_server::RingServiceServer::new(native.clone())
+        .max_decoding_message_size(KEYS_BYTES_MAX)
+        .max_encoding_message_size(KEYS_BYTES_MAX);
     tonic::service::Routes::new(sessions)
         .add_service(registry)
         .add_service(locks)
+        .add_service(rings)
 }
 
 fn unknown(field: &str) -> Status {

@@ -27,6 +27,12 @@ pub fn of(failure: Failure) -> Status {
         Failure::FromTheFuture { reached, .. } => {
             facts.insert("zxid".to_owned(), reached.0.to_string());
         }
+        Failure::Compacted { first, .. } => {
+            facts.insert("first".to_owned(), first.0.to_string());
+        }
+        Failure::StaleEpoch { current, .. } => {
+            facts.insert("epoch".to_owned(), current.0.to_string());
+        }
         _ => {}
     }
     with_reason(code, reason, failure.to_string(), facts)
@@ -84,6 +90,9 @@ fn kind(failure: &Failure) -> (Code, ErrorReason) {
         Failure::NotHolder { .. } => (Code::FailedPrecondition, ErrorReason::NotHolder),
         Failure::AlreadyRegistered { .. } => (Code::AlreadyExists, ErrorReason::AlreadyRegistered),
         Failure::FromTheFuture { .. } => (Code::OutOfRange, ErrorReason::FromTheFuture),
+        Failure::Compacted { .. } => (Code::OutOfRange, ErrorReason::Compacted),
+        Failure::StaleEpoch { .. } => (Code::FailedPrecondition, ErrorReason::StaleEpoch),
+        Failure::EmptyRing(_) => (Code::FailedPrecondition, ErrorReason::EmptyRing),
         Failure::LimitReached { .. } | Failure::NoRoom => {
             (Code::ResourceExhausted, ErrorReason::LimitReached)
         }
