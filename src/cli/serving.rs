@@ -281,6 +281,8 @@ fn admin_options(settings: &Settings) -> admin::Options {
             auth: auth_options(&settings.access),
             snapshots: admin.snapshots_enabled,
             snapshot_interval_min: Duration::from_millis(admin.snapshot_interval_ms_min),
+            restores: admin.restores_enabled,
+            restore_bytes_max: admin.restore_bytes_max,
         }),
         head_timeout: Duration::from_millis(admin.idle_ms_max),
         ..admin::Options::default()

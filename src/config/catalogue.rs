@@ -280,7 +280,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("admin.snapshots_enabled", Kind::Flag, Default::Is("true"), "",
         "Whether /commands/snapshot gives snapshots (admin.snapshot.enabled) to those who may do everything with the root."),
     integer("admin.snapshot_interval_ms_min", (0, 86_400_000), "300000", "ms",
-        "How soon after one snapshot /commands/snapshot gives the next (admin.rateLimiterIntervalInMS)."),
+        "How soon after one snapshot /commands/snapshot gives the next, and /commands/restore takes one after another (admin.rateLimiterIntervalInMS)."),
+    setting("admin.restores_enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether /commands/restore takes a snapshot (admin.restore.enabled) from those who may do everything with the root, and makes it the state of the ensemble."),
+    integer("admin.restore_bytes_max", (MIB, 64 << 30), "1073741824", "bytes",
+        "The largest snapshot that /commands/restore takes, as it is sent and also unpacked: the member that takes it holds it in memory beside its state."),
 
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),

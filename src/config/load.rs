@@ -308,6 +308,8 @@ fn admin(values: &mut Values<'_>) -> AdminSettings {
         idle_ms_max: values.integer("admin.idle_ms_max"),
         snapshots_enabled: values.flag("admin.snapshots_enabled").unwrap_or(true),
         snapshot_interval_ms_min: values.integer("admin.snapshot_interval_ms_min"),
+        restores_enabled: values.flag("admin.restores_enabled").unwrap_or(true),
+        restore_bytes_max: values.integer("admin.restore_bytes_max"),
     }
 }
 

@@ -172,6 +172,9 @@ pub struct AdminSettings {
     pub idle_ms_max: u64,
     pub snapshots_enabled: bool,
     pub snapshot_interval_ms_min: u64,
+    pub restores_enabled: bool,
+    /// As it is sent, and unpacked.
+    pub restore_bytes_max: u64,
 }
 
 #[derive(Clone, Debug)]

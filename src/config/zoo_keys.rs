@@ -135,6 +135,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     ("admin.enableServer", "admin.commands_enabled"),
     ("admin.snapshot.enabled", "admin.snapshots_enabled"),
+    ("admin.restore.enabled", "admin.restores_enabled"),
     (
         "admin.rateLimiterIntervalInMS",
         "admin.snapshot_interval_ms_min",

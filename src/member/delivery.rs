@@ -268,6 +268,21 @@ impl Local {
         }
     }
 
+    /// Every session has ended.
+    fn all_ended(&mut self) {
+        self.local_sessions.end_all();
+        for (_, connection) in self.sessions.drain() {
+            connection.put(Delivery::Close(CloseReason::SessionEnded));
+            self.filled.push(connection);
+        }
+        // Nobody told those without a session what has changed under their watches.
+        let others = self.connections.values();
+        for connection in others.filter(|connection| connection.session().is_none()) {
+            connection.put(Delivery::Close(CloseReason::StateReplaced));
+            self.filled.push(connection.clone());
+        }
+    }
+
     fn ended(&mut self, session: SessionId) {
         if let Some(connection) = self.sessions.remove(&session) {
             connection.put(Delivery::Close(CloseReason::SessionEnded));
@@ -321,6 +336,7 @@ impl ApplyObserver for Observer {
             local.compared(state.zxid(), state.digest());
         }
         let mut ended = None;
+        let mut all_ended = false;
         match &applied.answer {
             Ok(
                 Outcome::SessionCreated {
@@ -361,6 +377,14 @@ impl ApplyObserver for Observer {
                 self.clock.ended(session);
                 ended = Some(session);
             }
+            Ok(Outcome::Restored { zxid }) => {
+                let znodes = state.tree().znode_count();
+                tracing::info!(%zxid, znodes, "restored from a snapshot; all sessions have ended");
+                self.clock.all_ended();
+                // What changed is not told one by one.
+                self.shared.changes.hub.begin_anew(*zxid, "restored");
+                all_ended = true;
+            }
             _ => {}
         }
         if let Command::UpgradeSession { session, .. } = batch.requests[index].command
@@ -373,6 +397,9 @@ impl ApplyObserver for Observer {
         }
         if let Some(session) = ended {
             local.ended(session);
+        }
+        if all_ended {
+            local.all_ended();
         }
     }
 

@@ -9,6 +9,7 @@ use super::load::{Load, Share};
 use super::mailbox::CloseReason;
 use super::quota_log::QuotaLog;
 use super::reconfig::{self, Reconfigurer};
+use super::restore::Restores;
 use super::session_clock::{Deadlines, SessionClock};
 use super::sizes::{SizeFigures, Sizes};
 use super::status::{Leading, MemberStatus, Mode, TrafficStats};
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub unapplied: Mutex<Unapplied>,
     /// What this member's settings say of its requests.
     pub rules: Rules,
+    /// The largest entry that consensus takes.
+    pub entry_bytes_max: usize,
     /// The format that may be written: the agreed one, as far as this member has applied the log, or its
     /// own newest if it has just founded the ensemble.
     pub format: AtomicU32,
@@ -73,6 +76,7 @@ pub(super) struct Shared {
     pub reconfigurer: Reconfigurer,
     pub liveness: Liveness,
     pub disk_room: Arc<DiskRoom>,
+    pub restores: Restores,
     pub started: Instant,
     pub stopping: AtomicBool,
 }
@@ -415,6 +419,7 @@ fn weight(request: &Request) -> usize {
             Command::RemoveContainer { path }
             | Command::RemoveUnusedContainer { path, .. }
             | Command::RemoveExpired { path } => path.len(),
+            Command::RestoreRows { rows, .. } => rows.len(),
             _ => 0,
         }
 }

@@ -78,6 +78,12 @@ impl SessionClock {
         }
     }
 
+    pub fn all_ended(&self) {
+        if let Some(counting) = self.counting.lock().as_mut() {
+            counting.queue = ExpiryQueue::new(self.tick_ms);
+        }
+    }
+
     /// A member's report. `false` if this member does not count in that term.
     pub fn touch(&self, term: u64, sessions: &[SessionId]) -> bool {
         // The state first, as apply does: apply holds it while it calls `attached`.

@@ -122,6 +122,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             },
             subscriptions_max: settings.changes.subscriptions_max,
         },
+        restore_directory: directory.restore_dir(),
         read_only: settings.access.read_only,
         rules: Rules::NONE
             .with(Rules::ENFORCE_QUOTA, settings.znodes.quota_enforced)

@@ -16,6 +16,7 @@ use super::load::{HandleLimits, Load};
 use super::local_sessions;
 use super::mailbox::CloseReason;
 use super::reconfig;
+use super::restore::{self, Restores};
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
 use crate::metrics::{RECOVERY_SECONDS, STATE_LOAD_SECONDS};
@@ -28,6 +29,7 @@ use crate::store::{SharedState, State};
 use crate::watch::{WatchLimits, WatchTable};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
@@ -47,6 +49,8 @@ pub struct Options {
     pub session_timeout_ms_min: u32,
     pub idle: IdleOptions,
     pub changes: ChangeOptions,
+    /// Where a snapshot is put that is to be restored. Nobody else writes there.
+    pub restore_directory: PathBuf,
     /// Whether clients content to read are served without a quorum.
     pub read_only: bool,
     /// What the settings say of the requests that come through this member.
@@ -85,6 +89,13 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     // Before the log is replayed, which may bring more than can wait for the disk.
     changes::spawn(&changes, &mut tasks);
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
+    let entry_bytes_max =
+        raft::envelope::ENTRY_BYTES_MAX.min(options.consensus.log.payload_bytes_max());
+    let restores = Restores::open(
+        Arc::clone(&ground.disk),
+        options.restore_directory,
+        options.consensus.upkeep.free_bytes_min,
+    )?;
     let disk_room = Arc::new(DiskRoom::new(options.consensus.member));
     let (leadership, known_leadership) = watch::channel(Leadership {
         term: 0,
@@ -101,6 +112,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         queued: Notify::new(),
         unapplied: Mutex::default(),
         rules: options.rules,
+        entry_bytes_max,
         format: AtomicU32::new(state.read().format()),
         quotas: Mutex::default(),
         progress: Notify::new(),
@@ -125,6 +137,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
             options.read_only.then_some(options.tick_ms),
         ),
         disk_room: disk_room.clone(),
+        restores,
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
@@ -133,6 +146,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         disk_room,
         reconfigurer,
         shared.proposals.clone(),
+        entry_bytes_max,
     ));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
@@ -186,6 +200,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         ground.environment.clock.clone(),
         options.idle,
     ));
+    tasks.spawn(restore::give_up_stalled(shared.clone(), consensus.clone()));
     tasks.spawn(chores::agree_on_format(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
     tasks.spawn(reconfigurations.run(shared.clone(), consensus.clone()));

@@ -69,6 +69,10 @@ metrics! {
         "Times `/commands/snapshot` was asked for too soon after the last.";
     SNAPSHOT_FAILURES = Counter "vivarium_snapshot_failures_total" Count,
         "Snapshots that could not be written.";
+    RESTORES_LIMITED = Counter "vivarium_restores_limited_total" Count,
+        "Times `/commands/restore` was asked for too soon after the last.";
+    RESTORE_FAILURES = Counter "vivarium_restore_failures_total" Count,
+        "Times `/commands/restore` was asked for here and did not restore.";
     SLOW_LOG_SYNCS = Counter "vivarium_slow_log_syncs_total" Count,
         "Times the disk took longer than `storage.slow_sync_ms` to sync the Raft log.";
     SESSIONS_EXPIRED = Counter "vivarium_sessions_expired_total" Count,
@@ -162,6 +166,8 @@ metrics! {
         "Writing what changed since the last checkpoint to the disk.";
     SNAPSHOT_SECONDS = Histogram "vivarium_snapshot_duration_seconds" Seconds,
         "Writing and verifying one snapshot file.";
+    RESTORE_SECONDS = Histogram "vivarium_restore_duration_seconds" Seconds,
+        "From the last byte of a snapshot that was sent here until the ensemble has it as its state.";
 }
 
 #[cfg(test)]

@@ -19,10 +19,12 @@ mod watching;
 
 pub use acl::{Acl, Id, Permissions};
 pub use change::{Change, ChangeKind};
-pub use command::{Command, CreateMode, MemberBatch, Operation, Request, TTL_MS_MAX};
+pub use command::{
+    Command, CreateMode, MemberBatch, Operation, Request, RestoreAnnounced, TTL_MS_MAX,
+};
 pub use ids::{ClusterId, LogPosition, MemberId, Password, SessionId, Zxid};
 pub use membership::{Configuration, MemberAddresses, Membership, Reconfiguration, Role};
-pub use outcome::{Answer, MultiFailure, Outcome};
+pub use outcome::{Answer, MultiFailure, Outcome, RestoreRefusal};
 pub use path::{PathError, basename, is_root, is_within, parent, validate as validate_path};
 pub use refusal::Refusal;
 pub use rules::Rules;

@@ -3,14 +3,18 @@
 //! Invariants
 //! 1. The store gets deltas only while it has what they continue. After a save that failed, and after
 //!    the state was replaced, it gets the whole.
-//! 2. Its failures cost a slower start, never this member's part in consensus: they are logged and
+//! 2. Nothing is saved while a restore is under way: it is in the log alone, which is kept meanwhile.
+//! 3. Its failures cost a slower start, never this member's part in consensus: they are logged and
 //!    tried again, and the log is not purged meanwhile.
 //! 3. What becomes durable was announced before, also if it then fails.
 
 use crate::model::{LogPosition, Zxid};
 use crate::store::disk::CheckpointStore;
-use crate::store::{SharedState, State, StorageFault};
+use crate::store::{CheckpointDelta, SharedState, State, StorageFault};
 use parking_lot::Mutex;
+
+/// A delta of fewer rows is written as one, whatever the state has.
+const WHOLE_ROWS_MIN: usize = 10_000;
 
 pub struct Checkpoint {
     state: SharedState,
@@ -52,14 +56,24 @@ impl Checkpoint {
         *self.position.lock()
     }
 
-    /// Saves what changed since the last time. Blocks; the state is locked only for a moment.
+    /// Saves what changed since the last time, unless a restore is under way. Blocks; the state is locked
+    /// only for a moment.
     pub fn save(&self) -> Result<(), StorageFault> {
         let mut store = self.store.lock();
         if store.whole {
             return self.save_whole(&mut store);
         }
-        let delta = self.state.write().take_delta();
+        let delta = {
+            let mut state = self.state.write();
+            if state.restore_under_way().is_some() {
+                return Ok(());
+            }
+            state.take_delta()
+        };
         store.whole = true;
+        if is_nearly_all(&delta) {
+            return self.save_whole(&mut store);
+        }
         (self.checkpointing)(delta.header.zxid);
         store.store.save(&delta)?;
         store.whole = false;
@@ -86,6 +100,9 @@ impl Checkpoint {
     fn save_whole(&self, store: &mut Store) -> Result<(), StorageFault> {
         let image = {
             let mut state = self.state.write();
+            if state.restore_under_way().is_some() {
+                return Ok(());
+            }
             // What changed before is in the image; deltas begin after it.
             state.take_delta();
             state.freeze()
@@ -98,10 +115,21 @@ impl Checkpoint {
     }
 }
 
+/// A delta is one batch, in memory as a whole. One of as many rows as there are, as after a restore, is
+/// better written as the state, row by row.
+fn is_nearly_all(delta: &CheckpointDelta) -> bool {
+    let rows = delta.slots.len();
+    rows >= WHOLE_ROWS_MIN && rows as u64 >= delta.header.znodes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{CheckpointDelta, StateImage};
+    use crate::model::{
+        Acl, Command, CreateMode, MemberBatch, MemberId, Operation, Password, Request, Rules,
+        SessionId,
+    };
+    use crate::store::{EntryContext, RestoreRows, StateImage};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -193,5 +221,84 @@ mod tests {
         witness.broken.store(false, Ordering::Relaxed);
         checkpoint.save().unwrap();
         assert_eq!(*witness.calls.lock(), [("replace", Some(7))]);
+    }
+
+    fn writes(state: &mut State, index: u64, paths: impl Iterator<Item = String>) {
+        let operation = |path| {
+            Command::Operation(Operation::Create {
+                path,
+                data: None,
+                acl: Acl::open(),
+                mode: CreateMode::Persistent,
+            })
+        };
+        let begin = Command::CreateSession {
+            password: Password([7; 16]),
+            timeout_ms: 1000,
+        };
+        let session = SessionId(state.freeze().header.next_session);
+        let commands = std::iter::once(begin).chain(paths.map(operation));
+        apply(state, index, session, commands.collect());
+    }
+
+    fn apply(state: &mut State, index: u64, session: SessionId, commands: Vec<Command>) {
+        let request = |command| Request {
+            session,
+            generation: 1,
+            identities: Arc::from([]),
+            command,
+        };
+        let position = LogPosition { term: 1, index };
+        let context = EntryContext {
+            position,
+            proposed_at_ms: 1,
+        };
+        let batch = MemberBatch {
+            origin: MemberId(1),
+            incarnation: 1,
+            sequence: index,
+            rules: Rules::NONE,
+            requests: commands.into_iter().map(request).collect(),
+        };
+        state.apply(&context, &batch, |_, _, _| {});
+        state.advance(position);
+    }
+
+    #[test]
+    fn as_many_rows_as_there_are_go_as_the_whole() {
+        let witness = Arc::new(Witness::default());
+        let state = SharedState::default();
+        let checkpoint = checkpoint(&witness, &state);
+        let paths = |from: usize, to: usize| (from..to).map(|number| format!("/{number}"));
+        writes(&mut state.write(), 1, paths(0, 100));
+        checkpoint.save().unwrap();
+        writes(&mut state.write(), 2, paths(100, WHOLE_ROWS_MIN + 1_000));
+        checkpoint.save().unwrap();
+        writes(&mut state.write(), 3, paths(1_000_000, 1_000_001));
+        checkpoint.save().unwrap();
+        let calls = [("save", Some(1)), ("save", Some(2)), ("save", Some(3))];
+        assert_eq!(*witness.calls.lock(), calls);
+
+        let (announced, mut rows) = RestoreRows::of(&state.read());
+        let restore = 4;
+        let steps = [
+            Command::BeginRestore(announced),
+            Command::RestoreRows {
+                restore,
+                rows: rows.next(usize::MAX).unwrap(),
+            },
+        ];
+        apply(&mut state.write(), restore, SessionId::NONE, steps.into());
+        checkpoint.save().unwrap();
+        assert_eq!(checkpoint.position().map(|at| at.index), Some(3));
+        assert_eq!(witness.calls.lock().len(), 3, "nothing is saved meanwhile");
+
+        let finish = Command::FinishRestore { restore };
+        apply(&mut state.write(), 5, SessionId::NONE, vec![finish]);
+        assert!(state.read().sessions().is_empty());
+        checkpoint.save().unwrap();
+        checkpoint.save().unwrap();
+        let calls = [("replace", Some(5)), ("save", Some(5))];
+        assert_eq!(witness.calls.lock()[3..], calls);
     }
 }

@@ -108,6 +108,14 @@ impl LocalSessions {
         self.upgrading.clear();
     }
 
+    /// Every session has ended. Those that are upgrading end once they are sessions of the ensemble.
+    pub fn end_all(&mut self) {
+        self.local.clear();
+        for upgrading in self.upgrading.values_mut() {
+            upgrading.disowned = true;
+        }
+    }
+
     /// Somebody who said this password was told that the session has expired, and no connection here
     /// serves it.
     pub fn told_expired(&mut self, session: SessionId, password: &Password) {
@@ -149,6 +157,18 @@ mod tests {
         assert_eq!(attached, Err(Refusal::SessionExpired));
         assert_eq!(sessions.local().expired(100_000), []);
         assert!(!sessions.upgraded(session));
+    }
+
+    #[test]
+    fn when_all_have_ended_those_that_were_upgrading_have_too() {
+        let (mut sessions, first) = one();
+        sessions.upgrade(first).unwrap();
+        let second = sessions.create(2, ROW, 2, 0).unwrap();
+        sessions.end_all();
+        assert!(sessions.is_empty() && sessions.upgraded(first));
+        let attached = sessions.local().attach(second, &ROW.password, 1000, 1);
+        assert_eq!(attached, Err(Refusal::SessionExpired));
+        assert_eq!(sessions.local().expired(100_000), []);
     }
 
     #[test]

@@ -83,6 +83,13 @@ impl OwnSessions {
         self.rows.remove(&session)
     }
 
+    /// Ends them all.
+    pub fn clear(&mut self) {
+        for session in std::mem::take(&mut self.rows).into_keys() {
+            self.expiry.remove(session);
+        }
+    }
+
     pub fn get(&self, session: SessionId) -> Option<&OwnSession> {
         self.rows.get(&session)
     }

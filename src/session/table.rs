@@ -200,6 +200,12 @@ impl SessionTable {
         Some(session)
     }
 
+    /// Ends all sessions.
+    pub fn clear(&mut self) {
+        let ended = std::mem::take(&mut self.sessions);
+        self.dirty.extend(ended.into_keys());
+    }
+
     pub fn get(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id)
     }
@@ -350,6 +356,16 @@ mod tests {
         table.remove(ID);
         assert_eq!(table.take_dirty(), [(ID, None)]);
         assert_eq!(table.take_dirty(), []);
+    }
+
+    #[test]
+    fn all_that_end_at_once_are_reported_as_gone() {
+        let mut table = one_session();
+        table.create(SessionId(9), PASSWORD, 1).unwrap();
+        table.take_dirty();
+        table.clear();
+        assert!(table.is_empty());
+        assert_eq!(table.take_dirty(), [(ID, None), (SessionId(9), None)]);
     }
 
     proptest! {

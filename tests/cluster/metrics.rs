@@ -13,7 +13,7 @@ const TIMEOUT_MS: i32 = 30_000;
 const SHORT_TIMEOUT_MS: i32 = 1000;
 
 /// What only happens in an ensemble, when a disk is slow to answer, after much was written, or where
-/// somebody set a quota, speaks TLS or keeps sessions local.
+/// somebody set a quota, restores, speaks TLS or keeps sessions local.
 const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::BATCHES_OFFERED_AGAIN,
     vivarium::metrics::QUOTA_EXCEEDED,
@@ -21,6 +21,9 @@ const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::SNAPSHOT_FAILURES,
     vivarium::metrics::SNAPSHOTS_SENT,
     vivarium::metrics::SNAPSHOTS_LIMITED,
+    vivarium::metrics::RESTORE_FAILURES,
+    vivarium::metrics::RESTORE_SECONDS,
+    vivarium::metrics::RESTORES_LIMITED,
     vivarium::metrics::SLOW_LOG_SYNCS,
     vivarium::metrics::SNAPSHOTS_INSTALLED,
     vivarium::metrics::TLS_HANDSHAKES,

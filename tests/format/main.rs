@@ -383,6 +383,46 @@ fn transactions_of_version_1_are_read() {
     });
 }
 
+/// Commands that version 1 got with format 4.
+#[test]
+fn restores_in_batches_of_version_1_are_read() {
+    let commands = vec![
+        Command::BeginRestore(RestoreAnnounced {
+            zxid: Zxid(0x4_0000_1234),
+            next_session: 0x0100_0000_0000_0002,
+            znodes: 70_000,
+            digest: 0xfedc_ba98_7654_3210,
+        }),
+        Command::RestoreRows {
+            restore: 123_456_789,
+            rows: kept_bytes("znode.hex"),
+        },
+        Command::FinishRestore {
+            restore: 123_456_789,
+        },
+        Command::AbortRestore { restore: 1 },
+    ];
+    let request = |command| Request {
+        session: SessionId::NONE,
+        generation: 0,
+        identities: Vec::new().into(),
+        command,
+    };
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 305,
+        rules: Rules::NONE,
+        requests: commands.into_iter().map(request).collect(),
+    };
+    assert_kept(
+        "batch-restore.hex",
+        &batch,
+        encode_batch(&batch),
+        decode_batch,
+    );
+}
+
 #[test]
 fn znodes_of_version_1_are_read() {
     let znode = ZnodeRecord {

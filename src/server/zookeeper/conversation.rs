@@ -680,6 +680,10 @@ impl Conversation<'_> {
             return;
         };
         let view = self.look(door, view);
+        if self.ending.is_some() {
+            // The session has ended, or its watches have missed what this look would reveal.
+            return;
+        }
         let at = self.out.len();
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
         reads.answered += 1;

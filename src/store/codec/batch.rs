@@ -11,8 +11,8 @@ use super::acl::{AclV1, IdV1, acl_bytes_guess, acl_from_v1, acl_v1};
 use super::envelope::{RecordKind, open, record_version, seal};
 use super::list::List;
 use crate::model::{
-    Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, Rules, SessionId,
-    Zxid,
+    Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, RestoreAnnounced,
+    Rules, SessionId, Zxid,
 };
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
@@ -103,6 +103,22 @@ enum CommandV1<'a> {
         generation: u32,
         password: [u8; 16],
         timeout_ms: u32,
+    },
+    BeginRestore {
+        zxid: i64,
+        next_session: i64,
+        znodes: u64,
+        digest: u64,
+    },
+    RestoreRows {
+        restore: u64,
+        rows: &'a [u8],
+    },
+    FinishRestore {
+        restore: u64,
+    },
+    AbortRestore {
+        restore: u64,
     },
 }
 
@@ -268,6 +284,7 @@ fn bytes_guess(request: &Request) -> usize {
         Command::RemoveContainer { path }
         | Command::RemoveUnusedContainer { path, .. }
         | Command::RemoveExpired { path } => path.len(),
+        Command::RestoreRows { rows, .. } => rows.len(),
         _ => 32,
     };
     24 + command
@@ -349,6 +366,18 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
                 password: password.0,
                 timeout_ms: *timeout_ms,
             },
+            Command::BeginRestore(announced) => CommandV1::BeginRestore {
+                zxid: announced.zxid.0,
+                next_session: announced.next_session,
+                znodes: announced.znodes,
+                digest: announced.digest,
+            },
+            Command::RestoreRows { restore, rows } => CommandV1::RestoreRows {
+                restore: *restore,
+                rows,
+            },
+            Command::FinishRestore { restore } => CommandV1::FinishRestore { restore: *restore },
+            Command::AbortRestore { restore } => CommandV1::AbortRestore { restore: *restore },
         }
     }
 }
@@ -423,6 +452,23 @@ impl CommandV1<'_> {
                 password: Password(password),
                 timeout_ms,
             },
+            CommandV1::BeginRestore {
+                zxid,
+                next_session,
+                znodes,
+                digest,
+            } => Command::BeginRestore(RestoreAnnounced {
+                zxid: Zxid(zxid),
+                next_session,
+                znodes,
+                digest,
+            }),
+            CommandV1::RestoreRows { restore, rows } => Command::RestoreRows {
+                restore,
+                rows: input.slice_ref(rows),
+            },
+            CommandV1::FinishRestore { restore } => Command::FinishRestore { restore },
+            CommandV1::AbortRestore { restore } => Command::AbortRestore { restore },
         }
     }
 }

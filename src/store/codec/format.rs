@@ -10,7 +10,7 @@
 //! | 1 | the first |
 //! | 2 | batches of version 2 (rules), headers of version 2 (the format itself), znodes of version 2 (times to live), sequential containers, `deleteContainer` from clients, removals of what is unused or expired |
 //! | 3 | requests that are done once (`Once`, sessions of version 2), demands on a znode's creation |
-//! | 4 | local sessions that become sessions of the ensemble |
+//! | 4 | local sessions that become sessions of the ensemble; restores |
 //!
 //! Decision: `docs/adr/2026-11-25-rules-and-formats.md`.
 
@@ -74,6 +74,10 @@ pub fn format_of_command(command: &Command) -> u32 {
         | Command::RemoveExpired { .. }
         | Command::AgreeOnFormat { .. } => 2,
         Command::UpgradeSession { .. } => FORMAT_LOCAL_SESSIONS,
+        Command::BeginRestore(_)
+        | Command::RestoreRows { .. }
+        | Command::FinishRestore { .. }
+        | Command::AbortRestore { .. } => 4,
     }
 }
 

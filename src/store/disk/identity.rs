@@ -34,6 +34,7 @@ const LOG: &str = "log";
 const CHECKPOINT: &str = "checkpoint";
 const SNAPSHOTS: &str = "snapshots";
 const CHANGES: &str = "changes";
+const RESTORE: &str = "restore";
 
 /// Who a member is: set by the operator, and remembered by the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +130,11 @@ impl DataDirectory {
 
     pub fn change_dir(&self) -> PathBuf {
         self.root.join(CHANGES)
+    }
+
+    /// Made when there is something to put there.
+    pub fn restore_dir(&self) -> PathBuf {
+        self.root.join(RESTORE)
     }
 }
 

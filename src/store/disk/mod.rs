@@ -11,6 +11,7 @@
 //!   checkpoint/     the state as of some log position, for a fast start (sled)
 //!   changes/        what was changed lately, for those who subscribe to it (`changes`)
 //!   snapshots/      the state as of some log position, for followers, backups, and repair
+//!   restore/        a snapshot that an operator is sending to have it restored; emptied at each start
 //! ```
 //!
 //! At all times

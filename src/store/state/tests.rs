@@ -1,6 +1,7 @@
 //! What `apply` promises beyond the tree and the session table, each of which has its own tests.
 
 mod restored;
+mod restoring;
 
 use super::*;
 use crate::model::{Acl, ChangeKind, CreateMode, MemberAddresses, Operation, Password};

@@ -21,6 +21,7 @@
 mod acl;
 mod acl_table;
 mod arena;
+mod builder;
 mod check;
 mod config;
 mod create;
@@ -45,6 +46,7 @@ mod fixture;
 mod tests;
 
 pub use acl::allows;
+pub use builder::TreeBuilder;
 pub use freeze::FrozenTree;
 pub use idle::Idle;
 pub use quota::{Measure, QUOTA_TEXT_BYTES_MAX, QuotaExceeded};

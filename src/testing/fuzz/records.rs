@@ -116,6 +116,12 @@ fn commands(session: SessionId) -> Vec<(&'static str, Command)> {
         mode,
     };
     let alone = Command::Operation;
+    let ground = Ground::new();
+    let (announced, mut rows) = ground.rows();
+    let (restore, rows) = (
+        ground.next_index(),
+        rows.next(usize::MAX).unwrap_or_default(),
+    );
     vec![
         (
             "create_session",
@@ -210,6 +216,10 @@ fn commands(session: SessionId) -> Vec<(&'static str, Command)> {
             },
         ),
         ("remove_expired", Command::RemoveExpired { path: path() }),
+        ("begin_restore", Command::BeginRestore(announced)),
+        ("restore_rows", Command::RestoreRows { restore, rows }),
+        ("finish_restore", Command::FinishRestore { restore }),
+        ("abort_restore", Command::AbortRestore { restore }),
         ("close_session", Command::CloseSession),
     ]
 }

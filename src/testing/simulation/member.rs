@@ -194,6 +194,7 @@ impl Seat {
             watches: WatchLimits::default(),
             tick_ms: TICK_MS,
             session_timeout_ms_min: SESSION_TIMEOUT_MS_MIN,
+            restore_directory: directory.restore_dir(),
             idle: IdleOptions {
                 check_interval: IDLE_CHECK_INTERVAL,
                 ..IdleOptions::default()

@@ -218,6 +218,20 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         any::<String>().prop_map(|path| Command::RemoveExpired { path }),
         any::<u32>().prop_map(|format| Command::AgreeOnFormat { format }),
+        (any::<i64>(), any::<i64>(), any::<u64>(), any::<u64>()).prop_map(
+            |(zxid, next_session, znodes, digest)| Command::BeginRestore(RestoreAnnounced {
+                zxid: Zxid(zxid),
+                next_session,
+                znodes,
+                digest,
+            })
+        ),
+        (any::<u64>(), data()).prop_map(|(restore, rows)| Command::RestoreRows {
+            restore,
+            rows: rows.unwrap_or_default(),
+        }),
+        any::<u64>().prop_map(|restore| Command::FinishRestore { restore }),
+        any::<u64>().prop_map(|restore| Command::AbortRestore { restore }),
     ]
 }
 
