@@ -207,7 +207,7 @@ fn read_cursor(tree: &Tree, path: &str) -> Option<(Zxid, i32)> {
     Some((Zxid(zxid), stat.version))
 }
 
-fn not_subscribed(why: NotSubscribed, wanted: Option<Zxid>) -> Failure {
+pub(super) fn not_subscribed(why: NotSubscribed, wanted: Option<Zxid>) -> Failure {
     let wanted = wanted.unwrap_or(Zxid::ZERO);
     match why {
         NotSubscribed::Disabled => {
@@ -397,7 +397,7 @@ impl Seen {
     }
 }
 
-fn ended(why: SubscriptionEnded) -> Failure {
+pub(super) fn ended(why: SubscriptionEnded) -> Failure {
     match why {
         SubscriptionEnded::Compacted { first } => Failure::Compacted {
             what: "what happened next",

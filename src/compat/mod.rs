@@ -7,6 +7,7 @@
 //! | `events` | everything that happens, in order, from wherever a subscriber was |
 //! | `locks` | who may go on, in order, with a number that proves it |
 //! | `rings`, `hash_ring` (with `hash64`) | which server is responsible for what |
+//! | `tasks` | what is to be done once, and who does it |
 //! | `selector` | which server a host picks |
 //!
 //! Entries, locks and sessions are those of the ZooKeeper side. Everything here is said in commands that members
@@ -27,6 +28,7 @@ mod registry;
 pub mod rings;
 pub mod selector;
 mod sessions;
+pub mod tasks;
 mod writing;
 
 pub use caller::CALLS_MAX;

@@ -438,7 +438,12 @@ impl Rings {
     }
 
     /// The ring of an epoch that is remembered.
-    async fn ring(&self, path: &str, mode: Mode, epoch: Zxid) -> Result<Arc<HashRing>, Failure> {
+    pub(super) async fn ring(
+        &self,
+        path: &str,
+        mode: Mode,
+        epoch: Zxid,
+    ) -> Result<Arc<HashRing>, Failure> {
         let key = (path.to_owned(), mode);
         let servers = {
             let mut remembered = self.remembered.lock();

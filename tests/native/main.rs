@@ -7,6 +7,7 @@ mod locks;
 mod registry;
 mod rings;
 mod sessions;
+mod tasks;
 
 use std::path::Path;
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};

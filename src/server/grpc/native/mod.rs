@@ -7,6 +7,7 @@
 //! | `vivarium.v1.LockService` | `compat::locks` |
 //! | `vivarium.v1.ChangeLogService` | `compat::events` |
 //! | `vivarium.v1.RingService` | `compat::rings` |
+//! | `vivarium.v1.TaskService` | `compat::tasks` |
 //!
 //! At all times: whatever fails is told with a status, and in its details with a reason that does not change
 //! (`google.rpc.ErrorInfo`, domain `vivarium`). What is asked for is checked here as far as its form goes; whether
@@ -20,14 +21,17 @@ mod registry;
 mod ring;
 mod session;
 mod status;
+mod task;
 
 use crate::api;
 use crate::compat::events::Events;
 use crate::compat::locks::Locks;
 use crate::compat::rings::Rings;
+use crate::compat::tasks::Tasks;
 use crate::compat::{Credentials, Failure, Fence, Freshness, Registry, Sessions, Writer};
 use crate::member::{Handle, TimeoutBounds};
 use crate::model::{Password, SessionId, Zxid};
+use crate::runtime::{Clock, SystemClock};
 use crate::server::zookeeper::AuthOptions;
 use std::sync::Arc;
 use tonic::Status;
@@ -48,6 +52,8 @@ const MESSAGE_SLACK_BYTES: usize = 64 * 1024;
 /// Bytes of one answer: a page of entries, or one large value.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes of a message with a task: its properties, its payload and the rest.
+const TASK_BYTES_MAX: usize = 192 * 1024;
 /// Bytes of a message with keys: ten thousand of the longest.
 const KEYS_BYTES_MAX: usize = 12 * 1024 * 1024;
 
@@ -57,7 +63,8 @@ pub struct Native {
     registry: Arc<Registry>,
     locks: Locks,
     events: Events,
-    rings: Rings,
+    rings: Arc<Rings>,
+    tasks: Tasks,
     auth: AuthOptions,
 }
 
@@ -66,9 +73,12 @@ impl Native {
         let sessions = Sessions::new(handle, options.timeouts, options.sessions_max);
         let registry = Registry::new(sessions.clone(), options.value_bytes_max);
         let registry = Arc::new(registry);
+        let rings = Arc::new(Rings::new(sessions.clone(), registry.clone()));
+        let now = || SystemClock.wall_ms();
         Arc::new(Native {
             events: Events::new(sessions.clone(), registry.clone()),
-            rings: Rings::new(sessions.clone(), registry.clone()),
+            tasks: Tasks::new(sessions.clone(), registry.clone(), rings.clone(), now),
+            rings,
             registry,
             locks: Locks::new(sessions.clone()),
             sessions,
@@ -122,11 +132,15 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
     let changes = api::change_log_service_server::ChangeLogServiceServer::from_arc(native.clone())
         .max_decoding_message_size(MESSAGE_SLACK_BYTES)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let tasks = api::task_service_server::TaskServiceServer::new(native.clone())
+        .max_decoding_message_size(TASK_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
     tonic::service::Routes::new(sessions)
         .add_service(registry)
         .add_service(locks)
         .add_service(rings)
         .add_service(changes)
+        .add_service(tasks)
 }
 
 fn unknown(field: &str) -> Status {
