@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod model;
+pub mod ring;
 
 pub mod session;
 pub mod watch;

@@ -30,7 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "raft", "store", "session", "watch", "model", "config", "metrics", "runtime",
         ],
     ),
-    ("compat", &["member", "model"]),
+    ("ring", &[]),
+    ("compat", &["member", "model", "ring"]),
     ("console", &["member", "model"]),
     (
         "server",
