@@ -2,6 +2,7 @@
 //! protocol on the same data.
 
 mod caller;
+mod client;
 mod locks;
 mod registry;
 mod rings;
