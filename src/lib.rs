@@ -5,6 +5,7 @@
 //! may use which.
 
 pub mod api;
+pub mod client;
 pub mod model;
 pub mod ring;
 

@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ring", &[]),
+    ("client", &["api", "model", "ring"]),
     ("compat", &["member", "model", "ring"]),
     ("console", &["member", "model"]),
     (
