@@ -5,7 +5,9 @@
 //! may use which.
 
 pub mod api;
+pub mod client;
 pub mod model;
+pub mod ring;
 
 pub mod session;
 pub mod watch;

@@ -30,7 +30,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "raft", "store", "session", "watch", "model", "config", "metrics", "runtime",
         ],
     ),
-    ("compat", &["member", "model"]),
+    ("ring", &[]),
+    ("client", &["api", "model", "ring"]),
+    ("compat", &["member", "model", "ring"]),
     ("console", &["member", "model"]),
     (
         "server",

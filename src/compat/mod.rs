@@ -6,22 +6,19 @@
 //! | `registry` | entries that are registered, kept up to date and found |
 //! | `events` | everything that happens, in order, from wherever a subscriber was |
 //! | `locks` | who may go on, in order, with a number that proves it |
-//! | `rings`, `hash_ring` (with `hash64`) | which server is responsible for what |
+//! | `rings` | which server is responsible for what |
 //! | `tasks` | what is to be done once, and who does it |
 //! | `selector` | which server a host picks |
 //!
 //! Entries, locks and sessions are those of the ZooKeeper side. Everything here is said in commands that members
 //! agree on, through `member::Handle`; there is no other state.
-//! At all times: what is here decides nothing that members must agree on; the ring is a pure
-//! function of a list of servers, so that whoever holds the same list finds the same owner.
+//! At all times: what is here decides nothing that members must agree on.
 //! Rules from: Apache StreamPark, Apache DolphinScheduler, Apache Curator, as each file says.
 
 mod caller;
 mod clients;
 pub mod events;
 mod failure;
-mod hash64;
-mod hash_ring;
 pub mod locks;
 mod parents;
 mod registry;
@@ -34,10 +31,6 @@ mod writing;
 pub use caller::CALLS_MAX;
 pub use clients::{CLIENT_ID_CHARS_MAX, client_of};
 pub use failure::Failure;
-pub use hash_ring::{
-    HashRing, LoadFactor, NotALoadFactor, POINTS_PER_SERVER, RingFull, SERVERS_MAX, WEIGHT_MAX,
-    WEIGHT_NORMAL,
-};
 pub use registry::{
     Entry, Freshness, Lifetime, OnConflict, Page, REMOVED_MAX, Registered, Registration, Registry,
     Unregistered, Updated,

@@ -9,7 +9,6 @@
 //! Rules from: Apache StreamPark `ConsistentHash`, Apache DolphinScheduler's host selectors and master slots.
 
 use super::failure::Failure;
-use super::hash_ring::{HashRing, LoadFactor, SERVERS_MAX, WEIGHT_MAX, WEIGHT_NORMAL};
 use super::parents::below;
 use super::registry::{Freshness, Registry, check_path};
 use super::selector::{
@@ -18,6 +17,7 @@ use super::selector::{
 use super::sessions::Sessions;
 use crate::member::{ReadView, WatchKind};
 use crate::model::{Id, Refusal, SessionId, Zxid};
+use crate::ring::{HashRing, LoadFactor, SERVERS_MAX, WEIGHT_MAX, WEIGHT_NORMAL};
 use parking_lot::Mutex;
 use rand::Rng;
 use serde::Deserialize;

@@ -58,6 +58,8 @@ pub struct Session {
     pub(super) earlier_runs: BTreeSet<SessionId>,
     /// Cancelled when somebody else keeps it alive.
     keeper: Mutex<CancellationToken>,
+    /// For each place in a lock that calls wait at, the latest of these calls.
+    pub(super) waiting: Mutex<HashMap<String, u64>>,
 }
 
 impl Session {
@@ -163,6 +165,7 @@ impl Sessions {
             password,
             earlier_runs: client.earlier_runs,
             keeper: Mutex::default(),
+            waiting: Mutex::default(),
         });
         Ok(Opened {
             credentials: Credentials { session, password },
@@ -193,6 +196,7 @@ impl Sessions {
             caller,
             password: credentials.password,
             keeper: Mutex::default(),
+            waiting: Mutex::default(),
         }))
     }
 

@@ -13,8 +13,12 @@ const TIMEOUT_MS: i32 = 30_000;
 const SHORT_TIMEOUT_MS: i32 = 1000;
 
 /// What only happens in an ensemble, when a disk is slow to answer, after much was written, or where
-/// somebody set a quota, restores, speaks TLS or keeps sessions local.
+/// somebody set a quota, restores, speaks TLS, keeps sessions local or subscribes to changes.
 const NOT_IN_QUIET_TIMES: &[&str] = &[
+    vivarium::metrics::CHANGE_CATCH_UPS,
+    vivarium::metrics::CHANGE_COMPACTED,
+    vivarium::metrics::CHANGE_LOG_RESTARTS,
+    vivarium::metrics::CHANGE_TELL_SECONDS,
     vivarium::metrics::BATCHES_OFFERED_AGAIN,
     vivarium::metrics::QUOTA_EXCEEDED,
     vivarium::metrics::SNAPSHOT_SECONDS,

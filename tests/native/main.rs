@@ -2,6 +2,7 @@
 //! protocol on the same data.
 
 mod caller;
+mod client;
 mod events;
 mod locks;
 mod registry;

@@ -9,7 +9,7 @@ use vivarium::api::{
     CloseRequest, DescribeRingRequest, MovedRequest, OwnersRequest, OwnersResponse, PickRequest,
     PickStrategy, RingMode, RingState, SlotRequest,
 };
-use vivarium::compat::HashRing;
+use vivarium::ring::HashRing;
 
 type Rings = RingServiceClient<tonic::transport::Channel>;
 

@@ -107,16 +107,12 @@ impl Locks {
         let Some(path) = self.take_place(writer, asking).await? else {
             return Ok(None);
         };
-        let mut waiting = Waiting {
-            session: writer.session.clone(),
-            identities: writer.identities.clone(),
-            path: Some(path),
-        };
+        let mut waiting = Waiting::at(writer, path);
         loop {
             let turn = self.turn(writer, asking, waiting.place())?;
             let before = match turn {
                 Turn::Held(held) => {
-                    waiting.path = None;
+                    waiting.succeed();
                     return Ok(Some(held));
                 }
                 Turn::Behind(before) => before,
@@ -276,6 +272,12 @@ impl Locks {
         loop {
             let id = place_id(writer.session.id(), writer.number);
             let prefix = format!("_c_{id}-{}", asking.kind.marker());
+            // Also when its number is not remembered any more: waiting takes as long as it takes.
+            if writer.number != 0
+                && let Some(path) = self.find_place(asking, &prefix)
+            {
+                return Ok(Some(path));
+            }
             let plan = |tree: &Tree| plan_place(tree, asking, &prefix);
             let refused = |_: &Tree, _: &bool, refusal| match refusal {
                 // Others made the directory, or its container was removed.
@@ -298,17 +300,20 @@ impl Locks {
                     });
                 }
                 // The same call again, from a client that did not hear of its place.
-                Done::Before { .. } => {
-                    let view = self.sessions.handle().read();
-                    let mut places = places::of(view.state().tree(), &asking.lock).into_iter();
-                    match places.find(|place| place.name.starts_with(&prefix)) {
-                        Some(place) => return Ok(Some(place.path)),
-                        // It was given up with the connection that it was asked for on.
-                        None => writer.number = 0,
-                    }
-                }
+                Done::Before { .. } => match self.find_place(asking, &prefix) {
+                    Some(path) => return Ok(Some(path)),
+                    // It was given up with the connection that it was asked for on.
+                    None => writer.number = 0,
+                },
             }
         }
+    }
+
+    fn find_place(&self, asking: &Asking, prefix: &str) -> Option<String> {
+        let view = self.sessions.handle().read();
+        let mut places = places::of(view.state().tree(), &asking.lock).into_iter();
+        let found = places.find(|place| place.name.starts_with(prefix))?;
+        Some(found.path)
     }
 
     fn turn(&self, writer: &Writer, asking: &Asking, path: &str) -> Result<Turn, Failure> {
@@ -352,20 +357,52 @@ enum Turn {
 }
 
 /// A place in the order that is given up unless it came to something.
+///
+/// A client that lost its connection asks again, and waits at the same place, while the call that it made
+/// before may not have ended yet: the end of an earlier call takes nothing away from a later one.
 struct Waiting {
     session: Arc<Session>,
     identities: Arc<[Id]>,
     path: Option<String>,
+    /// Told from others by chance.
+    call: u64,
 }
 
 impl Waiting {
+    fn at(writer: &Writer, path: String) -> Waiting {
+        let call = rand::rng().random();
+        writer.session.waiting.lock().insert(path.clone(), call);
+        Waiting {
+            session: writer.session.clone(),
+            identities: writer.identities.clone(),
+            path: Some(path),
+            call,
+        }
+    }
+
+    /// The lock is held: no call gives the place up any more.
+    fn succeed(&mut self) {
+        if let Some(path) = self.path.take() {
+            self.session.waiting.lock().remove(&path);
+        }
+    }
+
+    /// The place, if it is this call's to give up.
+    fn end(&mut self) -> Option<String> {
+        let path = self.path.take()?;
+        let mut waiting = self.session.waiting.lock();
+        (waiting.get(&path) == Some(&self.call)).then(|| {
+            waiting.remove(&path);
+            path
+        })
+    }
+
     fn place(&self) -> &str {
         self.path.as_deref().unwrap_or_default()
     }
 
     async fn give_up(&mut self) -> Result<(), Failure> {
-        let path = self.path.take();
-        match path {
+        match self.end() {
             Some(path) => leave(&self.session, &self.identities, path).await,
             None => Ok(()),
         }
@@ -374,7 +411,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Some(path) = self.path.take() else { return };
+        let Some(path) = self.end() else { return };
         let (session, identities) = (self.session.clone(), self.identities.clone());
         // Whoever asked has gone and hears nothing of it. A session that is not attached here any more
         // either has ended, or asks for its place elsewhere.

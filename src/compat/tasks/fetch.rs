@@ -5,7 +5,6 @@
 
 use super::super::caller::Written;
 use super::super::failure::Failure;
-use super::super::hash_ring::HashRing;
 use super::super::parents::{below, missing_above};
 use super::super::registry::check_path;
 use super::super::rings::Mode;
@@ -13,6 +12,7 @@ use super::super::writing::Writer;
 use super::layout::{self, Claim, Task};
 use super::{Tasks, at_most, check_queue};
 use crate::model::{Acl, CreateMode, Operation, Refusal, Zxid, parent};
+use crate::ring::HashRing;
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -238,6 +238,10 @@ impl Driver {
             "equal members, and sessions that nobody holds expired",
             Driver::settled,
         )
+        .map_err(|stuck| match self.unsettled() {
+            Some(why) => format!("{why}: {stuck}"),
+            None => stuck,
+        })
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Driver) -> bool) -> Result<(), String> {
@@ -295,28 +299,56 @@ impl Driver {
     }
 
     fn settled(&self) -> bool {
+        self.unsettled().is_none()
+    }
+
+    /// What is still to come.
+    fn unsettled(&self) -> Option<String> {
         let live: BTreeSet<SessionId> = {
             let history = self.history.lock();
             let live = history.lives.iter().filter(|life| life.end == End::Live);
             live.map(|life| life.session).collect()
         };
         let handles: Vec<_> = self.seats.iter().filter_map(Seat::handle).collect();
+        if handles.len() != MEMBERS as usize {
+            return Some(format!("{} members run", handles.len()));
+        }
         let applied: BTreeSet<u64> = handles
             .iter()
             .map(|handle| handle.status().last_applied.index)
             .collect();
-        // A client that wakes up in the last moment of its session does not know yet that it has ended.
-        let only_live = |handle: &crate::member::Handle| {
-            let view = handle.read();
-            let sessions = view.state().sessions().iter();
-            sessions.map(|(id, _)| id).eq(live.iter().copied())
-        };
+        if applied.len() != 1 {
+            return Some(format!("members have applied {applied:?}"));
+        }
+        for handle in &handles {
+            let sessions: BTreeSet<SessionId> = {
+                let view = handle.read();
+                view.state().sessions().iter().map(|(id, _)| id).collect()
+            };
+            // A client that wakes up in the last moment of its session does not know yet that it has ended.
+            let is_known = |session: &&SessionId| {
+                sessions.contains(session)
+                    || handles.iter().any(|handle| handle.has_local(**session))
+            };
+            let ended: Vec<_> = live.iter().filter(|session| !is_known(session)).collect();
+            let orphaned: Vec<_> = sessions.difference(&live).collect();
+            if !ended.is_empty() || !orphaned.is_empty() {
+                return Some(format!(
+                    "clients hold {ended:?}, which have ended, and nobody holds {orphaned:?}"
+                ));
+            }
+        }
         let reached = handles.iter().map(|handle| handle.read().zxid()).max();
-        let is_up_to_date = |known: &Arc<Mutex<Subscribed>>| Some(known.lock().position) >= reached;
-        handles.len() == MEMBERS as usize
-            && applied.len() == 1
-            && handles.iter().all(only_live)
-            && self.subscribers.iter().all(is_up_to_date)
+        let positions: Vec<_> = self
+            .subscribers
+            .iter()
+            .map(|known| known.lock().position)
+            .collect();
+        let is_behind = |position: &Zxid| Some(*position) < reached;
+        positions
+            .iter()
+            .any(is_behind)
+            .then(|| format!("subscribers are at {positions:?} of {reached:?}"))
     }
 
     /// Looks at each member: equal at equal entries, and no session gone that may still be relied on.

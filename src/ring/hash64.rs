@@ -47,7 +47,7 @@ fn finish(mut hash: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compat::hash_ring::vectors;
+    use crate::ring::hash_ring::vectors;
 
     #[test]
     fn the_hash_is_the_originals_for_every_length_of_tail() {
