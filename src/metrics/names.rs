@@ -39,6 +39,8 @@ metrics! {
         "TLS handshakes of clients, by `result`: done, failed, refused because too many were under way.";
     TLS_RELOADS = Counter "vivarium_tls_reloads_total" Count,
         "Changed key and trust stores that were found, by `result`: done, or failed and the old ones kept.";
+    TOKEN_RELOADS = Counter "vivarium_token_reloads_total" Count,
+        "Changed files of bearer tokens that were found, by `result`: done, or failed and the old ones kept.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
     REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,

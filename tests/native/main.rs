@@ -6,6 +6,7 @@ mod events;
 mod locks;
 mod registry;
 mod rings;
+mod security;
 mod sessions;
 
 use std::path::Path;

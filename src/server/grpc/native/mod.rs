@@ -20,6 +20,9 @@ mod registry;
 mod ring;
 mod session;
 mod status;
+mod tokens;
+
+pub use tokens::Tokens;
 
 use crate::api;
 use crate::compat::events::Events;
@@ -33,7 +36,7 @@ use std::sync::Arc;
 use tonic::Status;
 
 /// What the operator decided about the native API.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     pub timeouts: TimeoutBounds,
     /// Sessions of the ensemble past which this door makes no more.
@@ -41,6 +44,8 @@ pub struct Options {
     /// Bytes of one value. A message is at most 64 KiB longer.
     pub value_bytes_max: usize,
     pub auth: AuthOptions,
+    /// `None` where there are no bearer tokens.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// Room for what a message has besides a value.
@@ -59,6 +64,7 @@ pub struct Native {
     events: Events,
     rings: Rings,
     auth: AuthOptions,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Native {
@@ -73,12 +79,13 @@ impl Native {
             locks: Locks::new(sessions.clone()),
             sessions,
             auth: options.auth.clone(),
+            tokens: options.tokens.clone(),
         })
     }
 
     /// Who calls, and whether they may call at all.
     fn caller<T>(&self, request: &tonic::Request<T>) -> Result<Arc<[crate::model::Id]>, Status> {
-        identity::of(request, &self.auth)
+        identity::of(request, &self.auth, self.tokens.as_deref())
     }
 
     async fn writer<T>(
