@@ -13,7 +13,7 @@ const TIMEOUT_MS: i32 = 30_000;
 const SHORT_TIMEOUT_MS: i32 = 1000;
 
 /// What only happens in an ensemble, when a disk is slow to answer, after much was written, or where
-/// somebody set a quota, restores, speaks TLS or keeps sessions local.
+/// somebody set a quota, restores, speaks TLS, changes tokens or keeps sessions local.
 const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::BATCHES_OFFERED_AGAIN,
     vivarium::metrics::QUOTA_EXCEEDED,
@@ -28,6 +28,7 @@ const NOT_IN_QUIET_TIMES: &[&str] = &[
     vivarium::metrics::SNAPSHOTS_INSTALLED,
     vivarium::metrics::TLS_HANDSHAKES,
     vivarium::metrics::TLS_RELOADS,
+    vivarium::metrics::TOKEN_RELOADS,
     vivarium::metrics::SESSIONS_UPGRADED,
 ];
 
