@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "raft", "store", "session", "watch", "model", "config", "metrics", "runtime",
         ],
     ),
-    ("compat", &["member", "model"]),
+    ("compat", &["member", "metrics", "model"]),
     ("console", &["member", "model"]),
     (
         "server",

@@ -4,6 +4,7 @@
 mod caller;
 mod events;
 mod locks;
+mod metrics;
 mod registry;
 mod rings;
 mod security;

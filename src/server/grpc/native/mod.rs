@@ -13,6 +13,7 @@
 //! it may be is judged where it takes effect.
 
 mod change_log;
+mod counted;
 mod entry;
 mod identity;
 mod lock;
@@ -129,11 +130,13 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
     let changes = api::change_log_service_server::ChangeLogServiceServer::from_arc(native.clone())
         .max_decoding_message_size(MESSAGE_SLACK_BYTES)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    tonic::service::Routes::new(sessions)
+    let routes = tonic::service::Routes::new(sessions)
         .add_service(registry)
         .add_service(locks)
         .add_service(rings)
-        .add_service(changes)
+        .add_service(changes);
+    let counted = axum::middleware::from_fn(counted::call);
+    routes.into_axum_router().layer(counted).into()
 }
 
 fn unknown(field: &str) -> Status {
