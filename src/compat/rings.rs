@@ -16,14 +16,17 @@ use super::selector::{
 };
 use super::sessions::Sessions;
 use crate::member::{ReadView, WatchKind};
+use crate::metrics::{NATIVE_RING_BUILD_SECONDS, NATIVE_RING_BUILDS};
 use crate::model::{Id, Refusal, SessionId, Zxid};
 use crate::ring::{HashRing, LoadFactor, SERVERS_MAX, WEIGHT_MAX, WEIGHT_NORMAL};
+use metrics::{counter, histogram};
 use parking_lot::Mutex;
 use rand::Rng;
 use serde::Deserialize;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Keys of one call.
 pub const KEYS_MAX: usize = 10_000;
@@ -459,6 +462,7 @@ impl Rings {
             })?;
             servers.clone()
         };
+        let begun = Instant::now();
         // A hundred thousand hashes a server.
         let building = tokio::task::spawn_blocking(move || match mode {
             Mode::Equal => HashRing::new(servers.iter().map(|(name, _)| name)),
@@ -471,6 +475,8 @@ impl Rings {
             .map_err(|error| Failure::Internal(error.to_string()))?
             .map_err(|full| Failure::Internal(full.to_string()))?;
         let built = Arc::new(built);
+        counter!(NATIVE_RING_BUILDS).increment(1);
+        histogram!(NATIVE_RING_BUILD_SECONDS).record(begun.elapsed());
         let mut remembered = self.remembered.lock();
         let ring = remembered.get(&key);
         if ring.built.len() == BUILT_MAX {

@@ -127,6 +127,8 @@ const fn store_kind(key: &'static str) -> Setting {
 pub const STORE_KINDS: &[&str] = &["PEM", "PKCS12", "JKS"];
 /// How far TLS is spoken at a door.
 pub const TLS_AT_A_DOOR: &[&str] = &["no", "also", "only"];
+/// The same at a door where plain connections are not told apart.
+pub const TLS_OR_NOT: &[&str] = &["no", "only"];
 /// Whether clients show a certificate.
 pub const CLIENT_AUTH: &[&str] = &["need", "want", "none"];
 /// The versions of TLS, by their names in Java.
@@ -182,6 +184,8 @@ pub const SETTINGS: &[Setting] = &[
         "Where the native API is served."),
     setting("doors.grpc.advertise", Kind::Address, Default::Derived("as doors.client.advertise"), "",
         "What native clients are told."),
+    setting("doors.grpc.tls", Kind::Choice(TLS_OR_NOT), Default::Is("no"), "",
+        "Whether TLS is spoken at doors.grpc.bind, with the stores and the rules of the client doors: no; or only."),
     setting("doors.admin.bind", Kind::Address, Default::Derived("127.0.0.1, port of this member's entry in cluster.members, else 2193"), "",
         "Health, metrics and commands over HTTP. Loopback, because it asks nobody who they are."),
     setting("doors.admin.advertise", Kind::Address, Default::Derived("as doors.client.advertise"), "",
@@ -312,8 +316,10 @@ pub const SETTINGS: &[Setting] = &[
         "The password of the SASL user `super`, in place of the one in the file (SASLAuthenticationProvider.superPassword)."),
     setting("access.sasl_failures_tolerated", Kind::Flag, Default::Is("false"), "",
         "Whether a client that fails in SASL keeps its connection, as nobody (allowSaslFailedClients). Not where SASL is required."),
+    file("access.tokens_file",
+        "Who may call the native API by bearer token: lines of USER SHA256HEX, where the hash is that of the token. Such a caller is the SASL user of that name. Read again when it changes. Nothing: there are no tokens."),
     setting("access.required_schemes", Kind::Choices(SCHEMES), Default::Empty, "",
-        "A client that has not proven an identity of one of these is closed at its first request, with -124 (enforce.auth.schemes)."),
+        "A client that has not proven an identity of one of these is closed at its first request, with -124 (enforce.auth.schemes); a native call is refused. A bearer token proves one of sasl."),
 
     file("tls.key_store",
         "The member's private key and certificate (ssl.keyStore.location). Read again when it changes."),
@@ -340,7 +346,7 @@ pub const SETTINGS: &[Setting] = &[
     integer("tls.handshakes_max", (1, 1 << 20), "2048", "handshakes",
         "TLS handshakes under way at once; the next connection is closed."),
     integer("tls.reload_interval_ms", (0, 86_400_000), "5000", "ms",
-        "How often the stores and their password files are looked at for changes; 0 is never."),
+        "How often the stores and their password files, and access.tokens_file, are looked at for changes; 0 is never."),
 ];
 
 pub fn find(key: &str) -> Option<&'static Setting> {

@@ -78,6 +78,12 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     }
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     let tls = security::tls(&mut values, doors.as_ref(), &mut warnings);
+    if access.tokens.is_some() && doors.as_ref().is_some_and(|doors| !doors.grpc_tls) {
+        let origin = values.origin("access.tokens_file");
+        warnings.push(format!(
+            "{origin}: bearer tokens can be read on their way, because doors.grpc.tls is no"
+        ));
+    }
     match (member, doors) {
         (Some(member), Some(doors)) if values.problems.is_empty() => Ok(Settings {
             member,

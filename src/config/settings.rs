@@ -1,6 +1,7 @@
 //! What the rest of the house is given: plain values, all of them checked.
 
 use super::member_list::MemberList;
+use super::tokens::Token;
 use crate::model::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -71,6 +72,8 @@ pub struct DoorSettings {
     pub client_tls_bind: Option<String>,
     pub peer: Door,
     pub grpc: Door,
+    /// Whether TLS, and nothing else, is spoken there.
+    pub grpc_tls: bool,
     pub admin: Door,
 }
 
@@ -193,6 +196,8 @@ pub struct AccessSettings {
     pub x509_super_user: Option<String>,
     /// `None` where there is no SASL.
     pub sasl: Option<SaslSettings>,
+    /// `None` where there are no bearer tokens.
+    pub tokens: Option<TokenSettings>,
     /// Of one of these schemes an identity must be proven before anything is asked; none of them
     /// means that nobody has to prove anything.
     pub required_schemes: Vec<String>,
@@ -211,7 +216,19 @@ pub struct SaslSettings {
     pub failures_tolerated: bool,
 }
 
-/// TLS at the client doors.
+/// Bearer tokens of the native API.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    pub path: PathBuf,
+    /// What the file said at the start.
+    pub tokens: Vec<Token>,
+    /// Who passes every access list.
+    pub super_users: BTreeSet<String>,
+    /// `None` for never.
+    pub reload_interval_ms: Option<u64>,
+}
+
+/// TLS at the client doors and the gRPC door.
 #[derive(Clone, Debug)]
 pub struct TlsSettings {
     pub key_store: StoreSettings,

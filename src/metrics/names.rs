@@ -39,6 +39,8 @@ metrics! {
         "TLS handshakes of clients, by `result`: done, failed, refused because too many were under way.";
     TLS_RELOADS = Counter "vivarium_tls_reloads_total" Count,
         "Changed key and trust stores that were found, by `result`: done, or failed and the old ones kept.";
+    TOKEN_RELOADS = Counter "vivarium_token_reloads_total" Count,
+        "Changed files of bearer tokens that were found, by `result`: done, or failed and the old ones kept.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
     REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,
@@ -95,6 +97,25 @@ metrics! {
     CHANGE_COMPACTED = Counter "vivarium_change_compacted_total" Count,
         "Subscribers and queries told that their place in the change log is not kept any more.";
 
+    NATIVE_CALLS = Counter "vivarium_native_calls_total" Count,
+        "Calls of the native API, by `service`, `method` and `reason`: OK, or why they failed. A stream counts when it begins.";
+    NATIVE_SESSIONS_ENDED = Counter "vivarium_native_sessions_ended_total" Count,
+        "Native sessions that are not attached to this member any more, by `reason`: closed, expired, moved, out_of_touch, state_replaced, slow_reader, shutting_down.";
+    NATIVE_HEARTBEATS = Counter "vivarium_native_heartbeats_total" Count,
+        "Signs of life of native sessions that were answered.";
+    NATIVE_LOCK_REQUESTS = Counter "vivarium_native_lock_requests_total" Count,
+        "Times a lock was asked for, by `result`: at_once, waited, given_up (in time, or because the caller or its session was gone, or refused).";
+    NATIVE_RING_BUILDS = Counter "vivarium_native_ring_builds_total" Count,
+        "Epochs of rings that were built here.";
+    NATIVE_MESSAGES = Counter "vivarium_native_messages_total" Count,
+        "Messages of changes and of what there is that were sent on `stream`: subscribe, follow, watch.";
+
+    NATIVE_SESSIONS = Gauge "vivarium_native_sessions" Count,
+        "Native sessions that are attached to this member.";
+    NATIVE_LOCK_WAITERS = Gauge "vivarium_native_lock_waiters" Count,
+        "Calls at this member that wait for a lock.";
+    NATIVE_STREAMS = Gauge "vivarium_native_streams" Count,
+        "Open streams of changes, by `stream`: subscribe, follow, watch.";
     CONNECTIONS = Gauge "vivarium_connections" Count,
         "Client connections that are open.";
     SESSIONS = Gauge "vivarium_sessions" Count,
@@ -138,6 +159,14 @@ metrics! {
     GROWTH_REFUSED = Gauge "vivarium_growth_refused" Count,
         "1 while this member refuses writes that make the state grow, because disks are nearly full; else 0.";
 
+    NATIVE_CALL_SECONDS = Histogram "vivarium_native_call_duration_seconds" Seconds,
+        "From a call of the native API to its answer, or to the beginning of its stream, by `service` and `method`. What a lock is waited for is in it.";
+    NATIVE_HEARTBEAT_LATENESS_SECONDS = Histogram "vivarium_native_heartbeat_lateness_seconds" Seconds,
+        "How much longer than a third of its session's timeout, the longest pause that is allowed, a sign of life was waited for; 0 for one in time.";
+    NATIVE_LOCK_WAIT_SECONDS = Histogram "vivarium_native_lock_wait_duration_seconds" Seconds,
+        "How long a lock was waited for by those who had to wait, by `result`: waited, given_up.";
+    NATIVE_RING_BUILD_SECONDS = Histogram "vivarium_native_ring_build_duration_seconds" Seconds,
+        "Building one epoch of a ring.";
     READ_SECONDS = Histogram "vivarium_read_duration_seconds" Seconds,
         "From a read's arrival to its answer handed to the connection; waiting for the session's earlier writes is in it.";
     WRITE_SECONDS = Histogram "vivarium_write_duration_seconds" Seconds,

@@ -5,8 +5,10 @@ mod caller;
 mod client;
 mod events;
 mod locks;
+mod metrics;
 mod registry;
 mod rings;
+mod security;
 mod sessions;
 mod tasks;
 

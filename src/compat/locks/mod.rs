@@ -9,6 +9,7 @@
 //!
 //! Rules from: Apache Curator 5 `LockInternals`, `StandardLockInternalsDriver`, `InterProcessReadWriteLock`.
 
+mod counted;
 mod places;
 
 pub use places::{Kind, Place};
@@ -22,6 +23,7 @@ use super::writing::{Done, Fence, Plan, Writer, carry_out};
 use crate::member::{ReadView, Tree, WatchKind};
 use crate::model::{Acl, CreateMode, Id, Operation, Outcome, Refusal, SessionId, Zxid};
 use bytes::Bytes;
+use counted::Asked;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -101,7 +103,9 @@ impl Locks {
         let deadline = asking
             .patience
             .map(|patience| Instant::now().checked_add(patience));
+        let mut asked = Asked::default();
         if let Some(held) = self.reenter(writer, asking).await? {
+            asked.holds();
             return Ok(Some(held));
         }
         let Some(path) = self.take_place(writer, asking).await? else {
@@ -113,10 +117,12 @@ impl Locks {
             let before = match turn {
                 Turn::Held(held) => {
                     waiting.succeed();
+                    asked.holds();
                     return Ok(Some(held));
                 }
                 Turn::Behind(before) => before,
             };
+            asked.waits();
             let late = async {
                 match deadline.flatten() {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,

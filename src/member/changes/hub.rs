@@ -156,15 +156,21 @@ impl Hub {
 
     /// What was appended may be told and written. Called by apply, without a lock.
     pub fn released(&self, zxid: Zxid) {
-        if self.options.enabled {
-            self.tail.lock().reach(zxid);
-            if self.is_fresh.swap(false, Ordering::Relaxed) {
-                self.to_tell.notify_one();
-                self.to_write.notify_one();
-            }
-        }
-        self.applied
+        let has_moved = self
+            .applied
             .send_if_modified(|applied| std::mem::replace(applied, zxid) != zxid);
+        if !self.options.enabled {
+            return;
+        }
+        self.tail.lock().reach(zxid);
+        let is_fresh = self.is_fresh.swap(false, Ordering::Relaxed);
+        if is_fresh || has_moved {
+            // Also where nothing has changed: subscribers are told how far they are.
+            self.to_tell.notify_one();
+        }
+        if is_fresh {
+            self.to_write.notify_one();
+        }
     }
 
     fn restarted(&self, reason: &'static str) {

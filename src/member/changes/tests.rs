@@ -192,6 +192,26 @@ fn delete(path: &str) -> Operation {
     }
 }
 
+/// With the task that tells others, and not by hand.
+#[tokio::test]
+async fn a_subscriber_is_moved_on_by_writes_that_change_nothing() {
+    let mut member = Member::new();
+    let mut quiet = member.subscribe("/a", member.zxid()).unwrap();
+    let mut tasks = JoinSet::new();
+    super::spawn(&member.log, &mut tasks);
+    member.write(vec![persistent("/b")]);
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    // A refused write takes a zxid, and is followed by nothing.
+    member.write(vec![delete("/no")]);
+    let moved_on = async {
+        while quiet.position() < member.zxid() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, moved_on).await.unwrap();
+}
+
 async fn take(subscription: &mut Subscription, count: usize) -> Vec<Transaction> {
     let mut taken = Vec::new();
     for _ in 0..count {

@@ -28,7 +28,7 @@ use crate::tls::Acceptor;
 pub use auth::digest::DigestAlgorithm;
 #[cfg(feature = "testing")]
 pub use auth::sasl::{DigestMd5, Progress};
-pub use auth::{AuthOptions, Origin, authenticate};
+pub use auth::{AuthOptions, Origin, authenticate, may_travel};
 use counted::Counted;
 use std::sync::Arc;
 use std::time::Duration;

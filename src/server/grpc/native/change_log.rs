@@ -1,5 +1,6 @@
 //! `vivarium.v1.ChangeLogService`, and `Follow` of the registry.
 
+use super::counted::OpenStream;
 use super::{Native, entry, page, status, unknown};
 use crate::api::change_log_service_server::ChangeLogService;
 use crate::api::subscribe_request::Start as AskedStart;
@@ -12,6 +13,7 @@ use crate::api::{
 use crate::compat::events::{Start, Stream as Following, Told};
 use crate::compat::{Entry, Failure};
 use crate::member::{QUERY_TRANSACTIONS_MAX, QueryOptions, SnapshotEntry};
+use crate::metrics::NATIVE_MESSAGES;
 use crate::model::{Change, ChangeKind, Id, Transaction, Zxid};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -49,7 +51,7 @@ impl ChangeLogService for Native {
             .subscribe(identities, asked.prefixes, start, or_snapshot)
             .await
             .map_err(status::of)?;
-        Ok(Response::new(messages(following, |told| {
+        Ok(Response::new(messages("subscribe", following, |told| {
             [Ok(SubscribeResponse {
                 message: Some(subscribed(told)),
             })]
@@ -161,7 +163,7 @@ impl Native {
             .await
             .map_err(status::of)?;
         let mut reset = false;
-        Ok(messages(following, move |told| {
+        Ok(messages("follow", following, move |told| {
             if let Told::SnapshotBegin { compacted, .. } = told {
                 reset = compacted;
             }
@@ -175,6 +177,7 @@ impl Native {
 
 /// What a stream tells, in messages, until it ends with why.
 fn messages<T, I>(
+    kind: &'static str,
     following: Following,
     in_messages: impl FnMut(Told) -> I + Send + 'static,
 ) -> Messages<T>
@@ -182,6 +185,8 @@ where
     T: Send + 'static,
     I: IntoIterator<Item = Result<T, Status>>,
 {
+    let open = OpenStream::new(kind);
+    let sent = metrics::counter!(NATIVE_MESSAGES, "stream" => kind);
     let state = (following, in_messages, VecDeque::new(), false);
     futures::stream::unfold(
         state,
@@ -203,6 +208,11 @@ where
             }
         },
     )
+    .inspect(move |message| {
+        // For as long as there is the stream.
+        let _ = &open;
+        sent.increment(message.is_ok().into());
+    })
     .boxed()
 }
 

@@ -14,6 +14,7 @@
 //! it may be is judged where it takes effect.
 
 mod change_log;
+mod counted;
 mod entry;
 mod identity;
 mod lock;
@@ -22,6 +23,9 @@ mod ring;
 mod session;
 mod status;
 mod task;
+mod tokens;
+
+pub use tokens::Tokens;
 
 use crate::api;
 use crate::compat::events::Events;
@@ -37,7 +41,7 @@ use std::sync::Arc;
 use tonic::Status;
 
 /// What the operator decided about the native API.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     pub timeouts: TimeoutBounds,
     /// Sessions of the ensemble past which this door makes no more.
@@ -45,6 +49,8 @@ pub struct Options {
     /// Bytes of one value. A message is at most 64 KiB longer.
     pub value_bytes_max: usize,
     pub auth: AuthOptions,
+    /// `None` where there are no bearer tokens.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// Room for what a message has besides a value.
@@ -66,6 +72,7 @@ pub struct Native {
     rings: Arc<Rings>,
     tasks: Tasks,
     auth: AuthOptions,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Native {
@@ -83,12 +90,13 @@ impl Native {
             locks: Locks::new(sessions.clone()),
             sessions,
             auth: options.auth.clone(),
+            tokens: options.tokens.clone(),
         })
     }
 
     /// Who calls, and whether they may call at all.
     fn caller<T>(&self, request: &tonic::Request<T>) -> Result<Arc<[crate::model::Id]>, Status> {
-        identity::of(request, &self.auth)
+        identity::of(request, &self.auth, self.tokens.as_deref())
     }
 
     async fn writer<T>(
@@ -135,12 +143,14 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
     let tasks = api::task_service_server::TaskServiceServer::new(native.clone())
         .max_decoding_message_size(TASK_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    tonic::service::Routes::new(sessions)
+    let routes = tonic::service::Routes::new(sessions)
         .add_service(registry)
         .add_service(locks)
         .add_service(rings)
         .add_service(changes)
-        .add_service(tasks)
+        .add_service(tasks);
+    let counted = axum::middleware::from_fn(counted::call);
+    routes.into_axum_router().layer(counted).into()
 }
 
 fn unknown(field: &str) -> Status {
