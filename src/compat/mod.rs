@@ -19,8 +19,10 @@ mod caller;
 mod clients;
 pub mod events;
 mod failure;
+mod json;
 pub mod locks;
 mod parents;
+mod recent;
 mod registry;
 pub mod rings;
 pub mod selector;
@@ -31,6 +33,7 @@ mod writing;
 pub use caller::CALLS_MAX;
 pub use clients::{CLIENT_ID_CHARS_MAX, client_of};
 pub use failure::Failure;
+pub use json::to_json;
 pub use registry::{
     Entry, Freshness, Lifetime, OnConflict, Page, REMOVED_MAX, Registered, Registration, Registry,
     Unregistered, Updated,

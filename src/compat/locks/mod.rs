@@ -16,6 +16,7 @@ pub use places::{Kind, Place};
 
 use super::caller::Written;
 use super::failure::Failure;
+use super::json::to_json;
 use super::parents::{below, missing_above};
 use super::registry::check_entry;
 use super::sessions::{Session, Sessions};
@@ -165,7 +166,7 @@ impl Locks {
                 },
                 holds => Operation::SetData {
                     path: place.path,
-                    data: Some(to_data(&Ticket { holds, ..ticket })?),
+                    data: Some(to_json(&Ticket { holds, ..ticket })?),
                     version,
                 },
             };
@@ -237,7 +238,7 @@ impl Locks {
             };
             let again = Operation::SetData {
                 path: place.path,
-                data: Some(to_data(&ticket)?),
+                data: Some(to_json(&ticket)?),
                 version,
             };
             Ok(Plan {
@@ -479,7 +480,7 @@ fn plan_place(tree: &Tree, asking: &Asking, prefix: &str) -> Result<Plan<bool>, 
     }
     operations.push(Operation::Create {
         path: below(&asking.lock, prefix),
-        data: Some(to_data(&Ticket {
+        data: Some(to_json(&Ticket {
             owner: asking.owner.clone(),
             holds: 1,
         })?),
@@ -523,12 +524,6 @@ fn own_place(
 fn ticket(tree: &Tree, path: &str) -> Option<(Ticket, i32)> {
     let (data, stat) = tree.data(path, Id::passing_all()).ok()?;
     Some((serde_json::from_slice(data?).ok()?, stat.version))
-}
-
-fn to_data(ticket: &Ticket) -> Result<Bytes, Failure> {
-    serde_json::to_vec(ticket)
-        .map(Bytes::from)
-        .map_err(|error| Failure::Internal(error.to_string()))
 }
 
 fn check_owner(owner: &str) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 
 use super::super::caller::Written;
 use super::super::failure::Failure;
+use super::super::json::to_json;
 use super::super::parents::{below, missing_above};
 use super::super::registry::check_path;
 use super::super::rings::Mode;
@@ -317,14 +318,14 @@ impl Tasks {
             }
             operations.push(Operation::SetData {
                 path: path.clone(),
-                data: Some(layout::to_data(&task)?),
+                data: Some(to_json(&task)?),
                 version,
             });
             if !is_over {
                 operations.extend(missing_above(tree, &claim_path));
                 operations.push(Operation::Create {
                     path: claim_path,
-                    data: Some(layout::to_data(&claim)?),
+                    data: Some(to_json(&claim)?),
                     acl: Acl::open(),
                     mode: CreateMode::Ephemeral,
                 });

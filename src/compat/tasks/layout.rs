@@ -8,7 +8,6 @@
 //!
 //! An id is the number of a sequential znode: ten digits in the name, and never given twice.
 
-use super::super::failure::Failure;
 use super::super::parents::{below, segment};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -73,12 +72,6 @@ impl Claim {
     }
 }
 
-pub fn to_data(value: &impl Serialize) -> Result<Bytes, Failure> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|error| Failure::Internal(error.to_string()))
-}
-
 pub fn tasks(queue: &str) -> String {
     below(queue, "tasks")
 }
@@ -114,6 +107,7 @@ pub fn id_of(path: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::json::to_json;
     use super::*;
 
     #[test]
@@ -150,7 +144,7 @@ mod tests {
             dead: false,
             error: "x".into(),
         };
-        let data = to_data(&task).unwrap();
+        let data = to_json(&task).unwrap();
         assert!(data.starts_with(br#"{"key":"100000","action":"START""#));
         assert_eq!(Task::of(Some(&data)), Some(task));
         for other in [&b""[..], b"{}", b"[]", b"\xff"] {

@@ -22,7 +22,9 @@ pub use index::{Counts, Standing};
 pub use layout::{Claim, Task};
 
 use super::failure::Failure;
+use super::json::to_json;
 use super::parents::missing_above;
+use super::recent::Recent;
 use super::registry::{Freshness, Registry, check_entry};
 use super::rings::Rings;
 use super::sessions::Sessions;
@@ -32,9 +34,7 @@ use crate::model::{Acl, CreateMode, Id, Operation, Outcome, SessionId, Zxid, is_
 use bytes::Bytes;
 use index::Index;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Tasks of one queue, those that are dead among them. Who enqueue at the same moment may pass it by as many.
@@ -58,9 +58,6 @@ pub const KEY_RETENTION: Duration = Duration::from_secs(3_600);
 pub const QUEUES_MAX: usize = 64;
 /// Looks at a key whose task is just ending.
 const LOOKS_MAX: usize = 8;
-
-/// Nothing was created then.
-const NEVER: Zxid = Zxid(-1);
 
 /// Milliseconds since 1970.
 pub type Now = fn() -> i64;
@@ -105,39 +102,7 @@ pub struct Tasks {
     registry: Arc<Registry>,
     rings: Arc<Rings>,
     now: Now,
-    indexes: Mutex<Recent<Arc<Index>>>,
-}
-
-/// What was used longest ago is forgotten first.
-struct Recent<V> {
-    /// With the number of their last use.
-    rows: HashMap<String, (u64, V)>,
-    uses: u64,
-}
-
-impl<V> Default for Recent<V> {
-    fn default() -> Recent<V> {
-        Recent {
-            rows: HashMap::new(),
-            uses: 0,
-        }
-    }
-}
-
-impl<V: Clone> Recent<V> {
-    fn get(&mut self, queue: &str, make: impl FnOnce() -> V) -> V {
-        if !self.rows.contains_key(queue) && self.rows.len() >= QUEUES_MAX {
-            let oldest = self.rows.iter().min_by_key(|(_, (used, _))| *used);
-            if let Some(queue) = oldest.map(|(queue, _)| queue.clone()) {
-                self.rows.remove(&queue);
-            }
-        }
-        self.uses += 1;
-        let row = self.rows.entry(queue.to_owned());
-        let (used, value) = row.or_insert_with(|| (0, make()));
-        *used = self.uses;
-        value.clone()
-    }
+    indexes: Mutex<Recent<String, Arc<Index>>>,
 }
 
 enum Planned {
@@ -168,7 +133,7 @@ impl Tasks {
             registry,
             rings,
             now,
-            indexes: Mutex::default(),
+            indexes: Mutex::new(Recent::new(QUEUES_MAX)),
         }
     }
 
@@ -195,7 +160,7 @@ impl Tasks {
         if !delay.is_zero() {
             task.not_before_ms = self.after(delay);
         }
-        let data = layout::to_data(&task)?;
+        let data = to_json(&task)?;
         let key =
             (!task.idempotency_key.is_empty()).then(|| layout::key(&queue, &task.idempotency_key));
         let plan = |tree: &Tree| plan_enqueuing(tree, &queue, key.as_deref(), &data);
@@ -330,7 +295,7 @@ impl Tasks {
                     };
                     operations.push(Operation::SetData {
                         path: path.clone(),
-                        data: Some(layout::to_data(&task)?),
+                        data: Some(to_json(&task)?),
                         version,
                     });
                 }
@@ -340,7 +305,8 @@ impl Tasks {
                 then: task.dead,
             })
         };
-        match self.carry_out(writer, &path, plan).await? {
+        let refused = |_: &Tree, _: &_, refusal| plan_again(&path, refusal);
+        match carry_out(&self.sessions, writer, &path, plan, refused).await? {
             Done::Now { zxid, then, .. } => Ok((zxid, then)),
             Done::Before { zxid } => {
                 let view = self.sessions.handle().read();
@@ -348,52 +314,6 @@ impl Tasks {
                 Ok((zxid, now.is_ok_and(|(task, ..)| task.dead)))
             }
         }
-    }
-
-    /// As `writing::carry_out`, where a plan that cannot be made may be one that was carried out before: a call that
-    /// is made again finds neither its claim nor its task any more.
-    async fn carry_out<T>(
-        &self,
-        writer: &Writer,
-        path: &str,
-        plan: impl Fn(&Tree) -> Result<Plan<T>, Failure>,
-    ) -> Result<Done<T>, Failure> {
-        let has_caught_up = AtomicBool::new(false);
-        let or_asked_again = |tree: &Tree| match plan(tree) {
-            Ok(Plan { operations, then }) => Ok(Plan {
-                operations,
-                then: Ok(then),
-            }),
-            // Refused in any case, unless the number is known.
-            Err(failure) if writer.number != 0 => Ok(Plan {
-                operations: vec![Operation::CheckCreated {
-                    path: path.to_owned(),
-                    czxid: NEVER,
-                }],
-                then: Err(failure),
-            }),
-            Err(failure) => Err(failure),
-        };
-        let refused = |_: &Tree, then: &Result<T, Failure>, refusal| {
-            let is_late = has_caught_up.swap(true, Ordering::Relaxed);
-            match then {
-                Ok(_) => plan_again(path, refusal),
-                Err(failure) => is_late.then(|| failure.clone()),
-            }
-        };
-        let done = carry_out(&self.sessions, writer, path, or_asked_again, refused).await?;
-        Ok(match done {
-            Done::Now {
-                zxid,
-                then,
-                outcomes,
-            } => Done::Now {
-                zxid,
-                then: then?,
-                outcomes,
-            },
-            Done::Before { zxid } => Done::Before { zxid },
-        })
     }
 
     /// Removes a task that is not dead, also from who has claimed it.
@@ -423,7 +343,7 @@ impl Tasks {
             (task.dead, task.attempts, task.not_before_ms) = (false, 0, 0);
             Ok(vec![Operation::SetData {
                 path: layout::task(queue, id),
-                data: Some(layout::to_data(&task)?),
+                data: Some(to_json(&task)?),
                 version,
             }])
         })
@@ -456,7 +376,8 @@ impl Tasks {
                 then: (),
             })
         };
-        match self.carry_out(writer, &path, plan).await? {
+        let refused = |_: &Tree, _: &_, refusal| plan_again(&path, refusal);
+        match carry_out(&self.sessions, writer, &path, plan, refused).await? {
             Done::Now { zxid, .. } | Done::Before { zxid } => Ok(zxid),
         }
     }
@@ -588,8 +509,9 @@ impl Tasks {
     async fn index(&self, queue: &str) -> Result<Arc<Index>, Failure> {
         let index = {
             let mut indexes = self.indexes.lock();
-            indexes.rows.retain(|_, (_, index)| !index.has_failed());
-            indexes.get(queue, || Index::start(self.sessions.handle(), queue))
+            indexes.retain(|index| !index.has_failed());
+            let start = || Index::start(self.sessions.handle(), queue);
+            indexes.get(&queue.to_owned(), start).clone()
         };
         index.reach(Zxid::ZERO).await?;
         Ok(index)
@@ -758,21 +680,4 @@ fn check_task(task: &Task) -> Result<(), Failure> {
         task.attempts_max as usize,
         ATTEMPTS_MAX as usize,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_queue_that_was_asked_for_longest_ago_is_forgotten() {
-        let mut recent = Recent::default();
-        for number in 0..QUEUES_MAX {
-            recent.get(&format!("/{number}"), || number);
-        }
-        assert_eq!(recent.get("/0", || usize::MAX), 0);
-        assert_eq!(recent.get("/new", || QUEUES_MAX), QUEUES_MAX);
-        assert_eq!(recent.rows.len(), QUEUES_MAX);
-        assert!(recent.rows.contains_key("/0") && !recent.rows.contains_key("/1"));
-    }
 }
