@@ -2,6 +2,7 @@
 
 use super::caller::{Caller, Kept, eventually, reason};
 use super::{cluster, options};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::{Code, Status, Streaming};
@@ -13,7 +14,7 @@ use vivarium::api::{
     DeleteCursorRequest, EventType, FollowRequest, GetCursorRequest, OnCompacted, QueryRequest,
     RegistryEvent, SubscribeRequest, SubscribeResponse, Transaction, follow_response,
 };
-use vivarium::testing::processes::ProcessCluster;
+use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 use vivarium::testing::raw_client::{RawClient, create_body, create_body_with_acl, op};
 
 type Log = ChangeLogServiceClient<tonic::transport::Channel>;
@@ -223,9 +224,10 @@ async fn a_subscriber_that_goes_on_elsewhere_misses_nothing_and_hears_nothing_tw
     }
     let mut paths: Vec<&str> = heard.iter().map(|change| change.path.as_str()).collect();
     // A write whose answer was lost may have happened or not; each acknowledged one has.
+    let heard_of: HashSet<&str> = paths.iter().copied().collect();
     let mut missing = acknowledged
         .iter()
-        .filter(|path| !paths.contains(&path.as_str()));
+        .filter(|path| !heard_of.contains(path.as_str()));
     assert_eq!(missing.next(), None);
     assert!(paths.is_sorted(), "in the order in which they were made");
     paths.dedup();
@@ -240,11 +242,10 @@ fn write_until(connect: &str, stop: &AtomicBool) -> Vec<String> {
         .collect();
     let (mut acknowledged, mut number, mut at) = (Vec::new(), 0, 0);
     while !stop.load(Ordering::Relaxed) {
-        at = (at + 1) % members.len();
-        let Ok(mut client) = RawClient::connect(members[at], 30_000) else {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            continue;
-        };
+        let mut client = vivarium::testing::eventually("a member answers", PATIENCE, || {
+            at = (at + 1) % members.len();
+            RawClient::connect(members[at], 30_000).ok()
+        });
         while !stop.load(Ordering::Relaxed) {
             number += 1;
             let path = if acknowledged.is_empty() {
@@ -256,7 +257,6 @@ fn write_until(connect: &str, stop: &AtomicBool) -> Vec<String> {
                 break;
             }
             acknowledged.push(path);
-            std::thread::sleep(std::time::Duration::from_millis(2));
         }
     }
     acknowledged

@@ -57,16 +57,14 @@ async fn patient_cluster() -> Cluster {
 
 /// Who leads after the one of this term, which others have noticed to be gone.
 async fn next_leader(cluster: &Cluster, term: u64) -> u64 {
-    within_deadline(
-        "somebody stands for election, long before the time-out",
-        async {
-            let stands = |member: &Member| member.consensus.leadership().borrow().term > term;
-            while !cluster.members.values().any(stands) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        },
-    )
-    .await;
+    let stands = |member: &Member| {
+        let mut leadership = member.consensus.leadership();
+        Box::pin(async move { leadership.wait_for(|now| now.term > term).await.map(|_| ()) })
+    };
+    let anybody = futures::future::select_all(cluster.members.values().map(stands));
+    let what = "somebody stands for election, long before the time-out";
+    let (stood, ..) = within_deadline(what, anybody).await;
+    stood.unwrap();
     // Both may have stood at once, and shared the votes out.
     let ids: Vec<u64> = cluster.members.keys().copied().collect();
     for id in ids.into_iter().cycle() {
