@@ -10,7 +10,7 @@ mod member;
 mod ports;
 mod subject;
 
-pub use member::{Member, Mode, Ports};
+pub use member::{Member, Mode, Ports, cpu_of};
 pub use ports::{free_port, is_free};
 pub use subject::Subject;
 

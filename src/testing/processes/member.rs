@@ -210,6 +210,11 @@ impl Member {
         Some(kibibytes * 1024)
     }
 
+    /// What its process has had of the processors, where the system tells.
+    pub fn cpu(&self) -> Option<Duration> {
+        cpu_of(self.process.as_ref()?.id())
+    }
+
     pub fn client_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports.client))
     }
@@ -269,4 +274,17 @@ fn quiet_logback(directory: &Path) {
                 <encoder><pattern>%d %-5p %c{1} - %m%n</pattern></encoder></appender>\
                 <root level=\"INFO\"><appender-ref ref=\"C\"/></root></configuration>";
     fs::write(directory.join("logback.xml"), text).expect("the log configuration can be written");
+}
+
+/// What a process and its threads have had of the processors, where the system tells.
+pub fn cpu_of(process: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The second field is a name in parentheses, in which anything may stand; the 14th and 15th are ticks.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse().ok()?;
+    let in_kernel: u64 = fields.next()?.parse().ok()?;
+    // SAFETY: sysconf(3) takes a plain number.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Some(Duration::from_secs(ticks + in_kernel) / u32::try_from(per_second).ok()?)
 }

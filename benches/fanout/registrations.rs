@@ -1,0 +1,148 @@
+//! Sessions that register in one directory and see each other.
+
+use super::{connect, cpu, members};
+use std::net::SocketAddr;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use vivarium::client::{ChangeKind, Client, Event, Interest, Start};
+use vivarium::testing::raw_client::{Bytes, RawClient, Reader, op, read_frame};
+
+const DIRECTORY: &str = "/nodes";
+const RUNS: usize = 3;
+const EPHEMERAL: i32 = 1;
+const NOTIFICATION: i32 = -1;
+
+pub fn measure(sessions: usize) {
+    println!(
+        "| {sessions} sessions that all see all | ms, {RUNS} runs | median | CPU of all members, s |"
+    );
+    println!("|---|---|---|---|");
+    show("ZooKeeper protocol", || zookeeper(sessions));
+    show("native API", || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(native(sessions))
+    });
+    println!();
+}
+
+fn show(how: &str, run: impl Fn() -> (Duration, Duration)) {
+    let mut runs: Vec<_> = (0..RUNS).map(|_| run()).collect();
+    let each: Vec<_> = runs
+        .iter()
+        .map(|(took, _)| took.as_millis().to_string())
+        .collect();
+    runs.sort_unstable();
+    let (took, cpu) = runs[RUNS / 2];
+    let (each, took, cpu) = (each.join(", "), took.as_millis(), cpu.as_secs_f64());
+    println!("| {how} | {each} | {took} | {cpu:.2} |");
+}
+
+/// Children of the directory; the watch that is set tells of the next change.
+fn look(client: &mut RawClient) -> usize {
+    let body = Bytes::new().text(DIRECTORY).flag(true);
+    let reply = client.ask(op::GET_CHILDREN, body).expect("children");
+    Reader(&reply.body).int() as usize
+}
+
+fn see_all(client: &mut RawClient, sessions: usize) {
+    while look(client) < sessions {
+        loop {
+            let frame = read_frame(client.stream()).expect("a notification");
+            if Reader(&frame).int() == NOTIFICATION {
+                break;
+            }
+        }
+    }
+}
+
+fn zookeeper(sessions: usize) -> (Duration, Duration) {
+    let cluster = members();
+    let address = |number: usize| -> SocketAddr { cluster.client_address(number % 3 + 1) };
+    let mut first = RawClient::connect(address(0), 60_000).expect("a session");
+    first.create(DIRECTORY, b"", 0).expect("the directory");
+    let ready = Arc::new(Barrier::new(sessions + 1));
+    let clients: Vec<_> = (0..sessions)
+        .map(|number| {
+            let (address, ready) = (address(number), ready.clone());
+            std::thread::spawn(move || {
+                let mut client = RawClient::connect(address, 60_000).expect("a session");
+                client.sync().expect("an answer");
+                look(&mut client);
+                ready.wait();
+                let path = format!("{DIRECTORY}/node-{number:05}");
+                client
+                    .create(&path, b"10.0.0.1:10000", EPHEMERAL)
+                    .expect("an entry");
+                see_all(&mut client, sessions);
+                client
+            })
+        })
+        .collect();
+    ready.wait();
+    let (began, before) = (Instant::now(), cpu(&cluster));
+    // No session ends before all have seen all.
+    let clients: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
+    let took = began.elapsed();
+    assert!(clients.iter().all(Result::is_ok));
+    (took, cpu(&cluster) - before)
+}
+
+async fn register(
+    client: Client,
+    number: usize,
+    sessions: usize,
+    ready: Arc<tokio::sync::Barrier>,
+) -> Client {
+    let interest = Interest {
+        start: Start::Snapshot,
+        ..Interest::new([DIRECTORY])
+    };
+    let mut events = client
+        .changes()
+        .subscribe(interest)
+        .await
+        .expect("a stream");
+    while !matches!(
+        events.next().await.expect("an event"),
+        Event::SnapshotEnd { .. }
+    ) {}
+    ready.wait().await;
+    let registry = client.registry();
+    let register = async move {
+        let path = format!("{DIRECTORY}/node-{number:05}");
+        registry
+            .register(&path, "10.0.0.1:10000")
+            .await
+            .expect("an entry");
+    };
+    let see_all = async {
+        let mut seen = 0;
+        while seen < sessions {
+            if let Event::Transaction(told) = events.next().await.expect("an event") {
+                let added = told.changes.iter().filter(|change| {
+                    change.kind() == ChangeKind::Added && change.path != DIRECTORY
+                });
+                seen += added.count();
+            }
+        }
+    };
+    tokio::join!(register, see_all);
+    client
+}
+
+async fn native(sessions: usize) -> (Duration, Duration) {
+    let cluster = members();
+    let ready = Arc::new(tokio::sync::Barrier::new(sessions + 1));
+    let mut clients = JoinSet::new();
+    for number in 0..sessions {
+        let client = connect(&cluster, number).await;
+        clients.spawn(register(client, number, sessions, ready.clone()));
+    }
+    ready.wait().await;
+    let (began, before) = (Instant::now(), cpu(&cluster));
+    let clients = clients.join_all().await;
+    let took = began.elapsed();
+    drop(clients);
+    (took, cpu(&cluster) - before)
+}
