@@ -17,7 +17,7 @@ use super::selector::{
 };
 use super::sessions::Sessions;
 use crate::member::{ReadView, WatchKind};
-use crate::metrics::{NATIVE_RING_BUILD_SECONDS, NATIVE_RING_BUILDS};
+use crate::metrics::{NATIVE_RING_BUILD_SECONDS, NATIVE_RING_BUILDS, NATIVE_RING_MOVED_KEYS};
 use crate::model::{Id, Refusal, SessionId, Zxid};
 use crate::ring::{HashRing, LoadFactor, SERVERS_MAX, WEIGHT_MAX, WEIGHT_NORMAL};
 use metrics::{counter, histogram};
@@ -37,6 +37,8 @@ pub const RINGS_MAX: usize = 64;
 pub const EPOCHS_MAX: usize = 64;
 /// Rings of one path that are kept built: the newest, and the one before, for what moved between them.
 const BUILT_MAX: usize = 2;
+/// Keys by which it is told how much an epoch has moved.
+const SAMPLE: i64 = 1_024;
 
 /// What the points of a ring go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -448,7 +450,7 @@ impl Rings {
         epoch: Zxid,
     ) -> Result<Arc<HashRing>, Failure> {
         let key = (path.to_owned(), mode);
-        let servers = {
+        let (servers, before) = {
             let mut remembered = self.remembered.lock();
             let ring = remembered.get(&key, Remembered::default);
             if let Some((_, built)) = ring.built.iter().find(|(built, _)| *built == epoch) {
@@ -460,7 +462,9 @@ impl Rings {
                 wanted: epoch,
                 first: ring.epochs.front().map_or(Zxid::ZERO, |(first, _)| *first),
             })?;
-            servers.clone()
+            let before = ring.built.iter().filter(|(built, _)| *built < epoch);
+            let before = before.max_by_key(|(built, _)| *built);
+            (servers.clone(), before.map(|(_, built)| built.clone()))
         };
         let begun = Instant::now();
         // A hundred thousand hashes a server.
@@ -477,6 +481,9 @@ impl Rings {
         let built = Arc::new(built);
         counter!(NATIVE_RING_BUILDS).increment(1);
         histogram!(NATIVE_RING_BUILD_SECONDS).record(begun.elapsed());
+        if let Some(before) = before {
+            histogram!(NATIVE_RING_MOVED_KEYS).record(moved(&before, &built) as f64);
+        }
         let mut remembered = self.remembered.lock();
         let ring = remembered.get(&key, Remembered::default);
         if ring.built.len() == BUILT_MAX {
@@ -485,6 +492,12 @@ impl Rings {
         ring.built.push_back((epoch, built.clone()));
         Ok(built)
     }
+}
+
+/// Of `SAMPLE` keys, those that have another owner.
+fn moved(before: &HashRing, after: &HashRing) -> usize {
+    let has_moved = |id: &i64| before.owner_of_task(*id) != after.owner_of_task(*id);
+    (0..SAMPLE).filter(has_moved).count()
 }
 
 fn check_keys(keys: &[String]) -> Result<(), Failure> {

@@ -114,6 +114,10 @@ metrics! {
         "Native sessions that are attached to this member.";
     NATIVE_LOCK_WAITERS = Gauge "vivarium_native_lock_waiters" Count,
         "Calls at this member that wait for a lock.";
+    NATIVE_TASKS = Gauge "vivarium_native_tasks" Count,
+        "Tasks of the queues that this member was asked for of late, by `state`: pending, delayed, claimed, dead.";
+    NATIVE_TASK_AGE_SECONDS = Gauge "vivarium_native_task_age_seconds" Seconds,
+        "How long ago the oldest pending one of these tasks was enqueued; 0 if none is pending.";
     NATIVE_STREAMS = Gauge "vivarium_native_streams" Count,
         "Open streams of changes, by `stream`: subscribe, follow, watch.";
     CONNECTIONS = Gauge "vivarium_connections" Count,
@@ -163,6 +167,10 @@ metrics! {
         "From a call of the native API to its answer, or to the beginning of its stream, by `service` and `method`. What a lock is waited for is in it.";
     NATIVE_HEARTBEAT_LATENESS_SECONDS = Histogram "vivarium_native_heartbeat_lateness_seconds" Seconds,
         "How much longer than a third of its session's timeout, the longest pause that is allowed, a sign of life was waited for; 0 for one in time.";
+    NATIVE_HEARTBEAT_SECONDS = Histogram "vivarium_native_heartbeat_duration_seconds" Seconds,
+        "From a sign of life that arrived to its answer handed to the stream.";
+    NATIVE_RING_MOVED_KEYS = Histogram "vivarium_native_ring_moved_keys" Count,
+        "Of 1,024 keys, how many have another owner by an epoch of a ring than by the one that was built before.";
     NATIVE_LOCK_WAIT_SECONDS = Histogram "vivarium_native_lock_wait_duration_seconds" Seconds,
         "How long a lock was waited for by those who had to wait, by `result`: waited, given_up.";
     NATIVE_RING_BUILD_SECONDS = Histogram "vivarium_native_ring_build_duration_seconds" Seconds,

@@ -1,7 +1,7 @@
 //! The recorder: gathers what is counted anywhere in the process, and tells of it: as Prometheus' page,
 //! or number by number.
 
-use super::names::{ENTRY_REQUESTS, EVENT_WATCHERS, Kind, METRICS};
+use super::names::{ENTRY_REQUESTS, EVENT_WATCHERS, Kind, METRICS, NATIVE_RING_MOVED_KEYS};
 use super::tally::{Label, Summary, Tally};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
@@ -94,6 +94,9 @@ fn build() -> Result<(Both, Recorder), InstallError> {
         .set_buckets(SECONDS_BUCKETS)
         .and_then(|builder| builder.set_buckets_for_metric(counts(ENTRY_REQUESTS), COUNT_BUCKETS))
         .and_then(|builder| builder.set_buckets_for_metric(counts(EVENT_WATCHERS), COUNT_BUCKETS))
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(counts(NATIVE_RING_MOVED_KEYS), COUNT_BUCKETS)
+        })
         .map_err(wrong)?
         .build_recorder();
     let recorder = Recorder {

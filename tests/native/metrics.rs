@@ -6,8 +6,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use vivarium::api::change_log_service_client::ChangeLogServiceClient;
 use vivarium::api::ring_service_client::RingServiceClient;
+use vivarium::api::task_service_client::TaskServiceClient;
 use vivarium::api::{
-    CloseRequest, KeepAliveRequest, OwnersRequest, ReleaseRequest, SubscribeRequest,
+    CloseRequest, CountsRequest, EnqueueRequest, KeepAliveRequest, OwnersRequest, ReleaseRequest,
+    SubscribeRequest, Task,
 };
 use vivarium::metrics::METRICS;
 
@@ -52,6 +54,7 @@ async fn calls_sessions_locks_rings_and_streams_are_counted() {
     first.answers.message().await.unwrap().unwrap();
     shown("vivarium_native_heartbeats_total", 4.0).await;
     shown("vivarium_native_heartbeat_lateness_seconds_count", 1.0).await;
+    shown("vivarium_native_heartbeat_duration_seconds_count", 4.0).await;
     drop(expiring);
     shown(
         "vivarium_native_sessions_ended_total{reason=\"expired\"}",
@@ -137,6 +140,40 @@ async fn calls_sessions_locks_rings_and_streams_are_counted() {
     }
     shown("vivarium_native_ring_builds_total", 1.0).await;
 
+    // Half of them go to whoever comes.
+    caller.register(&first, "/ring/b", "x").await.unwrap();
+    rings.owners(owners).await.unwrap();
+    shown("vivarium_native_ring_builds_total", 2.0).await;
+    shown("vivarium_native_ring_moved_keys_count", 1.0).await;
+    let moved = value(&scrape(admin), "vivarium_native_ring_moved_keys_sum").unwrap();
+    assert!(moved > 256.0 && moved < 768.0, "{moved}");
+
+    let mut tasks = TaskServiceClient::new(caller.channel.clone());
+    for delay_ms in [0, 3_600_000] {
+        let enqueue = EnqueueRequest {
+            header: Some(first.header()),
+            queue: "/queue".to_owned(),
+            task: Some(Task {
+                key: "k".to_owned(),
+                ..Task::default()
+            }),
+            delay_ms,
+        };
+        tasks.enqueue(enqueue).await.unwrap();
+    }
+    let counts = CountsRequest {
+        queue: "/queue".to_owned(),
+    };
+    tasks.counts(counts).await.unwrap();
+    shown("vivarium_native_tasks{state=\"pending\"}", 1.0).await;
+    shown("vivarium_native_tasks{state=\"delayed\"}", 1.0).await;
+    shown("vivarium_native_tasks{state=\"dead\"}", 0.0).await;
+    eventually("it grows old", || async {
+        let age = value(&scrape(admin), "vivarium_native_task_age_seconds")?;
+        (age > 0.0).then_some(())
+    })
+    .await;
+
     let close = CloseRequest {
         session: Some(first.session.clone()),
     };
@@ -153,7 +190,7 @@ async fn calls_sessions_locks_rings_and_streams_are_counted() {
         "vivarium_native_calls_total{service=\"RingService\",method=\"Owners\",reason=\"OK\"}",
         "vivarium_native_call_duration_seconds_count{service=\"RingService\",method=\"Owners\"}",
     ] {
-        shown(name, 2.0).await;
+        shown(name, 3.0).await;
     }
     let failed = "vivarium_native_calls_total{service=\"RegistryService\",method=\"Get\",reason=\"NO_ENTRY\"}";
     shown(failed, 1.0).await;

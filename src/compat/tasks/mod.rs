@@ -16,6 +16,7 @@
 mod fetch;
 mod index;
 mod layout;
+mod shown;
 
 pub use fetch::{FETCH_MAX, Fetching, Offered, Pushing, WAIT_MAX, WINDOW_MAX};
 pub use index::{Counts, Standing};

@@ -37,7 +37,8 @@ use crate::member::{Handle, TimeoutBounds};
 use crate::model::{Password, SessionId, Zxid};
 use crate::runtime::{Clock, SystemClock};
 use crate::server::zookeeper::AuthOptions;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tonic::Status;
 
 /// What the operator decided about the native API.
@@ -75,6 +76,17 @@ pub struct Native {
     tokens: Option<Arc<Tokens>>,
 }
 
+/// How often gauges that nobody counts as they change are set.
+const SHOW_INTERVAL: Duration = Duration::from_secs(5);
+
+async fn show(native: Weak<Native>) {
+    while let Some(native) = native.upgrade() {
+        native.tasks.show();
+        drop(native);
+        tokio::time::sleep(SHOW_INTERVAL).await;
+    }
+}
+
 impl Native {
     pub fn new(handle: Handle, options: &Options) -> Arc<Native> {
         let sessions = Sessions::new(handle, options.timeouts, options.sessions_max);
@@ -82,7 +94,7 @@ impl Native {
         let registry = Arc::new(registry);
         let rings = Arc::new(Rings::new(sessions.clone(), registry.clone()));
         let now = || SystemClock.wall_ms();
-        Arc::new(Native {
+        let native = Arc::new(Native {
             events: Events::new(sessions.clone(), registry.clone()),
             tasks: Tasks::new(sessions.clone(), registry.clone(), rings.clone(), now),
             rings,
@@ -91,7 +103,9 @@ impl Native {
             sessions,
             auth: options.auth.clone(),
             tokens: options.tokens.clone(),
-        })
+        });
+        tokio::spawn(show(Arc::downgrade(&native)));
+        native
     }
 
     /// Who calls, and whether they may call at all.

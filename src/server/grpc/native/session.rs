@@ -8,7 +8,9 @@ use crate::api::{
 };
 use crate::compat::{Failure, Opening, Session, client_of};
 use crate::member::Handle;
-use crate::metrics::{NATIVE_HEARTBEAT_LATENESS_SECONDS, NATIVE_HEARTBEATS};
+use crate::metrics::{
+    NATIVE_HEARTBEAT_LATENESS_SECONDS, NATIVE_HEARTBEAT_SECONDS, NATIVE_HEARTBEATS,
+};
 use crate::model::SessionId;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -144,7 +146,8 @@ async fn keep_alive(
         // The client has gone, or says nothing more: its session goes on until it ends.
         let Some(Ok(sign)) = sign else { break None };
         session.touch();
-        if let Some(before) = last.replace(Instant::now()) {
+        let arrived = Instant::now();
+        if let Some(before) = last.replace(arrived) {
             let late = before.elapsed().saturating_sub(longest_pause);
             histogram!(NATIVE_HEARTBEAT_LATENESS_SECONDS).record(late);
         }
@@ -159,6 +162,7 @@ async fn keep_alive(
         // One that takes no answers is not waited for: it is heard all the same.
         if answers.try_send(Ok(answer)).is_ok() {
             counter!(NATIVE_HEARTBEATS).increment(1);
+            histogram!(NATIVE_HEARTBEAT_SECONDS).record(arrived.elapsed());
         }
     };
     if let Some(failure) = end {
