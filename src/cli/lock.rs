@@ -4,7 +4,7 @@
 //! its process group as soon as the session is lost, because another one may hold the lock then.
 
 use super::exit::Exit;
-use super::native::{ClientArgs, Failed, close, duration};
+use super::native::{ClientArgs, Ending, Failed, close, duration};
 use super::output::table;
 use crate::client::{Asking, Client, Error, LockGuard, LockMode, LockPlace};
 use anyhow::Context;
@@ -14,7 +14,6 @@ use serde::Serialize;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// What the shell returns for a command that cannot be started.
 const NOT_STARTED: u8 = 127;
@@ -82,13 +81,14 @@ async fn carry_out(client: &Client, args: LockArgs) -> anyhow::Result<Exit> {
                 wait,
                 ..Asking::new(lock.as_str())
             };
-            let Some(guard) = acquire(client, asking).await? else {
+            let mut ending = Ending::listen()?;
+            let Some(guard) = acquire(client, asking, &mut ending).await? else {
                 eprintln!(
                     "vivarium: {lock} was not to be had in time; `vivarium lock show --lock {lock}` tells who has it"
                 );
                 return Ok(Exit::NotAcquired);
             };
-            let exit = run_under(&guard, &command).await?;
+            let exit = run_under(&guard, &command, &mut ending).await?;
             if exit != Exit::SessionLost {
                 guard.release().await.map_err(Failed::from)?;
             }
@@ -120,25 +120,25 @@ async fn carry_out(client: &Client, args: LockArgs) -> anyhow::Result<Exit> {
 }
 
 /// Who is interrupted while it waits leaves no place behind.
-async fn acquire(client: &Client, asking: Asking) -> anyhow::Result<Option<LockGuard>> {
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn acquire(
+    client: &Client,
+    asking: Asking,
+    ending: &mut Ending,
+) -> anyhow::Result<Option<LockGuard>> {
     let locks = client.locks();
     let held = tokio::select! {
         held = locks.acquire_as(asking) => held,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            anyhow::bail!("interrupted while waiting for the lock");
-        }
-        _ = terminate.recv() => anyhow::bail!("told to end while waiting for the lock"),
+        _ = ending.asked() => anyhow::bail!("told to end while waiting for the lock"),
     };
     Ok(held.map_err(Failed::from)?)
 }
 
-async fn run_under(guard: &LockGuard, command: &[std::ffi::OsString]) -> anyhow::Result<Exit> {
+async fn run_under(
+    guard: &LockGuard,
+    command: &[std::ffi::OsString],
+    ending: &mut Ending,
+) -> anyhow::Result<Exit> {
     let (program, arguments) = command.split_first().context("there is nothing to run")?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     let started = Command::new(program)
         .args(arguments)
         .env("VIVARIUM_LOCK", guard.lock())
@@ -164,9 +164,7 @@ async fn run_under(guard: &LockGuard, command: &[std::ffi::OsString]) -> anyhow:
                 eprintln!("vivarium: {}", Failed::from(Error::SessionLost));
                 return Ok(Exit::SessionLost);
             }
-            _ = interrupt.recv() => Signal::INT,
-            _ = terminate.recv() => Signal::TERM,
-            _ = hang_up.recv() => Signal::HUP,
+            asked = ending.asked() => asked,
         };
         kill(group, passed_on);
     }

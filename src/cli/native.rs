@@ -5,8 +5,10 @@ use super::exit::Exit;
 use super::output::Format;
 use crate::client::{Client, ClientOptions, Credentials, Error, Reason};
 use clap::Args;
+use rustix::process::Signal;
 use std::fmt;
 use std::time::Duration;
+use tokio::signal::unix;
 
 #[derive(Args, Debug)]
 pub struct ClientArgs {
@@ -68,6 +70,31 @@ impl ClientArgs {
             ..ClientOptions::new(self.endpoints.clone())
         };
         Ok(Client::connect(options).await?)
+    }
+}
+
+/// What asks a command to end, from its start on: none that comes in between is missed.
+pub struct Ending {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hang_up: unix::Signal,
+}
+
+impl Ending {
+    pub fn listen() -> std::io::Result<Ending> {
+        Ok(Ending {
+            interrupt: unix::signal(unix::SignalKind::interrupt())?,
+            terminate: unix::signal(unix::SignalKind::terminate())?,
+            hang_up: unix::signal(unix::SignalKind::hangup())?,
+        })
+    }
+
+    pub async fn asked(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::INT,
+            _ = self.terminate.recv() => Signal::TERM,
+            _ = self.hang_up.recv() => Signal::HUP,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `vivarium registry`: entries.
 
 use super::exit::Exit;
-use super::native::{ClientArgs, Failed, close};
+use super::native::{ClientArgs, Ending, Failed, close};
 use super::output::table;
 use crate::client::{Client, Entry, Lifetime, OnConflict, Registration};
 use clap::{Args, Subcommand};
@@ -100,6 +100,7 @@ async fn carry_out(client: &Client, args: RegistryArgs) -> anyhow::Result<Exit> 
                 ..Registration::new(path, value)
             };
             let path = wanted.path.clone();
+            let ending = Ending::listen()?;
             let registered = registry.register_as(wanted).await.map_err(Failed::from)?;
             let done = Written {
                 path: &path,
@@ -112,7 +113,7 @@ async fn carry_out(client: &Client, args: RegistryArgs) -> anyhow::Result<Exit> 
                 false => format!("registered {path} until this command is interrupted\n"),
             })?;
             if !persistent {
-                return hold(client).await;
+                return hold(client, ending).await;
             }
         }
         RegistryCommand::Unregister {
@@ -193,7 +194,7 @@ async fn carry_out(client: &Client, args: RegistryArgs) -> anyhow::Result<Exit> 
 }
 
 /// Keeps the session until the command is to end, or the session has ended.
-async fn hold(client: &Client) -> anyhow::Result<Exit> {
+async fn hold(client: &Client, mut ending: Ending) -> anyhow::Result<Exit> {
     let mut states = client.states();
     let lost = async {
         while let Some(state) = states.next().await {
@@ -202,10 +203,8 @@ async fn hold(client: &Client) -> anyhow::Result<Exit> {
             }
         }
     };
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
+        _ = ending.asked() => {}
         () = lost => return Err(Failed::from(crate::client::Error::SessionLost).into()),
     }
     Ok(Exit::Success)

@@ -1,7 +1,7 @@
 //! `vivarium ring`: who is responsible for what.
 
 use super::exit::Exit;
-use super::native::{ClientArgs, Failed, close};
+use super::native::{ClientArgs, Ending, Failed, close};
 use super::output::{Format, printable, table};
 use crate::client::{Client, Error, Ring, RingMode};
 use crate::ring::HashRing;
@@ -136,15 +136,13 @@ async fn carry_out(client: &Client, args: RingArgs) -> anyhow::Result<Exit> {
             })?;
         }
         RingCommand::Watch(which) => {
+            let mut ending = Ending::listen()?;
             let watch = rings.watch(&which.path, which.mode()).await;
             let mut watch = watch.map_err(Failed::from)?;
             loop {
                 let ring = tokio::select! {
                     ring = watch.changed() => ring,
-                    interrupted = tokio::signal::ctrl_c() => {
-                        interrupted?;
-                        return Ok(Exit::Success);
-                    }
+                    _ = ending.asked() => return Ok(Exit::Success),
                 };
                 let Some(ring) = ring else {
                     let error = watch.error().unwrap_or(Error::SessionLost);
