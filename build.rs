@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "proto/vivarium/v1/registry.proto",
             "proto/vivarium/v1/lock.proto",
             "proto/vivarium/v1/ring.proto",
+            "proto/vivarium/v1/task.proto",
+            "proto/vivarium/v1/change_log.proto",
         ],
         ["proto"],
     )?;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use vivarium::model::{Change, ChangeKind, WatcherType, Zxid};
+use vivarium::model::{Change, ChangeKind, SessionId, WatcherType, Zxid};
 use vivarium::watch::{WatchKind, WatchLimits, WatchTable, WatcherId};
 
 const CONNECTIONS: u64 = 1_000;
@@ -187,6 +187,9 @@ fn changed(path: &str) -> Change {
         zxid: Zxid(1),
         acl: None,
         parent_acl: None,
+        data: None,
+        version: 0,
+        owner: SessionId::NONE,
     }
 }
 

@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("ring", &[]),
     ("client", &["api", "model", "ring"]),
-    ("compat", &["member", "model", "ring"]),
+    ("compat", &["member", "metrics", "model", "ring"]),
     ("console", &["member", "model"]),
     (
         "server",

@@ -1,6 +1,9 @@
 //! `docs/protocol.md` promises one row for everything a client may send. This keeps the promise: who
 //! adds an operation, a code or a word to the protocol is sent to the page.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use vivarium::config::zoo_cfg_keys;
 use vivarium::model::Refusal;
 use vivarium::server::admin::COMMANDS;
@@ -75,4 +78,48 @@ fn every_key_of_a_zoo_cfg_has_its_row() {
         .filter(|key| !rows.iter().any(|row| row.contains(&format!("`{key}`"))))
         .collect();
     assert!(lacking.is_empty(), "no row for {lacking:?}");
+}
+
+/// `docs/requirements.md` names tests: those that are gone show nothing.
+#[test]
+fn every_test_that_shows_a_requirement_is_there() {
+    const REQUIREMENTS: &str = include_str!("../docs/requirements.md");
+    let mut texts = String::new();
+    for directory in ["src", "tests"] {
+        read_all(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(directory),
+            &mut texts,
+        );
+    }
+    let mut ids = BTreeSet::new();
+    for row in REQUIREMENTS.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, id, _, shown, _] = cells[..] else {
+            panic!("{row:?} has other cells");
+        };
+        if id == "id" {
+            continue;
+        }
+        assert!(ids.insert(id.to_owned()), "{id} has two rows");
+        for name in shown.split('`').skip(1).step_by(2) {
+            let test = name.rsplit("::").next().unwrap_or_default();
+            let is_test = name.contains("::") && !test.is_empty();
+            let is_there = !is_test
+                || texts.contains(&format!("fn {test}("))
+                || texts.contains(&format!("mod {test};"));
+            assert!(is_there, "{id}: there is no {name}");
+        }
+    }
+    assert!(ids.len() > 100, "{} requirements", ids.len());
+}
+
+fn read_all(directory: &Path, texts: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, texts);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            texts.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
 }

@@ -46,6 +46,7 @@ pub struct ConsensusStopped(String);
 struct Doors {
     client: Vec<(BoxedListener, TlsAtDoor)>,
     grpc: BoxedListener,
+    grpc_tls: bool,
     admin: BoxedListener,
 }
 
@@ -140,6 +141,7 @@ impl Doors {
         Ok(Doors {
             client,
             grpc: bind("gRPC", "doors.grpc.bind", &doors.grpc).await?,
+            grpc_tls: doors.grpc_tls,
             admin: bind("admin HTTP", "doors.admin.bind", &doors.admin).await?,
         })
     }
@@ -157,6 +159,10 @@ impl Doors {
         if let Some(tls) = &zookeeper_options.tls {
             tasks.spawn(tls.clone().watch_files(stop.clone()));
         }
+        if let Some(tokens) = &native_options.tokens {
+            tasks.spawn(tokens.clone().watch_file(stop.clone()));
+        }
+        let grpc_tls = zookeeper_options.tls.clone().filter(|_| self.grpc_tls);
         tasks.spawn(zookeeper::serve(
             self.client,
             operator.clone(),
@@ -173,7 +179,8 @@ impl Doors {
         let (listener, handle, stop) = (self.grpc, operator.handle.clone(), stop.clone());
         tasks.spawn(async move {
             let options = grpc::Options::default();
-            let served = grpc::serve(listener, handle, options, &native_options, stop).await;
+            let served =
+                grpc::serve(listener, grpc_tls, handle, options, &native_options, stop).await;
             if let Err(error) = served {
                 tracing::error!(%error, "the gRPC door has closed; the other doors go on");
             }
@@ -196,6 +203,7 @@ fn zookeeper_options(
         unread_max: Duration::from_millis(limits.unread_ms_max),
         throttled_max: limits.throttled_ms_max.map(Duration::from_millis),
         sessions_max: limits.sessions_max,
+        sessions: settings.sessions,
         timeouts: TimeoutBounds::new(timing.session_timeout_ms_min, timing.session_timeout_ms_max)
             .context("session timeouts")?,
         words: settings.access.four_letter_words.clone(),
@@ -228,6 +236,7 @@ fn native_options(settings: &Settings, timeouts: TimeoutBounds) -> grpc::NativeO
         sessions_max: settings.limits.sessions_max,
         value_bytes_max: settings.limits.frame_bytes_max,
         auth: auth_options(&settings.access),
+        tokens: settings.access.tokens.clone().map(grpc::Tokens::new),
     }
 }
 
@@ -280,6 +289,8 @@ fn admin_options(settings: &Settings) -> admin::Options {
             auth: auth_options(&settings.access),
             snapshots: admin.snapshots_enabled,
             snapshot_interval_min: Duration::from_millis(admin.snapshot_interval_ms_min),
+            restores: admin.restores_enabled,
+            restore_bytes_max: admin.restore_bytes_max,
         }),
         head_timeout: Duration::from_millis(admin.idle_ms_max),
         ..admin::Options::default()

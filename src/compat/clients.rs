@@ -10,6 +10,7 @@
 
 use super::caller::{Caller, Written};
 use super::failure::Failure;
+use super::json::to_json;
 use super::parents::{below, missing_above, segment};
 use crate::member::{Handle, Tree};
 use crate::model::{Acl, CreateMode, Id, Operation, Outcome, SessionId};
@@ -151,10 +152,4 @@ fn create(path: &str, data: Bytes, mode: CreateMode) -> Operation {
         acl: Acl::open(),
         mode,
     }
-}
-
-fn to_json(value: &impl Serialize) -> Result<Bytes, Failure> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|error| Failure::Internal(error.to_string()))
 }

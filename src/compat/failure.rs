@@ -45,6 +45,8 @@ pub enum Failure {
     StaleFencingToken { lock: String, token: Zxid },
     #[error("{owner:?} of this session does not hold the lock {lock}")]
     NotHolder { lock: String, owner: String },
+    #[error("task {id} of {queue} is not claimed by this session with this token")]
+    NotClaimedByYou { queue: String, id: i64 },
     #[error("{path} is registered by session {session}")]
     AlreadyRegistered { path: String, session: String },
     #[error("{wanted} is more than this ensemble has come to: {reached}")]
@@ -94,7 +96,7 @@ impl From<CloseReason> for Failure {
     /// For a call whose session's attachment ended under it.
     fn from(why: CloseReason) -> Failure {
         match why {
-            CloseReason::SessionEnded => Failure::SessionExpired,
+            CloseReason::SessionEnded | CloseReason::NotUpgraded => Failure::SessionExpired,
             CloseReason::SessionMoved => Failure::SessionMoved,
             CloseReason::ShuttingDown => Failure::ShuttingDown,
             CloseReason::OutOfTouch | CloseReason::StateReplaced | CloseReason::ReadOnlyEnded => {

@@ -29,14 +29,6 @@ pub fn missing_above(tree: &Tree, path: &str) -> Vec<Operation> {
     missing
 }
 
-/// Whether `path` is `prefix` or lies below it.
-pub fn is_within(path: &str, prefix: &str) -> bool {
-    is_root(prefix)
-        || path
-            .strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// `name` below `path`.
 pub fn below(path: &str, name: &str) -> String {
     match is_root(path) {
@@ -66,12 +58,6 @@ pub fn segment(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::validate_path;
-
-    #[test]
-    fn a_prefix_ends_where_a_segment_ends() {
-        assert!(is_within("/a", "/a") && is_within("/a/b", "/a") && is_within("/a", "/"));
-        assert!(!is_within("/ab", "/a") && !is_within("/", "/a") && !is_within("/b/a", "/a"));
-    }
 
     #[test]
     fn every_text_is_a_segment_of_its_own() {

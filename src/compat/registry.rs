@@ -14,7 +14,7 @@ use super::writing::{Done, Plan, Writer, carry_out, plan_again};
 use crate::member::Tree;
 use crate::model::{
     Acl, CreateMode, Id, Operation, Outcome, Permissions, Refusal, SessionId, Stat, Zxid, basename,
-    is_root, validate_path,
+    is_root, is_within, validate_path,
 };
 use bytes::Bytes;
 use std::collections::BinaryHeap;
@@ -294,7 +294,7 @@ impl Registry {
         after: &str,
     ) -> Result<Page<Entry>, Failure> {
         check_path(path)?;
-        if !(after.is_empty() || super::parents::is_within(after, path) && after != path) {
+        if !(after.is_empty() || is_within(after, path) && after != path) {
             return Err(Failure::InvalidArgument(format!(
                 "the page token {after:?} is not of this list"
             )));
@@ -351,6 +351,24 @@ impl Registry {
                 reached: self.sessions.handle().read().zxid(),
             }),
         }
+    }
+
+    /// Returns once this member has everything that was acknowledged anywhere before.
+    pub(super) async fn freshen_linearizable(&self) -> Result<(), Failure> {
+        let freshness = Freshness {
+            linearizable: true,
+            ..Freshness::default()
+        };
+        self.freshen(freshness).await
+    }
+
+    /// Returns once this member has come to a zxid.
+    pub(super) async fn reach(&self, zxid: Zxid) -> Result<(), Failure> {
+        let freshness = Freshness {
+            not_before: Some(zxid),
+            ..Freshness::default()
+        };
+        self.freshen(freshness).await
     }
 
     fn check_value(&self, value: &Bytes) -> Result<(), Failure> {

@@ -10,20 +10,23 @@
 
 use super::failure::Failure;
 use super::parents::below;
+use super::recent::Recent;
 use super::registry::{Freshness, Registry, check_path};
 use super::selector::{
     Candidate, Load, LowerWeight, Reported, Slot, SmoothRoundRobin, slot_of, weighted_random,
 };
 use super::sessions::Sessions;
 use crate::member::{ReadView, WatchKind};
+use crate::metrics::{NATIVE_RING_BUILD_SECONDS, NATIVE_RING_BUILDS};
 use crate::model::{Id, Refusal, SessionId, Zxid};
 use crate::ring::{HashRing, LoadFactor, SERVERS_MAX, WEIGHT_MAX, WEIGHT_NORMAL};
+use metrics::{counter, histogram};
 use parking_lot::Mutex;
 use rand::Rng;
 use serde::Deserialize;
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Keys of one call.
 pub const KEYS_MAX: usize = 10_000;
@@ -140,8 +143,8 @@ struct Pickers {
 pub struct Rings {
     sessions: Arc<Sessions>,
     registry: Arc<Registry>,
-    remembered: Mutex<Table<(String, Mode), Remembered>>,
-    pickers: Mutex<Table<String, Pickers>>,
+    remembered: Mutex<Recent<(String, Mode), Remembered>>,
+    pickers: Mutex<Recent<String, Pickers>>,
 }
 
 impl Rings {
@@ -149,8 +152,8 @@ impl Rings {
         Rings {
             sessions,
             registry,
-            remembered: Mutex::default(),
-            pickers: Mutex::default(),
+            remembered: Mutex::new(Recent::new(RINGS_MAX)),
+            pickers: Mutex::new(Recent::new(RINGS_MAX)),
         }
     }
 
@@ -315,7 +318,7 @@ impl Rings {
             })
             .collect();
         let mut pickers = self.pickers.lock();
-        let picker = pickers.get(&path.to_owned());
+        let picker = pickers.get(&path.to_owned(), Pickers::default);
         let picked = match strategy {
             Strategy::Random => weighted_random(&candidates, rand::rng().random()),
             Strategy::SmoothRoundRobin => picker.smooth.pick(&candidates, now_ms),
@@ -417,7 +420,7 @@ impl Rings {
 
     fn remember(&self, path: &str, mode: Mode, membership: &Membership) {
         let mut remembered = self.remembered.lock();
-        let ring = remembered.get(&(path.to_owned(), mode));
+        let ring = remembered.get(&(path.to_owned(), mode), Remembered::default);
         if ring
             .epochs
             .iter()
@@ -438,11 +441,16 @@ impl Rings {
     }
 
     /// The ring of an epoch that is remembered.
-    async fn ring(&self, path: &str, mode: Mode, epoch: Zxid) -> Result<Arc<HashRing>, Failure> {
+    pub(super) async fn ring(
+        &self,
+        path: &str,
+        mode: Mode,
+        epoch: Zxid,
+    ) -> Result<Arc<HashRing>, Failure> {
         let key = (path.to_owned(), mode);
         let servers = {
             let mut remembered = self.remembered.lock();
-            let ring = remembered.get(&key);
+            let ring = remembered.get(&key, Remembered::default);
             if let Some((_, built)) = ring.built.iter().find(|(built, _)| *built == epoch) {
                 return Ok(built.clone());
             }
@@ -454,6 +462,7 @@ impl Rings {
             })?;
             servers.clone()
         };
+        let begun = Instant::now();
         // A hundred thousand hashes a server.
         let building = tokio::task::spawn_blocking(move || match mode {
             Mode::Equal => HashRing::new(servers.iter().map(|(name, _)| name)),
@@ -466,45 +475,15 @@ impl Rings {
             .map_err(|error| Failure::Internal(error.to_string()))?
             .map_err(|full| Failure::Internal(full.to_string()))?;
         let built = Arc::new(built);
+        counter!(NATIVE_RING_BUILDS).increment(1);
+        histogram!(NATIVE_RING_BUILD_SECONDS).record(begun.elapsed());
         let mut remembered = self.remembered.lock();
-        let ring = remembered.get(&key);
+        let ring = remembered.get(&key, Remembered::default);
         if ring.built.len() == BUILT_MAX {
             ring.built.pop_front();
         }
         ring.built.push_back((epoch, built.clone()));
         Ok(built)
-    }
-}
-
-/// What was used longest ago is forgotten first.
-struct Table<K, V> {
-    /// With the number of their last use.
-    rows: HashMap<K, (u64, V)>,
-    uses: u64,
-}
-
-impl<K, V> Default for Table<K, V> {
-    fn default() -> Table<K, V> {
-        Table {
-            rows: HashMap::new(),
-            uses: 0,
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V: Default> Table<K, V> {
-    /// The row of `key`, a new one if there is none.
-    fn get(&mut self, key: &K) -> &mut V {
-        if !self.rows.contains_key(key) && self.rows.len() >= RINGS_MAX {
-            let oldest = self.rows.iter().min_by_key(|(_, (used, _))| *used);
-            if let Some(key) = oldest.map(|(key, _)| key.clone()) {
-                self.rows.remove(&key);
-            }
-        }
-        self.uses += 1;
-        let (used, row) = self.rows.entry(key.clone()).or_default();
-        *used = self.uses;
-        row
     }
 }
 
@@ -530,18 +509,6 @@ fn check_keys(keys: &[String]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_row_that_was_used_longest_ago_is_forgotten() {
-        let mut table: Table<usize, Pickers> = Table::default();
-        for key in 0..RINGS_MAX {
-            table.get(&key);
-        }
-        table.get(&0);
-        table.get(&RINGS_MAX);
-        assert_eq!(table.rows.len(), RINGS_MAX);
-        assert!(table.rows.contains_key(&0) && !table.rows.contains_key(&1));
-    }
 
     #[test]
     fn heartbeats_of_every_host_are_understood() {

@@ -10,10 +10,13 @@ use super::caller::Caller;
 use super::clients::{self, CLIENT_ID_CHARS_MAX, Client};
 use super::failure::Failure;
 use crate::member::{CloseReason, Handle, TimeoutBounds};
+use crate::metrics::{NATIVE_SESSIONS, NATIVE_SESSIONS_ENDED};
 use crate::model::{Id, Password, SessionId, Zxid};
+use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +63,8 @@ pub struct Session {
     keeper: Mutex<CancellationToken>,
     /// For each place in a lock that calls wait at, the latest of these calls.
     pub(super) waiting: Mutex<HashMap<String, u64>>,
+    /// Its client has said goodbye.
+    closing: AtomicBool,
 }
 
 impl Session {
@@ -137,7 +142,7 @@ impl Sessions {
                 });
             }
         };
-        if self.handle.read().state().sessions().len() >= self.sessions_max {
+        if self.handle.session_count() >= self.sessions_max {
             return Err(Failure::LimitReached {
                 what: "sessions",
                 limit: self.sessions_max,
@@ -166,6 +171,7 @@ impl Sessions {
             earlier_runs: client.earlier_runs,
             keeper: Mutex::default(),
             waiting: Mutex::default(),
+            closing: AtomicBool::new(false),
         });
         Ok(Opened {
             credentials: Credentials { session, password },
@@ -197,6 +203,7 @@ impl Sessions {
             password: credentials.password,
             keeper: Mutex::default(),
             waiting: Mutex::default(),
+            closing: AtomicBool::new(false),
         }))
     }
 
@@ -213,7 +220,12 @@ impl Sessions {
     /// Ends a session. It need not be attached to this member.
     pub async fn close(self: &Arc<Self>, credentials: &Credentials) -> Result<Zxid, Failure> {
         let session = self.attach(credentials).await?;
-        or_no_leader(session.caller.close_session()).await
+        session.closing.store(true, Ordering::Relaxed);
+        let closed = or_no_leader(session.caller.close_session()).await;
+        if closed.is_err() {
+            session.closing.store(false, Ordering::Relaxed);
+        }
+        closed
     }
 
     /// For calls that belong to no session.
@@ -260,19 +272,35 @@ impl Sessions {
         if let Some(older) = older {
             older.caller.hang_up();
         }
+        gauge!(NATIVE_SESSIONS).increment(1.0);
         tokio::spawn(forget_when_detached(self.clone(), session.clone()));
         session
     }
 }
 
 async fn forget_when_detached(sessions: Arc<Sessions>, session: Arc<Session>) {
-    session.detached().await;
+    let reason = session.detached().await;
+    gauge!(NATIVE_SESSIONS).decrement(1.0);
+    counter!(NATIVE_SESSIONS_ENDED, "reason" => label(reason, &session)).increment(1);
     let mut attached = sessions.attached.lock();
     let is_current = attached
         .get(&session.id())
         .is_some_and(|current| Arc::ptr_eq(current, &session));
     if is_current {
         attached.remove(&session.id());
+    }
+}
+
+/// What the metrics call the end of an attachment.
+fn label(reason: CloseReason, session: &Session) -> &'static str {
+    match reason {
+        CloseReason::SessionEnded if session.closing.load(Ordering::Relaxed) => "closed",
+        CloseReason::SessionEnded | CloseReason::NotUpgraded => "expired",
+        CloseReason::SessionMoved => "moved",
+        CloseReason::OutOfTouch | CloseReason::ReadOnlyEnded => "out_of_touch",
+        CloseReason::StateReplaced => "state_replaced",
+        CloseReason::SlowReader => "slow_reader",
+        CloseReason::ShuttingDown => "shutting_down",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writes of native clients: planned on what this member has applied, judged where they take effect.
 //!
-//! At all times: a plan that this member's state forbids is made again after the member has caught up, before
+//! At all times: a write that was done before is known by its number before anything is planned, because its plan
+//! may not be possible any more; a plan that this member's state forbids is made again after the member has caught up, before
 //! anybody is refused; a plan that others have made void meanwhile is made again, a few times.
 
 use super::caller::Written;
@@ -72,6 +73,13 @@ pub async fn carry_out<T>(
         let planned = {
             let view = sessions.handle().read();
             let tree = view.state().tree();
+            // All that the session had done before it was attached here has been applied here.
+            let numbered = view.state().sessions();
+            if writer.number != 0
+                && let Some(zxid) = numbered.done(writer.session.id(), writer.number)
+            {
+                return Ok(Done::Before { zxid });
+            }
             let fences: Result<Vec<Operation>, Failure> = writer
                 .fences
                 .iter()

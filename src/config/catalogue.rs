@@ -127,6 +127,8 @@ const fn store_kind(key: &'static str) -> Setting {
 pub const STORE_KINDS: &[&str] = &["PEM", "PKCS12", "JKS"];
 /// How far TLS is spoken at a door.
 pub const TLS_AT_A_DOOR: &[&str] = &["no", "also", "only"];
+/// The same at a door where plain connections are not told apart.
+pub const TLS_OR_NOT: &[&str] = &["no", "only"];
 /// Whether clients show a certificate.
 pub const CLIENT_AUTH: &[&str] = &["need", "want", "none"];
 /// The versions of TLS, by their names in Java.
@@ -182,6 +184,8 @@ pub const SETTINGS: &[Setting] = &[
         "Where the native API is served."),
     setting("doors.grpc.advertise", Kind::Address, Default::Derived("as doors.client.advertise"), "",
         "What native clients are told."),
+    setting("doors.grpc.tls", Kind::Choice(TLS_OR_NOT), Default::Is("no"), "",
+        "Whether TLS is spoken at doors.grpc.bind, with the stores and the rules of the client doors: no; or only."),
     setting("doors.admin.bind", Kind::Address, Default::Derived("127.0.0.1, port of this member's entry in cluster.members, else 2193"), "",
         "Health, metrics and commands over HTTP. Loopback, because it asks nobody who they are."),
     setting("doors.admin.advertise", Kind::Address, Default::Derived("as doors.client.advertise"), "",
@@ -212,7 +216,12 @@ pub const SETTINGS: &[Setting] = &[
     integer("limits.watches_max", (1, 1 << 32), "10000000", "watches",
         "Watches of all connections of this member. Not below limits.watches_per_connection_max."),
     integer("limits.sessions_max", (1, 1 << 32), "1000000", "sessions",
-        "Sessions of the ensemble; a connection that asks this member for one more is closed. Sessions that exist are attached as ever."),
+        "Sessions of the ensemble and local ones of this member; a connection that asks it for one more is closed. Sessions that exist are attached as ever. A local one is not made one of the ensemble past it: its write is refused with -1."),
+
+    setting("sessions.local", Kind::Flag, Default::Is("false"), "",
+        "Whether a session begins as this member's own (localSessionsEnabled): it costs no write until it writes, and is not known elsewhere before."),
+    setting("sessions.local_upgrading", Kind::Flag, Default::Is("false"), "",
+        "Whether a session that began so may hold ephemerals (localSessionsUpgradingEnabled); else they are refused with -120."),
 
     integer("timing.tick_ms", (10, 600_000), "2000", "ms",
         "Step of the session clock (tickTime): a deadline is rounded up to the next."),
@@ -246,6 +255,17 @@ pub const SETTINGS: &[Setting] = &[
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
         "How often changed znodes are written behind; bounds what a restart has to replay."),
 
+    setting("changes.enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether this member keeps a log of all changes, for those who subscribe to it."),
+    integer("changes.retention_ms", (1000, 1 << 40), "7200000", "ms",
+        "How long a change is kept. What is older is dropped by and by, the oldest eighth of all that may be kept at once."),
+    integer("changes.transactions_max", (64, 1 << 40), "4000000", "transactions",
+        "Transactions that are kept at most; past it the oldest are dropped, whatever their age."),
+    integer("changes.bytes_max", (MIB, 1 << 50), "268435456", "bytes",
+        "The same in bytes of their files."),
+    integer("changes.subscriptions_max", (1, 1 << 24), "50000", "subscriptions",
+        "Subscriptions to this member's change log; the next one is refused."),
+
     setting("znodes.ttl_enabled", Kind::Flag, Default::Is("false"), "",
         "Whether clients may make znodes with a time to live (extendedTypesEnabled); else createTTL is refused with -6."),
     setting("znodes.quota_enforced", Kind::Flag, Default::Is("false"), "",
@@ -264,7 +284,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("admin.snapshots_enabled", Kind::Flag, Default::Is("true"), "",
         "Whether /commands/snapshot gives snapshots (admin.snapshot.enabled) to those who may do everything with the root."),
     integer("admin.snapshot_interval_ms_min", (0, 86_400_000), "300000", "ms",
-        "How soon after one snapshot /commands/snapshot gives the next (admin.rateLimiterIntervalInMS)."),
+        "How soon after one snapshot /commands/snapshot gives the next, and /commands/restore takes one after another (admin.rateLimiterIntervalInMS)."),
+    setting("admin.restores_enabled", Kind::Flag, Default::Is("true"), "",
+        "Whether /commands/restore takes a snapshot (admin.restore.enabled) from those who may do everything with the root, and makes it the state of the ensemble."),
+    integer("admin.restore_bytes_max", (MIB, 64 << 30), "1073741824", "bytes",
+        "The largest snapshot that /commands/restore takes, as it is sent and also unpacked: the member that takes it holds it in memory beside its state."),
 
     setting("access.four_letter_words", Kind::Words, Default::Is("srvr"), "",
         "Words that are answered (4lw.commands.whitelist); `*` is all. `srvr` always is."),
@@ -292,8 +316,10 @@ pub const SETTINGS: &[Setting] = &[
         "The password of the SASL user `super`, in place of the one in the file (SASLAuthenticationProvider.superPassword)."),
     setting("access.sasl_failures_tolerated", Kind::Flag, Default::Is("false"), "",
         "Whether a client that fails in SASL keeps its connection, as nobody (allowSaslFailedClients). Not where SASL is required."),
+    file("access.tokens_file",
+        "Who may call the native API by bearer token: lines of USER SHA256HEX, where the hash is that of the token. Such a caller is the SASL user of that name. Read again when it changes. Nothing: there are no tokens."),
     setting("access.required_schemes", Kind::Choices(SCHEMES), Default::Empty, "",
-        "A client that has not proven an identity of one of these is closed at its first request, with -124 (enforce.auth.schemes)."),
+        "A client that has not proven an identity of one of these is closed at its first request, with -124 (enforce.auth.schemes); a native call is refused. A bearer token proves one of sasl."),
 
     file("tls.key_store",
         "The member's private key and certificate (ssl.keyStore.location). Read again when it changes."),
@@ -320,7 +346,7 @@ pub const SETTINGS: &[Setting] = &[
     integer("tls.handshakes_max", (1, 1 << 20), "2048", "handshakes",
         "TLS handshakes under way at once; the next connection is closed."),
     integer("tls.reload_interval_ms", (0, 86_400_000), "5000", "ms",
-        "How often the stores and their password files are looked at for changes; 0 is never."),
+        "How often the stores and their password files, and access.tokens_file, are looked at for changes; 0 is never."),
 ];
 
 pub fn find(key: &str) -> Option<&'static Setting> {

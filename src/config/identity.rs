@@ -191,6 +191,7 @@ fn doors(
     let doors = DoorSettings {
         client_tls,
         client_tls_bind: client_tls_bind.filter(|bind| !bind.is_empty()),
+        grpc_tls: values.text("doors.grpc.tls").as_deref() == Some("only"),
         client: door(
             values,
             &client,

@@ -4,7 +4,8 @@ use super::layers::{Entry, Layers};
 use super::problem::{ConfigError, Origin, Problem};
 use super::resolver::Values;
 use super::settings::{
-    AdminSettings, LimitSettings, Settings, StorageSettings, TimingSettings, ZnodeSettings,
+    AdminSettings, ChangeSettings, LimitSettings, SessionSettings, Settings, StorageSettings,
+    TimingSettings, ZnodeSettings,
 };
 use super::{environment, identity, security, toml_file, yaml_file, zoo_cfg};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,9 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let Resolved {
         timing,
         limits,
+        sessions,
         storage,
+        changes,
         znodes,
     } = resolve(&mut values);
     if sources.zoo_cfg.is_some() && layers.get("storage.data_dir").is_none() {
@@ -75,13 +78,21 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     }
     let (member, doors) = identity::resolve(&mut values, &storage, sources.zoo_cfg.is_some());
     let tls = security::tls(&mut values, doors.as_ref(), &mut warnings);
+    if access.tokens.is_some() && doors.as_ref().is_some_and(|doors| !doors.grpc_tls) {
+        let origin = values.origin("access.tokens_file");
+        warnings.push(format!(
+            "{origin}: bearer tokens can be read on their way, because doors.grpc.tls is no"
+        ));
+    }
     match (member, doors) {
         (Some(member), Some(doors)) if values.problems.is_empty() => Ok(Settings {
             member,
             doors,
             limits,
+            sessions,
             timing,
             storage,
+            changes,
             znodes,
             admin,
             access,
@@ -99,7 +110,9 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
 pub(super) struct Resolved {
     timing: TimingSettings,
     limits: LimitSettings,
+    sessions: SessionSettings,
     storage: StorageSettings,
+    changes: ChangeSettings,
     znodes: ZnodeSettings,
 }
 
@@ -107,7 +120,9 @@ pub(super) fn resolve(values: &mut Values<'_>) -> Resolved {
     Resolved {
         timing: timing(values),
         limits: limits(values),
+        sessions: sessions(values),
         storage: storage(values),
+        changes: changes(values),
         znodes: znodes(values),
     }
 }
@@ -242,6 +257,13 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
     limits
 }
 
+fn sessions(values: &mut Values<'_>) -> SessionSettings {
+    SessionSettings {
+        local: values.flag("sessions.local").unwrap_or(false),
+        local_upgrading: values.flag("sessions.local_upgrading").unwrap_or(false),
+    }
+}
+
 fn storage(values: &mut Values<'_>) -> StorageSettings {
     let data_dir = PathBuf::from(values.text("storage.data_dir").unwrap_or_default());
     let log_dir = match values.text("storage.log_dir") {
@@ -265,6 +287,16 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
     }
 }
 
+fn changes(values: &mut Values<'_>) -> ChangeSettings {
+    ChangeSettings {
+        enabled: values.flag("changes.enabled").unwrap_or(true),
+        retention_ms: values.integer("changes.retention_ms"),
+        transactions_max: values.integer("changes.transactions_max"),
+        bytes_max: values.integer("changes.bytes_max"),
+        subscriptions_max: values.size("changes.subscriptions_max"),
+    }
+}
+
 fn znodes(values: &mut Values<'_>) -> ZnodeSettings {
     let unused_ms_max = values.integer("znodes.unused_container_ms_max");
     ZnodeSettings {
@@ -282,6 +314,8 @@ fn admin(values: &mut Values<'_>) -> AdminSettings {
         idle_ms_max: values.integer("admin.idle_ms_max"),
         snapshots_enabled: values.flag("admin.snapshots_enabled").unwrap_or(true),
         snapshot_interval_ms_min: values.integer("admin.snapshot_interval_ms_min"),
+        restores_enabled: values.flag("admin.restores_enabled").unwrap_or(true),
+        restore_bytes_max: values.integer("admin.restore_bytes_max"),
     }
 }
 

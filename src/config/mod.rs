@@ -3,7 +3,7 @@
 //! Owns: the catalogue of every setting, the sources they are read from, and what the command, the
 //! environment and the files were found to say.
 //! At all times: a `Settings` that exists is valid as a whole. Nothing reads a file or the
-//! environment after `load`; nothing below this room sees it (`model`, `wire`, `session`, `watch`
+//! environment after `load`, but for `read_tokens` the file of tokens; nothing below this room sees it (`model`, `wire`, `session`, `watch`
 //! and `store` take numbers, not settings).
 //!
 //! Sources, each overriding the one before it:
@@ -36,6 +36,7 @@ mod problem;
 mod resolver;
 mod security;
 mod settings;
+mod tokens;
 mod toml_file;
 mod value;
 mod yaml_file;
@@ -53,9 +54,11 @@ pub use load::{Sources, load};
 pub use member_list::{InitialMember, MemberList, check_members, parse_member};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{
-    AccessSettings, AdminSettings, Door, DoorSettings, FourLetterWords, LimitSettings,
-    MemberSettings, SaslSettings, Secret, Settings, Start, StorageSettings, StoreSettings,
-    TimingSettings, TlsAtDoor, TlsSettings, ZnodeSettings,
+    AccessSettings, AdminSettings, ChangeSettings, Door, DoorSettings, FourLetterWords,
+    LimitSettings, MemberSettings, SaslSettings, Secret, SessionSettings, Settings, Start,
+    StorageSettings, StoreSettings, TimingSettings, TlsAtDoor, TlsSettings, TokenSettings,
+    ZnodeSettings,
 };
+pub use tokens::{Token, read_tokens};
 pub use zoo_cfg::{Property, parse_server, properties};
 pub use zoo_keys::known_keys as zoo_cfg_keys;

@@ -5,8 +5,9 @@ use super::load::read_file;
 use super::resolver::Values;
 use super::settings::{
     AccessSettings, DoorSettings, FourLetterWords, SaslSettings, Secret, StoreSettings, TlsAtDoor,
-    TlsSettings,
+    TlsSettings, TokenSettings,
 };
+use super::tokens::read_tokens;
 use super::value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,14 +28,18 @@ pub(super) fn access(values: &mut Values<'_>) -> AccessSettings {
         }
     }
     let x509_super_user = values.text("access.x509_super_user");
-    let sasl = sasl(values);
+    let super_users = super_users(values);
+    let tokens = tokens(values, &super_users);
+    let sasl = sasl(values, super_users);
     let required_schemes = values
         .choices("access.required_schemes")
         .unwrap_or_default();
     for scheme in &required_schemes {
         let missing = match scheme.as_str() {
             "digest" if !enabled => "access.digest_enabled is false",
-            "sasl" if sasl.is_none() => "access.sasl_users_file names no users",
+            "sasl" if sasl.is_none() && tokens.is_none() => {
+                "there is neither access.sasl_users_file nor access.tokens_file"
+            }
             _ => continue,
         };
         let what = format!("nobody can prove anything by {scheme}: {missing}");
@@ -46,6 +51,7 @@ pub(super) fn access(values: &mut Values<'_>) -> AccessSettings {
         digest_algorithm: algorithm.filter(|_| enabled),
         x509_super_user,
         sasl,
+        tokens,
         required_schemes,
         skip_acl: values.flag("access.skip_acl").unwrap_or(false),
         reconfig: values.flag("access.reconfig").unwrap_or(false),
@@ -61,10 +67,36 @@ fn hash_bytes(algorithm: &str) -> usize {
     }
 }
 
-fn sasl(values: &mut Values<'_>) -> Option<SaslSettings> {
+fn super_users(values: &mut Values<'_>) -> BTreeSet<String> {
+    let users = values.text("access.sasl_super_users").unwrap_or_default();
+    users
+        .split(',')
+        .map(|user| user.trim().to_owned())
+        .filter(|user| !user.is_empty())
+        .collect()
+}
+
+fn tokens(values: &mut Values<'_>, super_users: &BTreeSet<String>) -> Option<TokenSettings> {
+    let key = "access.tokens_file";
+    let path = PathBuf::from(values.text(key)?);
+    let reload_interval_ms = values.integer("tls.reload_interval_ms");
+    match read_tokens(&path) {
+        Ok(tokens) => Some(TokenSettings {
+            path,
+            tokens,
+            super_users: super_users.clone(),
+            reload_interval_ms: (reload_interval_ms > 0).then_some(reload_interval_ms),
+        }),
+        Err(what) => {
+            values.refuse(key, what);
+            None
+        }
+    }
+}
+
+fn sasl(values: &mut Values<'_>, super_users: BTreeSet<String>) -> Option<SaslSettings> {
     let file = values.text("access.sasl_users_file");
     let section = values.text("access.sasl_section").unwrap_or_default();
-    let super_users = values.text("access.sasl_super_users").unwrap_or_default();
     let super_password = values.secret("access.sasl_super_password");
     let failures_tolerated = values
         .flag("access.sasl_failures_tolerated")
@@ -75,11 +107,6 @@ fn sasl(values: &mut Values<'_>) -> Option<SaslSettings> {
     if let (Some(password), Some(known)) = (super_password, users.get_mut(SUPER)) {
         *known = password;
     }
-    let super_users = super_users
-        .split(',')
-        .map(|user| user.trim().to_owned())
-        .filter(|user| !user.is_empty())
-        .collect::<BTreeSet<_>>();
     Some(SaslSettings {
         users,
         super_users,
@@ -129,11 +156,13 @@ pub(super) fn tls(
     let verify_client_address = values.flag("tls.verify_client_address").unwrap_or_default();
     let handshakes_max = values.size("tls.handshakes_max");
     let reload_interval_ms = values.integer("tls.reload_interval_ms");
-    let spoken = doors
-        .is_some_and(|doors| doors.client_tls != TlsAtDoor::No || doors.client_tls_bind.is_some());
+    let spoken = doors.is_some_and(|doors| {
+        doors.client_tls != TlsAtDoor::No || doors.client_tls_bind.is_some() || doors.grpc_tls
+    });
     if !spoken {
         if key_store.is_some() {
-            let what = "tls.key_store is given, and no door speaks TLS: see doors.client_tls.bind";
+            let what = "tls.key_store is given, and no door speaks TLS: see doors.client_tls.bind \
+                        and doors.grpc.tls";
             warnings.push(what.to_owned());
         }
         return None;

@@ -1,6 +1,7 @@
 //! What the rest of the house is given: plain values, all of them checked.
 
 use super::member_list::MemberList;
+use super::tokens::Token;
 use crate::model::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,8 +13,10 @@ pub struct Settings {
     pub member: MemberSettings,
     pub doors: DoorSettings,
     pub limits: LimitSettings,
+    pub sessions: SessionSettings,
     pub timing: TimingSettings,
     pub storage: StorageSettings,
+    pub changes: ChangeSettings,
     pub znodes: ZnodeSettings,
     pub admin: AdminSettings,
     pub access: AccessSettings,
@@ -69,6 +72,8 @@ pub struct DoorSettings {
     pub client_tls_bind: Option<String>,
     pub peer: Door,
     pub grpc: Door,
+    /// Whether TLS, and nothing else, is spoken there.
+    pub grpc_tls: bool,
     pub admin: Door,
 }
 
@@ -104,6 +109,15 @@ pub struct LimitSettings {
     pub sessions_max: usize,
 }
 
+/// Of what kind sessions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// They begin as local ones of their member.
+    pub local: bool,
+    /// One that began so may hold ephemerals.
+    pub local_upgrading: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimingSettings {
     /// The session clock's step: deadlines are rounded up to it.
@@ -132,6 +146,16 @@ pub struct StorageSettings {
     pub checkpoint_interval_ms: u64,
 }
 
+/// The log of all changes, and how much of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeSettings {
+    pub enabled: bool,
+    pub retention_ms: u64,
+    pub transactions_max: u64,
+    pub bytes_max: u64,
+    pub subscriptions_max: usize,
+}
+
 /// What kinds of znodes there may be, and when the leader removes those that are nobody's any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZnodeSettings {
@@ -151,6 +175,9 @@ pub struct AdminSettings {
     pub idle_ms_max: u64,
     pub snapshots_enabled: bool,
     pub snapshot_interval_ms_min: u64,
+    pub restores_enabled: bool,
+    /// As it is sent, and unpacked.
+    pub restore_bytes_max: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -169,6 +196,8 @@ pub struct AccessSettings {
     pub x509_super_user: Option<String>,
     /// `None` where there is no SASL.
     pub sasl: Option<SaslSettings>,
+    /// `None` where there are no bearer tokens.
+    pub tokens: Option<TokenSettings>,
     /// Of one of these schemes an identity must be proven before anything is asked; none of them
     /// means that nobody has to prove anything.
     pub required_schemes: Vec<String>,
@@ -187,7 +216,19 @@ pub struct SaslSettings {
     pub failures_tolerated: bool,
 }
 
-/// TLS at the client doors.
+/// Bearer tokens of the native API.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    pub path: PathBuf,
+    /// What the file said at the start.
+    pub tokens: Vec<Token>,
+    /// Who passes every access list.
+    pub super_users: BTreeSet<String>,
+    /// `None` for never.
+    pub reload_interval_ms: Option<u64>,
+}
+
+/// TLS at the client doors and the gRPC door.
 #[derive(Clone, Debug)]
 pub struct TlsSettings {
     pub key_store: StoreSettings,

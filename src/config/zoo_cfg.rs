@@ -102,8 +102,6 @@ pub fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> ZooCfg {
                 }
                 Err(what) => problems.push(Problem::new(&origin, key, what)),
             },
-            ZooKey::Otherwise(_) if HARMLESS_VALUES.contains(&value.as_str()) => {}
-            ZooKey::Otherwise(what) => found.warnings.push(format!("{origin}: {key}: {what}")),
             ZooKey::NotOffered if HARMLESS_VALUES.contains(&value.as_str()) => {}
             ZooKey::NotOffered => {
                 let what = "is not offered, and what it protects would stand open; \

@@ -25,8 +25,6 @@ pub enum ZooKey {
     Security(SecurityKey),
     /// Nothing here depends on it.
     Meaningless,
-    /// Whoever switches it on gets something else, which the text says.
-    Otherwise(&'static str),
     /// It protects something, and we do not offer it: starting without it would open a door.
     NotOffered,
     Unknown,
@@ -121,6 +119,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("enforceQuota", "znodes.quota_enforced"),
     ("skipACL", "access.skip_acl"),
     ("readonlymode.enabled", "access.read_only"),
+    ("localSessionsEnabled", "sessions.local"),
+    ("localSessionsUpgradingEnabled", "sessions.local_upgrading"),
     (
         "znode.container.checkIntervalMs",
         "znodes.idle_check_interval_ms",
@@ -135,6 +135,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     ("admin.enableServer", "admin.commands_enabled"),
     ("admin.snapshot.enabled", "admin.snapshots_enabled"),
+    ("admin.restore.enabled", "admin.restores_enabled"),
     (
         "admin.rateLimiterIntervalInMS",
         "admin.snapshot_interval_ms_min",
@@ -143,14 +144,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("fsync.warningthresholdms", "storage.slow_sync_ms"),
     ("dataDir", "storage.data_dir"),
     ("dataLogDir", "storage.log_dir"),
-];
-
-const GLOBAL: &str =
-    "every session is a global one: it costs a write, may hold ephemerals and may move";
-
-const OTHERWISE: &[(&str, &str)] = &[
-    ("localSessionsEnabled", GLOBAL),
-    ("localSessionsUpgradingEnabled", GLOBAL),
 ];
 
 #[rustfmt::skip]
@@ -193,9 +186,6 @@ pub fn classify(key: &str) -> ZooKey {
     if let Some((_, ours)) = SETTINGS.iter().find(|(theirs, _)| *theirs == key) {
         return ZooKey::Setting(ours);
     }
-    if let Some((_, what)) = OTHERWISE.iter().find(|(theirs, _)| *theirs == key) {
-        return ZooKey::Otherwise(what);
-    }
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
     if key.starts_with("server.") {
         ZooKey::Server
@@ -225,7 +215,6 @@ fn named() -> impl Iterator<Item = &'static str> {
     ];
     SETTINGS
         .iter()
-        .chain(OTHERWISE)
         .map(|(theirs, _)| *theirs)
         .chain(SECURITY.iter().map(|(theirs, _)| *theirs))
         .chain(zoo_meaningless::named())

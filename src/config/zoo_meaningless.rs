@@ -33,7 +33,7 @@ const CHECKED: &[(&str, Takes)] = &[
 #[rustfmt::skip]
 const UNCHECKED: &[&str] = &[
     "IPAuthenticationProvider.usexforwardedfor",
-    "admin.commandURL", "admin.httpVersion", "admin.restore.enabled", "advancedFlowControlEnabled",
+    "admin.commandURL", "admin.httpVersion", "advancedFlowControlEnabled",
     "audit.enable", "audit.impl.class", "bitHashCacheSize", "clientTcpKeepAlive",
     "closeSessionTxn.enabled", "cnxTimeout", "commitLogCount", "connectionDecreaseRatio",
     "connectionDropDecrease", "connectionDropIncrease", "connectionFreezeTime",

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 /// Requests in one batch at most.
 const BATCH_REQUESTS_MAX: usize = 1024;
-/// Bytes of data and paths in one batch at most, unless a single request is larger.
+/// Bytes of data and paths in one batch at most, unless a single request is larger or the log takes less
+/// than twice as much: what else a request has is not counted.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// How often it is looked whether the oldest unapplied batch is still the same.
 const STALL_CHECK_MS: u64 = 500;
@@ -137,6 +138,7 @@ async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'stati
 
 /// Turns what is queued into batches while there is room for more under way.
 fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
+    let bytes_max = BATCH_BYTES_MAX.min(shared.entry_bytes_max / 2);
     while unapplied.has_room() {
         let mut requests = Vec::new();
         let mut waiters = Vec::new();
@@ -145,7 +147,7 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
             let mut bytes = 0;
             while requests.len() < BATCH_REQUESTS_MAX
                 && let Some(first) = queue.front()
-                && (requests.is_empty() || bytes + first.bytes <= BATCH_BYTES_MAX)
+                && (requests.is_empty() || bytes + first.bytes <= bytes_max)
                 && let Some(queued) = queue.pop_front()
             {
                 bytes += queued.bytes;

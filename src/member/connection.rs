@@ -22,6 +22,9 @@ pub struct Connection {
     generation: AtomicU32,
     timeout_ms: AtomicU32,
     touched: AtomicBool,
+    /// Whether its session is a local one, or was when it was attached and nothing has gone through the
+    /// log since.
+    local: AtomicBool,
     /// Who its events are for.
     identities: RwLock<Arc<[Id]>>,
 }
@@ -36,6 +39,7 @@ impl Connection {
             generation: AtomicU32::new(0),
             timeout_ms: AtomicU32::new(0),
             touched: AtomicBool::new(false),
+            local: AtomicBool::new(false),
             identities: RwLock::new(Arc::from([])),
         }
     }
@@ -67,6 +71,15 @@ impl Connection {
     /// Whether its session is one of this member alone, for reading.
     pub fn is_read_only(&self) -> bool {
         is_read_only_id(self.session())
+    }
+
+    /// Whether its session is one of this member alone, which the log does not know yet.
+    pub fn is_local(&self) -> bool {
+        self.local.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_local(&self, local: bool) {
+        self.local.store(local, Ordering::Release);
     }
 
     pub fn generation(&self) -> u32 {

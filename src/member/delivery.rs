@@ -10,10 +10,10 @@ use super::session_clock::SessionClock;
 use super::watchings::{WATCHINGS_MAX, Watching};
 use crate::metrics::{EVENT_WATCHERS, SESSIONS_EXPIRED};
 use crate::model::{
-    Answer, Change, Command, EventKind, MemberBatch, Outcome, Rules, SessionId, Zxid,
+    Answer, Change, Command, EventKind, MemberBatch, Outcome, Refusal, Rules, SessionId, Zxid,
 };
 use crate::raft::ApplyObserver;
-use crate::session::ReadOnlySessions;
+use crate::session::{LocalSessions, OwnSessions};
 use crate::store::{Applied, BatchResult, State};
 use crate::watch::{Event, WatchSummary, WatchTable};
 use std::collections::{HashMap, VecDeque};
@@ -42,7 +42,8 @@ pub struct Local {
     sessions: HashMap<SessionId, Arc<Connection>>,
     watches: WatchTable,
     /// While the member has no quorum and can be read alone.
-    read_only: Option<ReadOnlySessions>,
+    read_only: Option<OwnSessions>,
+    local_sessions: LocalSessions,
     /// By this member's settings.
     rules: Rules,
     digests: VecDeque<(Zxid, u64)>,
@@ -53,12 +54,14 @@ pub struct Local {
 }
 
 impl Local {
-    pub fn new(watches: WatchTable, rules: Rules) -> Local {
+    /// `tick_ms` is how late a local session may expire.
+    pub fn new(watches: WatchTable, rules: Rules, tick_ms: u32) -> Local {
         Local {
             connections: HashMap::new(),
             sessions: HashMap::new(),
             watches,
             read_only: None,
+            local_sessions: LocalSessions::new(tick_ms),
             rules,
             digests: VecDeque::new(),
             filled: Vec::new(),
@@ -141,8 +144,18 @@ impl Local {
         self.read_only.is_some()
     }
 
-    pub fn read_only_sessions(&mut self) -> Option<&mut ReadOnlySessions> {
+    pub fn read_only_sessions(&mut self) -> Option<&mut OwnSessions> {
         self.read_only.as_mut()
+    }
+
+    pub fn local_sessions(&mut self) -> &mut LocalSessions {
+        &mut self.local_sessions
+    }
+
+    /// Whether this connection is the one that serves its session here.
+    pub fn is_current(&self, connection: &Connection) -> bool {
+        let current = self.sessions.get(&connection.session());
+        current.is_some_and(|current| current.id() == connection.id())
     }
 
     /// Closes all that there are. False if that mode had begun before.
@@ -150,7 +163,7 @@ impl Local {
         let begins = self.read_only.is_none();
         if begins {
             self.close_all(CloseReason::OutOfTouch);
-            self.read_only = Some(ReadOnlySessions::new(tick_ms));
+            self.read_only = Some(OwnSessions::new(tick_ms));
         }
         begins
     }
@@ -169,13 +182,15 @@ impl Local {
         true
     }
 
-    pub fn attach_read_only(
+    /// Attaches a connection to a session that this member gives by itself.
+    pub fn attach_own(
         &mut self,
         connection: &Arc<Connection>,
         session: SessionId,
+        generation: u32,
         timeout_ms: u32,
     ) {
-        connection.attach(session, 0, timeout_ms);
+        connection.attach(session, generation, timeout_ms);
         let older = self.sessions.insert(session, connection.clone());
         if let Some(older) = older.filter(|older| older.id() != connection.id()) {
             older.close(CloseReason::SessionMoved);
@@ -186,10 +201,21 @@ impl Local {
     pub fn expire_read_only(&mut self, now_ms: u64) {
         let expired = self.read_only.as_mut().map(|rows| rows.expired(now_ms));
         for session in expired.into_iter().flatten() {
-            if let Some(connection) = self.sessions.remove(&session) {
-                connection.close(CloseReason::SessionEnded);
-            }
+            self.close_session(session);
         }
+    }
+
+    /// A session that this member gave has ended.
+    pub fn close_session(&mut self, session: SessionId) {
+        if let Some(connection) = self.sessions.remove(&session) {
+            connection.close(CloseReason::SessionEnded);
+        }
+    }
+
+    /// Whether a client is here with this session.
+    fn is_served(&self, session: SessionId) -> bool {
+        let connection = self.sessions.get(&session);
+        connection.is_some_and(|connection| !connection.is_closed())
     }
 
     fn fire(&mut self, change: &Change) {
@@ -242,6 +268,21 @@ impl Local {
         }
     }
 
+    /// Every session has ended.
+    fn all_ended(&mut self) {
+        self.local_sessions.end_all();
+        for (_, connection) in self.sessions.drain() {
+            connection.put(Delivery::Close(CloseReason::SessionEnded));
+            self.filled.push(connection);
+        }
+        // Nobody told those without a session what has changed under their watches.
+        let others = self.connections.values();
+        for connection in others.filter(|connection| connection.session().is_none()) {
+            connection.put(Delivery::Close(CloseReason::StateReplaced));
+            self.filled.push(connection.clone());
+        }
+    }
+
     fn ended(&mut self, session: SessionId) {
         if let Some(connection) = self.sessions.remove(&session) {
             connection.put(Delivery::Close(CloseReason::SessionEnded));
@@ -278,14 +319,24 @@ impl ApplyObserver for Observer {
                 .lock()
                 .exceeded(&applied.exceeded, state.time_ms());
         }
+        let request = &batch.requests[index];
+        let session = match request.command {
+            Command::ExpireSession { session, .. } => session,
+            _ => request.session,
+        };
+        self.shared
+            .changes
+            .hub
+            .append(applied.zxid, state.time_ms(), session, &applied.changes);
         let mut local = self.shared.local.lock();
         for change in &applied.changes {
             local.fire(change);
         }
-        if let Command::VerifyDigest { .. } = batch.requests[index].command {
+        if let Command::VerifyDigest { .. } = request.command {
             local.compared(state.zxid(), state.digest());
         }
         let mut ended = None;
+        let mut all_ended = false;
         match &applied.answer {
             Ok(
                 Outcome::SessionCreated {
@@ -305,30 +356,50 @@ impl ApplyObserver for Observer {
                 local.attached(*session, waiter.as_ref());
                 self.clock.attached(*session, *timeout_ms);
             }
+            Err(Refusal::SessionExpired) => {
+                if let Command::AttachSession {
+                    session, password, ..
+                } = &batch.requests[index].command
+                    && !local.is_served(*session)
+                {
+                    local.local_sessions.told_expired(*session, password);
+                }
+            }
             Ok(Outcome::FormatAgreed { format }) => {
                 tracing::info!(format, "all members know this format");
                 self.shared.agree_on(*format);
             }
             Ok(Outcome::SessionClosed) => {
-                let session = match &batch.requests[index].command {
-                    Command::ExpireSession { session, .. } => {
-                        if self.is_own(batch) {
-                            metrics::counter!(SESSIONS_EXPIRED).increment(1);
-                        }
-                        *session
-                    }
-                    _ => batch.requests[index].session,
-                };
+                let is_expired = matches!(request.command, Command::ExpireSession { .. });
+                if is_expired && self.is_own(batch) {
+                    metrics::counter!(SESSIONS_EXPIRED).increment(1);
+                }
                 self.clock.ended(session);
                 ended = Some(session);
             }
+            Ok(Outcome::Restored { zxid }) => {
+                let znodes = state.tree().znode_count();
+                tracing::info!(%zxid, znodes, "restored from a snapshot; all sessions have ended");
+                self.clock.all_ended();
+                // What changed is not told one by one.
+                self.shared.changes.hub.begin_anew(*zxid, "restored");
+                all_ended = true;
+            }
             _ => {}
+        }
+        if let Command::UpgradeSession { session, .. } = batch.requests[index].command
+            && self.is_own(batch)
+        {
+            self.shared.upgraded(&mut local, session, &applied.answer);
         }
         if let Some(connection) = waiter {
             local.answer(connection, applied.zxid, applied.answer, state);
         }
         if let Some(session) = ended {
             local.ended(session);
+        }
+        if all_ended {
+            local.all_ended();
         }
     }
 
@@ -349,28 +420,37 @@ impl ApplyObserver for Observer {
         }
     }
 
-    fn membership_changed(&self, _state: &State, changes: &[Change]) {
+    fn membership_changed(&self, state: &State, changes: &[Change]) {
+        let hub = &self.shared.changes.hub;
+        hub.append(state.zxid(), state.time_ms(), SessionId::NONE, changes);
         let mut local = self.shared.local.lock();
         for change in changes {
             local.fire(change);
         }
     }
 
-    fn released(&self, _zxid: Zxid) {
+    fn released(&self, zxid: Zxid) {
+        self.shared.changes.hub.released(zxid);
         let filled = std::mem::take(&mut self.shared.local.lock().filled);
         for connection in filled {
             connection.wake();
         }
     }
 
+    fn checkpointing(&self, zxid: Zxid) {
+        self.shared.changes.hub.sync_through(zxid);
+    }
+
     fn replaced(&self, state: &State) {
+        let hub = &self.shared.changes.hub;
+        hub.begin_anew(state.zxid(), "snapshot");
         let sequence = state.last_sequence(self.shared.member, self.shared.incarnation);
         self.shared.unapplied.lock().forget_through(sequence);
         self.shared.agree_on(state.format());
-        self.shared
-            .local
-            .lock()
-            .close_all(CloseReason::StateReplaced);
+        let mut local = self.shared.local.lock();
+        local.local_sessions.forget_upgrades();
+        local.close_all(CloseReason::StateReplaced);
+        drop(local);
         self.shared.progress.notify_one();
         self.shared.resend.notify_one();
     }

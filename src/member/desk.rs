@@ -27,8 +27,10 @@ use tokio::time::Instant;
 pub const DESK_BATCHES_MAX: usize = 256;
 /// Batches in one Raft entry at most.
 const ENTRY_BATCHES_MAX: usize = 64;
-/// Bytes in one Raft entry at most, unless a single batch is larger.
+/// Bytes of batches in one Raft entry at most, unless a single batch is larger or the log takes less.
 const ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What an entry has besides, at most.
+const ENTRY_OVERHEAD: usize = 1024;
 /// Raft entries proposed and not yet applied here, at most.
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
 /// Pause before an entry that the consensus refused is offered to it again.
@@ -45,15 +47,17 @@ pub struct Desk {
     disk_room: Arc<DiskRoom>,
     reconfigurer: Reconfigurer,
     sizes: Arc<Sizes>,
+    bytes_max: usize,
 }
 
 impl Desk {
-    /// `sizes` is told of each entry that is proposed.
+    /// `sizes` is told of each entry that is proposed. `entry_bytes_max`: what consensus takes.
     pub fn new(
         sessions: Arc<SessionClock>,
         disk_room: Arc<DiskRoom>,
         reconfigurer: Reconfigurer,
         sizes: Arc<Sizes>,
+        entry_bytes_max: usize,
     ) -> Desk {
         let (inbox, outbox) = mpsc::channel(DESK_BATCHES_MAX);
         Desk {
@@ -64,6 +68,7 @@ impl Desk {
             disk_room,
             reconfigurer,
             sizes,
+            bytes_max: ENTRY_BYTES_MAX.min(entry_bytes_max.saturating_sub(ENTRY_OVERHEAD)),
         }
     }
 
@@ -95,7 +100,7 @@ impl Desk {
                         if count == 0 {
                             return;
                         }
-                        for entry in entries(clock.wall_ms(), &mut batches) {
+                        for entry in entries(clock.wall_ms(), &mut batches, self.bytes_max) {
                             self.sizes.note(entry.len());
                             metrics::counter!(PROPOSALS).increment(1);
                             let first = consensus.submit(entry.clone()).await;
@@ -168,13 +173,13 @@ impl LeaderDesk for Desk {
 }
 
 /// Packs batches into as few entries as the limits allow.
-fn entries(proposed_at_ms: i64, batches: &mut Vec<Bytes>) -> Vec<Bytes> {
+fn entries(proposed_at_ms: i64, batches: &mut Vec<Bytes>, bytes_max: usize) -> Vec<Bytes> {
     let mut entries = Vec::new();
     let mut from = 0;
     while from < batches.len() {
         let mut bytes = batches[from].len();
         let mut to = from + 1;
-        while to < batches.len() && bytes + batches[to].len() <= ENTRY_BYTES_MAX {
+        while to < batches.len() && bytes + batches[to].len() <= bytes_max {
             bytes += batches[to].len();
             to += 1;
         }
@@ -183,4 +188,20 @@ fn entries(proposed_at_ms: i64, batches: &mut Vec<Bytes>) -> Vec<Bytes> {
     }
     batches.clear();
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_entry_is_larger_than_allowed_unless_a_single_batch_is() {
+        let sizes = [300, 300, 300, 1200, 500, 500];
+        let mut batches: Vec<Bytes> = sizes.iter().map(|size| vec![0; *size].into()).collect();
+        let packed = entries(7, &mut batches, 1000);
+        let lengths: Vec<usize> = packed.iter().map(Bytes::len).collect();
+        let expected = [vec![300; 3], vec![1200], vec![500; 2]];
+        assert_eq!(lengths, expected.map(envelope::encoded_len));
+        assert!(batches.is_empty());
+    }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A voter that has not reported for this long counts as one without room: it stores nothing.
-const REPORT_AGE_MAX: Duration = Duration::from_secs(5);
+const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
 /// How often a leader that is low looks for another one, and how long it waits after each attempt.
 const HAND_ON_INTERVAL: Duration = Duration::from_secs(5);
 

@@ -1,5 +1,6 @@
 //! The member's face to its doors: connect, submit, read, watch.
 
+use super::changes::ChangeLog;
 use super::connection::Connection;
 use super::delivery::Local;
 use super::disk_room::{DiskRoom, grows};
@@ -8,6 +9,7 @@ use super::load::{Load, Share};
 use super::mailbox::CloseReason;
 use super::quota_log::QuotaLog;
 use super::reconfig::{self, Reconfigurer};
+use super::restore::Restores;
 use super::session_clock::{Deadlines, SessionClock};
 use super::sizes::{SizeFigures, Sizes};
 use super::status::{Leading, MemberStatus, Mode, TrafficStats};
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     pub unapplied: Mutex<Unapplied>,
     /// What this member's settings say of its requests.
     pub rules: Rules,
+    /// The largest entry that consensus takes.
+    pub entry_bytes_max: usize,
     /// The format that may be written: the agreed one, as far as this member has applied the log, or its
     /// own newest if it has just founded the ensemble.
     pub format: AtomicU32,
@@ -63,6 +67,7 @@ pub(super) struct Shared {
     /// Of the entries that this member proposed.
     pub proposals: Arc<Sizes>,
     pub clock: Arc<SessionClock>,
+    pub changes: ChangeLog,
     /// Set once consensus has started.
     pub consensus: OnceLock<ConsensusView>,
     /// When this member began to lead, while it does.
@@ -71,6 +76,7 @@ pub(super) struct Shared {
     pub reconfigurer: Reconfigurer,
     pub liveness: Liveness,
     pub disk_room: Arc<DiskRoom>,
+    pub restores: Restores,
     pub started: Instant,
     pub stopping: AtomicBool,
 }
@@ -277,6 +283,11 @@ impl Handle {
         self.shared.clock.deadlines()
     }
 
+    /// Every change that this member has applied.
+    pub fn changes(&self) -> &ChangeLog {
+        &self.shared.changes
+    }
+
     pub fn watch_summary(&self) -> WatchSummary {
         self.shared.local.lock().watch_summary()
     }
@@ -313,7 +324,7 @@ impl Handle {
         let leadership = self.shared.leadership.borrow().clone();
         let leading = self.leading();
         let state = self.shared.state.read();
-        let local = self.shared.local.lock();
+        let mut local = self.shared.local.lock();
         let membership = state.membership();
         let mode = match local.is_read_only() {
             true => Mode::ReadOnly,
@@ -336,6 +347,7 @@ impl Handle {
             ephemerals: state.tree().ephemeral_count(),
             data_bytes: state.tree().data_bytes(),
             sessions: state.sessions().len(),
+            local_sessions: local.local_sessions().len(),
             watches: local.watch_count(),
             connections: local.connection_count(),
             outstanding: self.shared.load.requests(),
@@ -407,6 +419,7 @@ fn weight(request: &Request) -> usize {
             Command::RemoveContainer { path }
             | Command::RemoveUnusedContainer { path, .. }
             | Command::RemoveExpired { path } => path.len(),
+            Command::RestoreRows { rows, .. } => rows.len(),
             _ => 0,
         }
 }

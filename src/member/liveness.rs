@@ -4,7 +4,9 @@
 //! session heard from before that moment can have expired at less than its timeout after it. A ping
 //! is answered only while the report is younger than a third of the session's timeout; past that the
 //! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes. Read-only
-//! sessions (`read_only`) are vouched for by nobody and reported to nobody.
+//! sessions (`read_only`) are vouched for by nobody and reported to nobody. Local sessions
+//! (`local_sessions`) are not reported either, but closed with all others when this member is out of
+//! touch: what it shows may be old.
 
 use super::connection::Connection;
 use super::handle::Shared;
@@ -15,6 +17,7 @@ use crate::raft::{Consensus, PeerError};
 use crate::session::is_read_only_id;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,6 +36,10 @@ pub struct Liveness {
     /// How late a read-only session may expire, where there is such a mode.
     read_only_tick_ms: Option<u32>,
     vouched: Mutex<Instant>,
+    /// How often this member was out of touch.
+    lapses: AtomicU64,
+    /// The lapses before the newest proof that all committed before it is applied here.
+    caught_up: Mutex<Option<u64>>,
 }
 
 impl Liveness {
@@ -49,6 +56,8 @@ impl Liveness {
             leaderless: Duration::from_millis(2 * election_timeout_ms),
             read_only_tick_ms,
             vouched: Mutex::new(Instant::now()),
+            lapses: AtomicU64::new(0),
+            caught_up: Mutex::new(None),
         }
     }
 
@@ -61,6 +70,32 @@ impl Liveness {
     /// say that it serves.
     pub fn is_in_touch(&self) -> bool {
         self.vouched.lock().elapsed() <= self.leaderless
+    }
+
+    /// How often this member was out of touch so far: what was proven before the last time proves
+    /// nothing any more.
+    pub fn lapses(&self) -> u64 {
+        self.lapses.load(Ordering::Acquire)
+    }
+
+    /// A `sync` that was asked for after so many lapses was applied.
+    pub fn synced(&self, lapses: u64) {
+        let mut caught_up = self.caught_up.lock();
+        *caught_up = caught_up.max(Some(lapses));
+    }
+
+    /// Whether a `sync` was applied since the member was out of touch for the last time. One that has
+    /// just started has what it had when it ended, however long ago that was.
+    pub fn is_caught_up(&self) -> bool {
+        self.is_in_touch() && *self.caught_up.lock() == Some(self.lapses())
+    }
+
+    /// A leader has acknowledged the report that was gathered then.
+    fn acknowledged(&self, gathered: Instant) {
+        let before = std::mem::replace(&mut *self.vouched.lock(), gathered);
+        if gathered - before > self.leaderless {
+            self.lapses.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// Reports in every interval. Runs until the member stops.
@@ -83,7 +118,8 @@ impl Liveness {
                 .local
                 .lock()
                 .connections()
-                .filter(|connection| !connection.session().is_none() && connection.take_touched())
+                .filter(|connection| !connection.session().is_none() && !connection.is_local())
+                .filter(|connection| connection.take_touched())
                 .map(|connection| connection.session())
                 .partition(|session| is_read_only_id(*session));
             shared.keep_read_only(&read_only);
@@ -137,7 +173,7 @@ impl Liveness {
                 None => false,
             };
             if acknowledged {
-                *self.vouched.lock() = gathered;
+                self.acknowledged(gathered);
                 heard.clear();
                 disowned = false;
                 shared.end_read_only();

@@ -42,6 +42,8 @@ pub enum CloseReason {
     StateReplaced,
     /// The member has its quorum again, and the session was one for reading alone.
     ReadOnlyEnded,
+    /// The session was local, and was not to be one of the ensemble: it is over.
+    NotUpgraded,
     /// The client does not read what it is sent.
     SlowReader,
     /// The member stops.
@@ -56,6 +58,7 @@ impl CloseReason {
             CloseReason::OutOfTouch => "out of touch with the leader",
             CloseReason::StateReplaced => "state replaced by a snapshot",
             CloseReason::ReadOnlyEnded => "read-only mode has ended",
+            CloseReason::NotUpgraded => "local session not made one of the ensemble",
             CloseReason::SlowReader => "slow reader",
             CloseReason::ShuttingDown => "shutting down",
         }

@@ -18,6 +18,7 @@
 //! 3. Every queue here has a limit; reaching it makes doors stop reading from their sockets.
 
 mod carrier;
+mod changes;
 mod chores;
 mod connection;
 mod delivery;
@@ -26,10 +27,12 @@ mod disk_room;
 mod handle;
 mod liveness;
 mod load;
+mod local_sessions;
 mod mailbox;
 mod quota_log;
 mod read_only;
 mod reconfig;
+mod restore;
 mod session_clock;
 mod settings;
 mod sizes;
@@ -39,12 +42,19 @@ mod unapplied;
 mod unavailable;
 mod watchings;
 
+pub use changes::{
+    ChangeLog, ChangeLogStatus, ChangeOptions, NATIVE_ROOT, NotSubscribed, PREFIXES_MAX,
+    QUERY_TRANSACTIONS_MAX, QueryOptions, QueryPage, SnapshotEntry, SnapshotPages,
+    SubscribeOptions, Subscription, SubscriptionEnded,
+};
 pub use chores::IdleOptions;
 pub use connection::Connection;
 pub use handle::{Handle, ReadView, SnapshotFailed};
 pub use load::{HandleLimits, Share};
+pub use local_sessions::{LocalAttachment, NotUpgraded};
 pub use mailbox::{Backlog, CloseReason, Delivery, Parked};
 pub use read_only::{NotReadable, ReadOnlyAttachment};
+pub use restore::{Incoming, RestoreFailed};
 pub use session_clock::Deadlines;
 pub use settings::{cluster_id, real};
 pub use sizes::SizeFigures;
@@ -59,7 +69,7 @@ pub use crate::raft::NotReconfigured;
 pub use reconfig::wanted_members;
 // What a door that reads must name. Doors use the member alone.
 pub use crate::raft::{Follower, SnapshotCopy, SnapshotKnown};
-pub use crate::session::{REQUESTS_REMEMBERED_MAX, SESSIONS_MAX, TimeoutBounds};
+pub use crate::session::{REQUESTS_REMEMBERED_MAX, SESSIONS_MAX, TimeoutBounds, began_local};
 pub use crate::store::State;
-pub use crate::store::tree::Tree;
+pub use crate::store::tree::{Tree, allows};
 pub use crate::watch::{WatchKind, WatchSummary, WatchTable, WatcherId};

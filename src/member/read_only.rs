@@ -17,7 +17,7 @@
 use super::connection::Connection;
 use super::handle::{Handle, Shared};
 use crate::model::{Password, Refusal, SessionId};
-use crate::session::is_read_only_id;
+use crate::session::{OwnSession, is_read_only_id, read_only_id};
 use std::sync::Arc;
 
 /// What a client that connects in read-only mode wants, with the chance that a new session takes.
@@ -65,7 +65,13 @@ impl Handle {
         let mut local = self.shared.local.lock();
         let rows = local.read_only_sessions().ok_or(NotReadable::NotInMode)?;
         let attached = if session.is_none() {
-            rows.create(number, password, timeout_ms, sessions_max, now_ms)
+            let session = read_only_id(number);
+            let row = OwnSession {
+                password,
+                timeout_ms,
+            };
+            rows.create(session, row, sessions_max, now_ms)
+                .map(|()| session)
         } else if is_read_only_id(session) {
             rows.attach(session, &password, timeout_ms, now_ms)
                 .map(|()| session)
@@ -73,7 +79,7 @@ impl Handle {
             return Err(NotReadable::OfEnsemble);
         };
         let session = attached.map_err(NotReadable::Refused)?;
-        local.attach_read_only(connection, session, timeout_ms);
+        local.attach_own(connection, session, 0, timeout_ms);
         Ok(session)
     }
 

@@ -28,6 +28,20 @@ pub struct Deadlines {
     pub buckets: Vec<(u64, Vec<SessionId>)>,
 }
 
+impl Deadlines {
+    pub(super) fn of(queue: &ExpiryQueue, now_ms: u64) -> Deadlines {
+        let buckets = queue.buckets().map(|(deadline_ms, sessions)| {
+            let mut sessions: Vec<SessionId> = sessions.iter().copied().collect();
+            sessions.sort_unstable();
+            (deadline_ms, sessions)
+        });
+        Deadlines {
+            now_ms,
+            buckets: buckets.collect(),
+        }
+    }
+}
+
 pub struct SessionClock {
     state: SharedState,
     tick_ms: u32,
@@ -46,7 +60,8 @@ impl SessionClock {
         }
     }
 
-    fn now_ms(&self) -> u64 {
+    /// Milliseconds of this member's own clock, which deadlines are told in.
+    pub(super) fn now_ms(&self) -> u64 {
         self.origin.elapsed().as_millis() as u64
     }
 
@@ -60,6 +75,12 @@ impl SessionClock {
     pub fn ended(&self, session: SessionId) {
         if let Some(counting) = self.counting.lock().as_mut() {
             counting.queue.remove(session);
+        }
+    }
+
+    pub fn all_ended(&self) {
+        if let Some(counting) = self.counting.lock().as_mut() {
+            counting.queue = ExpiryQueue::new(self.tick_ms);
         }
     }
 
@@ -85,15 +106,7 @@ impl SessionClock {
     pub fn deadlines(&self) -> Option<Deadlines> {
         let counting = self.counting.lock();
         let counting = counting.as_ref()?;
-        let buckets = counting.queue.buckets().map(|(deadline_ms, sessions)| {
-            let mut sessions: Vec<SessionId> = sessions.iter().copied().collect();
-            sessions.sort_unstable();
-            (deadline_ms, sessions)
-        });
-        Some(Deadlines {
-            now_ms: self.now_ms(),
-            buckets: buckets.collect(),
-        })
+        Some(Deadlines::of(&counting.queue, self.now_ms()))
     }
 
     /// Begins to count for a term: one full timeout for every session there is.

@@ -1,5 +1,6 @@
 //! From what the operator wrote to what a member is started with.
 
+use super::changes::ChangeOptions;
 use super::chores::IdleOptions;
 use super::load::HandleLimits;
 use super::start::{Ground, Options};
@@ -9,6 +10,7 @@ use crate::raft::log::LogOptions;
 use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOptions};
 use crate::runtime::Environment;
 use crate::store::StorageFault;
+use crate::store::disk::changes::ChangeLimits;
 use crate::store::disk::{DataDirectory, Identity, RealDisk, SledCheckpoint, SledOptions};
 use crate::watch::WatchLimits;
 use std::collections::BTreeMap;
@@ -110,6 +112,17 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             removals_per_minute_max: settings.znodes.idle_removals_per_minute_max,
             unused_container_ms_max: settings.znodes.unused_container_ms_max,
         },
+        changes: ChangeOptions {
+            enabled: settings.changes.enabled,
+            directory: directory.change_dir(),
+            limits: ChangeLimits {
+                age_ms_max: settings.changes.retention_ms,
+                transactions_max: settings.changes.transactions_max,
+                bytes_max: settings.changes.bytes_max,
+            },
+            subscriptions_max: settings.changes.subscriptions_max,
+        },
+        restore_directory: directory.restore_dir(),
         read_only: settings.access.read_only,
         rules: Rules::NONE
             .with(Rules::ENFORCE_QUOTA, settings.znodes.quota_enforced)

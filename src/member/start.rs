@@ -5,6 +5,7 @@
 //! state is checkpointed, the log is closed.
 
 use super::carrier;
+use super::changes::{self, ChangeLog, ChangeOptions, Hub};
 use super::chores::{self, IdleOptions};
 use super::delivery::{Local, Observer};
 use super::desk::Desk;
@@ -12,8 +13,10 @@ use super::disk_room::{self, DiskRoom};
 use super::handle::{Handle, Shared};
 use super::liveness::Liveness;
 use super::load::{HandleLimits, Load};
+use super::local_sessions;
 use super::mailbox::CloseReason;
 use super::reconfig;
+use super::restore::{self, Restores};
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
 use crate::metrics::{RECOVERY_SECONDS, STATE_LOAD_SECONDS};
@@ -26,6 +29,7 @@ use crate::store::{SharedState, State};
 use crate::watch::{WatchLimits, WatchTable};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, watch};
@@ -44,6 +48,9 @@ pub struct Options {
     /// The shortest timeout that a session can have.
     pub session_timeout_ms_min: u32,
     pub idle: IdleOptions,
+    pub changes: ChangeOptions,
+    /// Where a snapshot is put that is to be restored. Nobody else writes there.
+    pub restore_directory: PathBuf,
     /// Whether clients content to read are served without a quorum.
     pub read_only: bool,
     /// What the settings say of the requests that come through this member.
@@ -75,7 +82,20 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
     metrics::histogram!(STATE_LOAD_SECONDS).record(began.elapsed());
     tracing::info!(zxid = %state.zxid(), znodes = state.tree().znode_count(), "checkpoint loaded");
     let state: SharedState = Arc::new(RwLock::new(state));
+    // Blocks too.
+    let changes = Hub::open(options.changes, ground.disk.clone(), state.clone());
+    let changes = ChangeLog::new(changes);
+    let mut tasks = JoinSet::new();
+    // Before the log is replayed, which may bring more than can wait for the disk.
+    changes::spawn(&changes, &mut tasks);
     let clock = Arc::new(SessionClock::new(state.clone(), options.tick_ms));
+    let entry_bytes_max =
+        raft::envelope::ENTRY_BYTES_MAX.min(options.consensus.log.payload_bytes_max());
+    let restores = Restores::open(
+        Arc::clone(&ground.disk),
+        options.restore_directory,
+        options.consensus.upkeep.free_bytes_min,
+    )?;
     let disk_room = Arc::new(DiskRoom::new(options.consensus.member));
     let (leadership, known_leadership) = watch::channel(Leadership {
         term: 0,
@@ -92,15 +112,21 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         queued: Notify::new(),
         unapplied: Mutex::default(),
         rules: options.rules,
+        entry_bytes_max,
         format: AtomicU32::new(state.read().format()),
         quotas: Mutex::default(),
         progress: Notify::new(),
         resend: Notify::new(),
-        local: Mutex::new(Local::new(WatchTable::new(options.watches), options.rules)),
+        local: Mutex::new(Local::new(
+            WatchTable::new(options.watches),
+            options.rules,
+            options.tick_ms,
+        )),
         next_connection: AtomicU64::new(1),
         traffic: TrafficStats::default(),
         proposals: Arc::default(),
         clock: clock.clone(),
+        changes,
         consensus: OnceLock::new(),
         led_since: Mutex::new(None),
         leadership: known_leadership,
@@ -111,6 +137,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
             options.read_only.then_some(options.tick_ms),
         ),
         disk_room: disk_room.clone(),
+        restores,
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
@@ -119,6 +146,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         disk_room,
         reconfigurer,
         shared.proposals.clone(),
+        entry_bytes_max,
     ));
     let observer = Arc::new(Observer {
         shared: shared.clone(),
@@ -142,7 +170,6 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         shared.agree_on(FORMAT);
     }
 
-    let mut tasks = JoinSet::new();
     tasks.spawn(follow(shared.clone(), consensus.leadership(), leadership));
     tasks.spawn(carrier::run(
         shared.clone(),
@@ -161,6 +188,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         let (shared, consensus) = (shared.clone(), consensus.clone());
         async move { shared.clone().liveness.run(shared, consensus, clock).await }
     });
+    tasks.spawn(local_sessions::expire(shared.clone(), options.tick_ms));
     tasks.spawn(chores::compare_digests(shared.clone(), consensus.clone()));
     tasks.spawn(disk_room::hand_on_when_low(
         shared.clone(),
@@ -172,6 +200,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         ground.environment.clock.clone(),
         options.idle,
     ));
+    tasks.spawn(restore::give_up_stalled(shared.clone(), consensus.clone()));
     tasks.spawn(chores::agree_on_format(shared.clone(), consensus.clone()));
     tasks.spawn(chores::add_observers(options.observers, consensus.clone()));
     tasks.spawn(reconfigurations.run(shared.clone(), consensus.clone()));
@@ -222,7 +251,9 @@ impl Member {
     /// Ends the member. Connections are closed, leadership is handed on if this member has it.
     pub async fn stop(mut self) {
         self.close_connections();
+        self.handle.shared.changes.close();
         self.consensus.shutdown().await;
+        self.handle.shared.changes.finish().await;
         self.tasks.shutdown().await;
     }
 }

@@ -79,7 +79,10 @@ pub struct MemberStatus {
     pub znodes: usize,
     pub ephemerals: usize,
     pub data_bytes: u64,
+    /// Of the ensemble.
     pub sessions: usize,
+    /// Of this member alone.
+    pub local_sessions: usize,
     pub watches: usize,
     pub connections: usize,
     pub outstanding: usize,

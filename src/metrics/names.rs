@@ -39,6 +39,8 @@ metrics! {
         "TLS handshakes of clients, by `result`: done, failed, refused because too many were under way.";
     TLS_RELOADS = Counter "vivarium_tls_reloads_total" Count,
         "Changed key and trust stores that were found, by `result`: done, or failed and the old ones kept.";
+    TOKEN_RELOADS = Counter "vivarium_token_reloads_total" Count,
+        "Changed files of bearer tokens that were found, by `result`: done, or failed and the old ones kept.";
     REQUESTS = Counter "vivarium_requests_total" Count,
         "Requests of clients, by `op`.";
     REQUESTS_REFUSED = Counter "vivarium_requests_refused_total" Count,
@@ -69,10 +71,16 @@ metrics! {
         "Times `/commands/snapshot` was asked for too soon after the last.";
     SNAPSHOT_FAILURES = Counter "vivarium_snapshot_failures_total" Count,
         "Snapshots that could not be written.";
+    RESTORES_LIMITED = Counter "vivarium_restores_limited_total" Count,
+        "Times `/commands/restore` was asked for too soon after the last.";
+    RESTORE_FAILURES = Counter "vivarium_restore_failures_total" Count,
+        "Times `/commands/restore` was asked for here and did not restore.";
     SLOW_LOG_SYNCS = Counter "vivarium_slow_log_syncs_total" Count,
         "Times the disk took longer than `storage.slow_sync_ms` to sync the Raft log.";
     SESSIONS_EXPIRED = Counter "vivarium_sessions_expired_total" Count,
-        "Sessions this member expired while it led.";
+        "Sessions this member expired: those of the ensemble while it led, and its own local ones.";
+    SESSIONS_UPGRADED = Counter "vivarium_sessions_upgraded_total" Count,
+        "Local sessions of this member that became sessions of the ensemble, by `result`: done, or refused and ended.";
     ELECTIONS = Counter "vivarium_elections_total" Count,
         "Times the leader was another one than before, or none. Should not grow in quiet times.";
     QUOTA_EXCEEDED = Counter "vivarium_quota_exceeded_total" Count,
@@ -82,10 +90,38 @@ metrics! {
     SNAPSHOTS_INSTALLED = Counter "vivarium_snapshots_installed_total" Count,
         "Times the state was replaced by a snapshot from the leader, because the log no longer had what this member lacked.";
 
+    CHANGE_LOG_RESTARTS = Counter "vivarium_change_log_restarts_total" Count,
+        "Times the change log had to begin anew, by `reason`: the disk failed or was too slow (behind), a file was damaged, a transaction too large, it did not reach the state at the start, a snapshot was installed.";
+    CHANGE_CATCH_UPS = Counter "vivarium_change_catch_ups_total" Count,
+        "Reads of the change log for subscribers that were behind.";
+    CHANGE_COMPACTED = Counter "vivarium_change_compacted_total" Count,
+        "Subscribers and queries told that their place in the change log is not kept any more.";
+
+    NATIVE_CALLS = Counter "vivarium_native_calls_total" Count,
+        "Calls of the native API, by `service`, `method` and `reason`: OK, or why they failed. A stream counts when it begins.";
+    NATIVE_SESSIONS_ENDED = Counter "vivarium_native_sessions_ended_total" Count,
+        "Native sessions that are not attached to this member any more, by `reason`: closed, expired, moved, out_of_touch, state_replaced, slow_reader, shutting_down.";
+    NATIVE_HEARTBEATS = Counter "vivarium_native_heartbeats_total" Count,
+        "Signs of life of native sessions that were answered.";
+    NATIVE_LOCK_REQUESTS = Counter "vivarium_native_lock_requests_total" Count,
+        "Times a lock was asked for, by `result`: at_once, waited, given_up (in time, or because the caller or its session was gone, or refused).";
+    NATIVE_RING_BUILDS = Counter "vivarium_native_ring_builds_total" Count,
+        "Epochs of rings that were built here.";
+    NATIVE_MESSAGES = Counter "vivarium_native_messages_total" Count,
+        "Messages of changes and of what there is that were sent on `stream`: subscribe, follow, watch.";
+
+    NATIVE_SESSIONS = Gauge "vivarium_native_sessions" Count,
+        "Native sessions that are attached to this member.";
+    NATIVE_LOCK_WAITERS = Gauge "vivarium_native_lock_waiters" Count,
+        "Calls at this member that wait for a lock.";
+    NATIVE_STREAMS = Gauge "vivarium_native_streams" Count,
+        "Open streams of changes, by `stream`: subscribe, follow, watch.";
     CONNECTIONS = Gauge "vivarium_connections" Count,
         "Client connections that are open.";
     SESSIONS = Gauge "vivarium_sessions" Count,
         "Sessions of the ensemble, as far as this member has applied the log.";
+    LOCAL_SESSIONS = Gauge "vivarium_local_sessions" Count,
+        "Local sessions of this member, which no other member knows.";
     WATCHES = Gauge "vivarium_watches" Count,
         "Watches set on this member.";
     ZNODES = Gauge "vivarium_znodes" Count,
@@ -106,6 +142,14 @@ metrics! {
         "The last log entry applied. The distance between members is how far one lags.";
     PURGED_LOG_INDEX = Gauge "vivarium_purged_log_index" Count,
         "The last log entry that is forgotten, because a snapshot has it. A member that needs it gets that snapshot.";
+    CHANGE_LOG_BYTES = Gauge "vivarium_change_log_bytes" Bytes,
+        "Bytes of the change log.";
+    CHANGE_LOG_TRANSACTIONS = Gauge "vivarium_change_log_transactions" Count,
+        "Transactions in the change log.";
+    CHANGE_LOG_AGE_SECONDS = Gauge "vivarium_change_log_age_seconds" Seconds,
+        "Age of the oldest transaction in the change log, in the leader's time.";
+    CHANGE_SUBSCRIPTIONS = Gauge "vivarium_change_subscriptions" Count,
+        "Subscriptions to the change log.";
     LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
         "Disk taken by the Raft log.";
     DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,
@@ -115,6 +159,14 @@ metrics! {
     GROWTH_REFUSED = Gauge "vivarium_growth_refused" Count,
         "1 while this member refuses writes that make the state grow, because disks are nearly full; else 0.";
 
+    NATIVE_CALL_SECONDS = Histogram "vivarium_native_call_duration_seconds" Seconds,
+        "From a call of the native API to its answer, or to the beginning of its stream, by `service` and `method`. What a lock is waited for is in it.";
+    NATIVE_HEARTBEAT_LATENESS_SECONDS = Histogram "vivarium_native_heartbeat_lateness_seconds" Seconds,
+        "How much longer than a third of its session's timeout, the longest pause that is allowed, a sign of life was waited for; 0 for one in time.";
+    NATIVE_LOCK_WAIT_SECONDS = Histogram "vivarium_native_lock_wait_duration_seconds" Seconds,
+        "How long a lock was waited for by those who had to wait, by `result`: waited, given_up.";
+    NATIVE_RING_BUILD_SECONDS = Histogram "vivarium_native_ring_build_duration_seconds" Seconds,
+        "Building one epoch of a ring.";
     READ_SECONDS = Histogram "vivarium_read_duration_seconds" Seconds,
         "From a read's arrival to its answer handed to the connection; waiting for the session's earlier writes is in it.";
     WRITE_SECONDS = Histogram "vivarium_write_duration_seconds" Seconds,
@@ -135,10 +187,16 @@ metrics! {
         "One fdatasync of the Raft log. No write is faster than this.";
     ENTRY_REQUESTS = Histogram "vivarium_entry_requests" Count,
         "Client requests in one log entry.";
+    CHANGE_WRITE_SECONDS = Histogram "vivarium_change_log_write_duration_seconds" Seconds,
+        "Writing what the change log had waiting to its file.";
+    CHANGE_TELL_SECONDS = Histogram "vivarium_change_tell_duration_seconds" Seconds,
+        "From the apply of a change until it was handed to its subscribers: the oldest of each round.";
     CHECKPOINT_SECONDS = Histogram "vivarium_checkpoint_duration_seconds" Seconds,
         "Writing what changed since the last checkpoint to the disk.";
     SNAPSHOT_SECONDS = Histogram "vivarium_snapshot_duration_seconds" Seconds,
         "Writing and verifying one snapshot file.";
+    RESTORE_SECONDS = Histogram "vivarium_restore_duration_seconds" Seconds,
+        "From the last byte of a snapshot that was sent here until the ensemble has it as its state.";
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a command did to the tree, for those who wait to be told.
 
-use super::{Acl, Zxid};
+use super::{Acl, SessionId, Zxid};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// One change of one znode, as `apply` reports it. Changes of a command come in the order in which
@@ -16,6 +17,13 @@ pub struct Change {
     /// That of its parent, which decides who may be told of the parent's children. `None` also where no
     /// list of children changed.
     pub parent_acl: Option<Arc<[Acl]>>,
+    /// The data it has now, or had when it was deleted. `None` is null, and also what a change of the
+    /// access list alone has.
+    pub data: Option<Bytes>,
+    /// The version of its data now, or when it was deleted.
+    pub version: i32,
+    /// Whose ephemeral it is or was; `SessionId::NONE` for all others.
+    pub owner: SessionId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -171,6 +171,47 @@ pub enum Command {
     AgreeOnFormat {
         format: u32,
     },
+    /// A local session of the proposing member is to be one of the ensemble, under the id and with the
+    /// generation that the member gave it: its writes follow, and carry them. Refused if the id is taken,
+    /// or none of a local session.
+    UpgradeSession {
+        session: SessionId,
+        /// Not 0.
+        generation: u32,
+        password: Password,
+        /// Negotiated, in milliseconds.
+        timeout_ms: u32,
+    },
+    /// The state of a snapshot is about to come, in rows. It is known by the log index of the entry that
+    /// carries this. Takes no zxid.
+    BeginRestore(RestoreAnnounced),
+    /// The next rows of it: records of znodes (`store::codec`), one after another, in the order of their
+    /// slots, without gaps. Takes no zxid.
+    RestoreRows {
+        restore: u64,
+        rows: Bytes,
+    },
+    /// All rows have come. If they are what was announced, they replace the tree, and every session ends;
+    /// if not, nothing changes, and it takes no zxid.
+    FinishRestore {
+        restore: u64,
+    },
+    /// What has come of it is given up. Takes no zxid.
+    AbortRestore {
+        restore: u64,
+    },
+}
+
+/// What the rows of a restore have to add up to, and what the ensemble goes on above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestoreAnnounced {
+    /// The last in the snapshot.
+    pub zxid: Zxid,
+    /// The number that the snapshot's next session would have had.
+    pub next_session: i64,
+    pub znodes: u64,
+    /// Of the tree.
+    pub digest: u64,
 }
 
 /// One request of one session, with everything that `apply` needs to judge it.

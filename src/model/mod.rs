@@ -14,16 +14,20 @@ mod path;
 mod refusal;
 mod rules;
 mod stat;
+mod transaction;
 mod watching;
 
 pub use acl::{Acl, Id, Permissions};
 pub use change::{Change, ChangeKind};
-pub use command::{Command, CreateMode, MemberBatch, Operation, Request, TTL_MS_MAX};
+pub use command::{
+    Command, CreateMode, MemberBatch, Operation, Request, RestoreAnnounced, TTL_MS_MAX,
+};
 pub use ids::{ClusterId, LogPosition, MemberId, Password, SessionId, Zxid};
 pub use membership::{Configuration, MemberAddresses, Membership, Reconfiguration, Role};
-pub use outcome::{Answer, MultiFailure, Outcome};
-pub use path::{PathError, basename, is_root, parent, validate as validate_path};
+pub use outcome::{Answer, MultiFailure, Outcome, RestoreRefusal};
+pub use path::{PathError, basename, is_root, is_within, parent, validate as validate_path};
 pub use refusal::Refusal;
 pub use rules::Rules;
 pub use stat::Stat;
+pub use transaction::Transaction;
 pub use watching::{AddWatchMode, EventKind, WatcherType};

@@ -1,6 +1,7 @@
 //! What a command came to. Equal on all members, because it was computed at apply.
 
 use super::{Refusal, SessionId, Stat, Zxid};
+use thiserror::Error;
 
 /// An accepted command's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,18 @@ pub enum Outcome {
     FormatAgreed {
         format: u32,
     },
+    /// Under this number it goes on.
+    RestoreBegun {
+        restore: u64,
+    },
+    RowsStaged,
+    /// The tree is another one, and every session has ended.
+    Restored {
+        zxid: Zxid,
+    },
+    RestoreAborted,
+    /// A step of a restore changed nothing, and ended it unless the step was another one's.
+    NotRestored(RestoreRefusal),
     Created {
         path: String,
         stat: Stat,
@@ -49,6 +62,19 @@ pub enum Outcome {
 pub struct MultiFailure {
     pub index: usize,
     pub refusal: Refusal,
+}
+
+/// Why a restore does not go on. No client of ZooKeeper's is told this, so it needs no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+pub enum RestoreRefusal {
+    #[error("another restore is under way")]
+    InProgress,
+    #[error("the restore was given up")]
+    NotInProgress,
+    #[error("the rows are not what was announced")]
+    Mismatch,
+    #[error("the rows are more than a restore may have")]
+    TooLarge,
 }
 
 pub type Answer = Result<Outcome, Refusal>;

@@ -66,6 +66,14 @@ pub fn parent(path: &str) -> Option<&str> {
     }
 }
 
+/// Whether a path is `prefix` or lies below it. Segments count, not letters: `/ab` is not within `/a`.
+pub fn is_within(path: &str, prefix: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/') || is_root(prefix),
+        None => false,
+    }
+}
+
 /// The last segment; all of the path if it has no slash.
 pub fn basename(path: &str) -> &str {
     path.rfind('/').map_or(path, |at| &path[at + 1..])
@@ -97,6 +105,22 @@ mod tests {
             ("/\u{1f980}", PathError::Character(0x1f980)),
         ] {
             assert_eq!(validate(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_within_those_above_it_and_itself() {
+        for (path, prefix) in [
+            ("/a", "/a"),
+            ("/a/b", "/a"),
+            ("/a/b/c", "/a"),
+            ("/a", "/"),
+            ("/", "/"),
+        ] {
+            assert!(is_within(path, prefix), "{path} {prefix}");
+        }
+        for (path, prefix) in [("/ab", "/a"), ("/a", "/a/b"), ("/", "/a"), ("/b/a", "/a")] {
+            assert!(!is_within(path, prefix), "{path} {prefix}");
         }
     }
 

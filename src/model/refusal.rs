@@ -43,6 +43,8 @@ pub enum Refusal {
     SessionMoved,
     #[error("the member has no quorum: it can be read alone")]
     NotReadOnly,
+    #[error("the session began as a local one and may hold no ephemerals")]
+    EphemeralOnLocalSession,
     #[error("an identity must be proven first")]
     AuthenticationRequired,
     #[error("no such watch")]
@@ -80,6 +82,7 @@ impl Refusal {
             Refusal::AuthFailed => -115,
             Refusal::SessionMoved => -118,
             Refusal::NotReadOnly => -119,
+            Refusal::EphemeralOnLocalSession => -120,
             Refusal::NoWatcher => -121,
             Refusal::ReconfigDisabled => -123,
             Refusal::AuthenticationRequired => -124,
@@ -109,6 +112,7 @@ impl Refusal {
             -115 => Refusal::AuthFailed,
             -118 => Refusal::SessionMoved,
             -119 => Refusal::NotReadOnly,
+            -120 => Refusal::EphemeralOnLocalSession,
             -121 => Refusal::NoWatcher,
             -123 => Refusal::ReconfigDisabled,
             -124 => Refusal::AuthenticationRequired,

@@ -116,11 +116,13 @@ impl Consensus {
         };
         let applied = state.read().last_applied();
         recovered.check(&options, applied)?;
+        let announced = Arc::clone(&observer);
+        let checkpointing = Box::new(move |zxid| announced.checkpointing(zxid));
         let machine = Arc::new(Machine {
             applied: watch::Sender::new(applied),
             state: Arc::clone(&state),
             observer,
-            checkpoint: Checkpoint::new(checkpoint, state),
+            checkpoint: Checkpoint::new(checkpoint, state, checkpointing),
             snapshots: Arc::new(recovered.snapshots),
             applied_bytes: AtomicU64::new(0),
             live_since_ms: environment.clock.wall_ms(),

@@ -19,7 +19,7 @@ use crate::metrics::{ENTRY_REQUESTS, PROPAGATION_SECONDS, SNAPSHOTS_INSTALLED};
 use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
 use crate::runtime::{self, Clock};
 use crate::store::codec::{self, CodecError};
-use crate::store::{EntryContext, SharedState, StorageFault};
+use crate::store::{EntryContext, SharedState, StateImage, StorageFault};
 use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
@@ -176,6 +176,18 @@ impl Machine {
         }
     }
 
+    /// The state as it is, to be written to a snapshot. Refused while a restore is under way: a snapshot
+    /// has not what it has brought, and the log behind one is forgotten.
+    pub fn settled_image(&self) -> Result<StateImage, StorageFault> {
+        let state = self.state.read();
+        match state.restore_under_way() {
+            None => Ok(state.freeze()),
+            Some(_) => Err(StorageFault::Refused(
+                "a restore is under way: there are snapshots again when it has ended".to_owned(),
+            )),
+        }
+    }
+
     /// Puts a verified snapshot in the place of the state. Blocks.
     fn install(&self, snapshot: SnapshotHandle, writing: Writing) -> Result<(), StorageFault> {
         let position = snapshot.known.position;
@@ -189,7 +201,7 @@ impl Machine {
         metrics::counter!(SNAPSHOTS_INSTALLED).increment(1);
         // One that was received is the current one already; any other has to become it.
         if self.snapshots.position() < position {
-            let image = self.state.read().freeze();
+            let image = self.settled_image()?;
             self.snapshots.write(&image, writing)?;
         }
         Ok(())
@@ -241,13 +253,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    /// Gives the snapshot that `upkeep` has finished, or none yet. Forced, it makes one of the state
+    /// Gives the snapshot that `upkeep` has finished, or none yet: never one that is ahead of the state. Forced, it makes one of the state
     /// as it is.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
         if force {
             return Some(self.get_snapshot_builder().await);
         }
         let finished = self.0.snapshots.current()?;
+        // One that was received is the current one before it is installed.
+        if finished.snapshot.known.position > self.0.state.read().last_applied() {
+            return None;
+        }
         Some(Builder {
             finished: Some(finished),
             machine: Arc::clone(&self.0),
@@ -297,7 +313,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let writing = self.machine.snapshots.begin_writing().await;
         let machine = Arc::clone(&self.machine);
         runtime::blocking(move || {
-            let image = machine.state.read().freeze();
+            let image = machine.settled_image()?;
             machine.snapshots.write(&image, writing)
         })
         .await

@@ -25,6 +25,10 @@ pub trait ApplyObserver: Send + Sync + 'static {
     /// Called after the lock was released: wake whoever was given something.
     fn released(&self, zxid: Zxid);
 
+    /// The state through `zxid` is about to become durable: the log before it may be gone after that.
+    /// Blocks; a failure is no reason not to go on.
+    fn checkpointing(&self, zxid: Zxid);
+
     /// The state was replaced by a snapshot; the lock is held. Every connection of this member must
     /// end: their watches missed changes.
     fn replaced(&self, state: &State);

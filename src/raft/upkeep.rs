@@ -124,8 +124,15 @@ impl Upkeep {
         *self.machine.applied.borrow()
     }
 
+    /// Neither a checkpoint nor a snapshot has what a restore has brought so far.
+    fn restore_is_under_way(&self) -> bool {
+        self.machine.state.read().restore_under_way().is_some()
+    }
+
     fn checkpoint_is_due(&self) -> bool {
-        Instant::now() >= self.checkpoint_due && self.applied() > self.machine.checkpoint.position()
+        Instant::now() >= self.checkpoint_due
+            && !self.restore_is_under_way()
+            && self.applied() > self.machine.checkpoint.position()
     }
 
     async fn checkpoint(&mut self) -> Result<(), StorageFault> {
@@ -158,17 +165,22 @@ impl Upkeep {
         let entries = applied.index - last.map_or(0, |last| last.index).min(applied.index);
         let bytes = self.machine.applied_bytes.load(Ordering::Relaxed) - self.snapshot_bytes;
         Instant::now() >= self.snapshot_not_before
+            && !self.restore_is_under_way()
             && last < Some(applied)
             && (entries >= self.options.snapshot_log_entries
                 || bytes >= self.options.snapshot_log_bytes)
     }
 
     async fn snapshot(&mut self) -> Result<(), StorageFault> {
+        if self.restore_is_under_way() {
+            // Nobody's failure.
+            return self.machine.settled_image().map(drop);
+        }
         let bytes = self.machine.applied_bytes.load(Ordering::Relaxed);
         let machine = Arc::clone(&self.machine);
         let writing = machine.snapshots.begin_writing().await;
         let result = blocking(move || {
-            let image = machine.state.read().freeze();
+            let image = machine.settled_image()?;
             if image.header.last_applied > machine.snapshots.position() {
                 let began = Instant::now();
                 machine.snapshots.write(&image, writing)?;

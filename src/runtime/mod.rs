@@ -7,6 +7,7 @@
 
 mod blocking;
 pub mod clock;
+mod file_mark;
 pub mod network;
 mod open_files;
 
@@ -14,6 +15,7 @@ mod open_files;
 pub use blocking::block_inline;
 pub use blocking::blocking;
 pub use clock::{Clock, SystemClock};
+pub use file_mark::{FileMark, file_mark};
 pub use network::{BoxedListener, BoxedStream, Network, TcpNetwork};
 pub use open_files::raise_open_files;
 

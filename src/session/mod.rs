@@ -10,7 +10,8 @@
 //! | the next id | replicated ([`SessionIds`]) | an id is never handed out twice |
 //! | deadline | leader's memory only ([`ExpiryQueue`]) | a ping must not cost a quorum write |
 //!
-//! Sessions that a member gives by itself while it has no quorum ([`ReadOnlySessions`]) are not of these.
+//! Sessions that a member gives by itself are not of these ([`OwnSessions`]): while it has no quorum, or
+//! local ones ([`LocalSessions`]), until the log makes them so.
 //!
 //! Only the leader counts time. A passed deadline makes it *propose* `ExpireSession`; the session
 //! ends when that entry is applied, together with its ephemerals, in one step. A new leader grants
@@ -18,7 +19,8 @@
 //!
 //! Invariants
 //! 1. A session id is never handed out twice in the life of an ensemble.
-//! 2. At most one generation of a session is current, and it was given by the log.
+//! 2. At most one generation of a session is current, and it was given by the log, or came into it with
+//!    what had been a local session.
 //! 3. Time is an argument. Nothing here reads a clock, draws a number or knows a configuration.
 //!
 //! Rules from: ZooKeeper 3.9 `SessionTrackerImpl`, `ExpiryQueue#roundToNextInterval`,
@@ -26,12 +28,14 @@
 
 mod expiry;
 mod ids;
-mod read_only;
+mod local;
+mod own;
 mod table;
 mod timeout;
 
 pub use expiry::ExpiryQueue;
-pub use ids::{SessionIds, is_read_only_id};
-pub use read_only::ReadOnlySessions;
+pub use ids::{SessionIds, began_local, is_read_only_id, read_only_id};
+pub use local::LocalSessions;
+pub use own::{OwnSession, OwnSessions};
 pub use table::{REQUESTS_REMEMBERED_MAX, Remembered, SESSIONS_MAX, Session, SessionTable};
 pub use timeout::{BoundsError, TimeoutBounds};

@@ -36,7 +36,7 @@ pub struct Session {
     pub password: Password,
     /// Negotiated, in milliseconds; renegotiated at each attachment.
     pub timeout_ms: u32,
-    /// From 1; never 0.
+    /// From 1, or from what its member drew if it began as a local session; never 0.
     pub generation: u32,
     pub remembered: Remembered,
 }
@@ -124,10 +124,24 @@ impl SessionTable {
             generation: 1,
             remembered: Remembered::default(),
         };
+        self.insert(id, session);
+        Ok(1)
+    }
+
+    /// Adds a session that a member gave an id and a generation by itself. Refused like
+    /// [`SessionTable::create`], and with `SystemError` too if the id is taken.
+    pub fn adopt(&mut self, id: SessionId, session: Session) -> Result<(), Refusal> {
+        if self.sessions.len() >= self.sessions_max || self.sessions.contains_key(&id) {
+            return Err(Refusal::SystemError);
+        }
+        self.insert(id, session);
+        Ok(())
+    }
+
+    fn insert(&mut self, id: SessionId, session: Session) {
         let before = self.sessions.insert(id, session);
         assert!(before.is_none(), "session {id} was created twice");
         self.dirty.insert(id);
-        Ok(1)
     }
 
     /// Attaches a session to another connection and returns the generation that begins.
@@ -184,6 +198,12 @@ impl SessionTable {
         let session = self.sessions.remove(&id)?;
         self.dirty.insert(id);
         Some(session)
+    }
+
+    /// Ends all sessions.
+    pub fn clear(&mut self) {
+        let ended = std::mem::take(&mut self.sessions);
+        self.dirty.extend(ended.into_keys());
     }
 
     pub fn get(&self, id: SessionId) -> Option<&Session> {
@@ -285,6 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn a_session_whose_id_is_taken_is_not_adopted() {
+        let mut table = one_session();
+        let session = Session {
+            password: Password([8; 16]),
+            timeout_ms: 1,
+            generation: 77,
+            remembered: Remembered::default(),
+        };
+        let refused = Err(Refusal::SystemError);
+        assert_eq!(table.adopt(ID, session.clone()), refused);
+        assert_eq!(table.get(ID).map(|row| row.password), Some(PASSWORD));
+        assert_eq!(table.adopt(SessionId(6), session.clone()), Ok(()));
+        assert_eq!(table.check(SessionId(6), 77), Ok(()));
+        let mut full = SessionTable::with_sessions_max(1);
+        full.create(ID, PASSWORD, 1).unwrap();
+        assert_eq!(full.adopt(SessionId(6), session), refused);
+    }
+
+    #[test]
     fn a_full_table_refuses_and_takes_again_when_one_has_ended() {
         let mut table = SessionTable::with_sessions_max(1);
         assert_eq!(table.create(SessionId(1), PASSWORD, 1), Ok(1));
@@ -317,6 +356,16 @@ mod tests {
         table.remove(ID);
         assert_eq!(table.take_dirty(), [(ID, None)]);
         assert_eq!(table.take_dirty(), []);
+    }
+
+    #[test]
+    fn all_that_end_at_once_are_reported_as_gone() {
+        let mut table = one_session();
+        table.create(SessionId(9), PASSWORD, 1).unwrap();
+        table.take_dirty();
+        table.clear();
+        assert!(table.is_empty());
+        assert_eq!(table.take_dirty(), [(ID, None), (SessionId(9), None)]);
     }
 
     proptest! {

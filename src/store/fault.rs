@@ -33,6 +33,9 @@ pub enum StorageFault {
     /// The directory belongs to somebody else, or is in use.
     #[error("{}: {what}", path.display())]
     NotOurs { path: PathBuf, what: String },
+    /// The rows in a file are more than the caller takes.
+    #[error("{} has more than {bytes_max} bytes of rows", path.display())]
+    TooLarge { path: PathBuf, bytes_max: u64 },
     /// A rule of the store would have been broken by its caller.
     #[error("refused: {0}")]
     Refused(String),

@@ -12,5 +12,6 @@ pub use record::{
     CheckpointDelta, SessionRecord, StateHeader, StateImage, StreamRecord, ZnodeRecord,
 };
 pub use state::{
-    Applied, BatchResult, DATA_BYTES_MAX, Divergence, EntryContext, SharedState, State,
+    Applied, BatchResult, DATA_BYTES_MAX, Divergence, EntryContext, RESTORE_BYTES_MAX, RestoreRows,
+    RestoreUnderWay, SharedState, State,
 };

@@ -1,6 +1,7 @@
 //! The replicated state: what every member computes from the same log.
 //!
-//! Owns: the tree, the session table, the zxid, how far each member's batches have been applied.
+//! Owns: the tree, the session table, the zxid, how far each member's batches have been applied, a
+//! restore under way.
 //! At all times: `apply` is a function of the state and the entry. No clock (time comes in as
 //! `proposed_at_ms`, and never runs backwards), no randomness, no configuration.
 //!
@@ -12,6 +13,12 @@
 //!
 //! Rules from ZooKeeper 3.9: `PrepRequestProcessor`, `FinalRequestProcessor`, `DataTree#processTxn`.
 
+mod restore_rows;
+mod staging;
+
+pub use restore_rows::RestoreRows;
+pub use staging::{RESTORE_BYTES_MAX, RestoreUnderWay};
+
 use super::codec::{FORMAT, FORMAT_FIRST};
 use super::tree::{Idle, QuotaExceeded, Tree, WriteContext};
 use super::{CheckpointDelta, SessionRecord, StateHeader, StateImage, StorageFault, StreamRecord};
@@ -19,8 +26,9 @@ use crate::model::{
     Answer, Change, Command, LogPosition, MemberBatch, MemberId, Membership, Operation, Outcome,
     Refusal, Request, Rules, SessionId, Zxid,
 };
-use crate::session::{Remembered, Session, SessionIds, SessionTable};
+use crate::session::{Remembered, Session, SessionIds, SessionTable, began_local};
 use parking_lot::RwLock;
+use staging::Staged;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -97,6 +105,8 @@ pub struct State {
     streams: BTreeMap<MemberId, Stream>,
     /// The format of records that all members have been found to know.
     format: u32,
+    /// What a restore has brought so far.
+    staged: Option<Box<Staged>>,
     digests: VecDeque<(u64, u64)>,
     diverged: Option<Divergence>,
 }
@@ -119,6 +129,7 @@ impl State {
             session_ids: SessionIds::new(),
             streams: BTreeMap::new(),
             format: FORMAT_FIRST,
+            staged: None,
             digests: VecDeque::new(),
             diverged: None,
         }
@@ -213,14 +224,18 @@ impl State {
         if batch.sequence > expected {
             return BatchResult::OutOfLine { expected };
         }
+        let is_of_new_run = batch.incarnation > stream.incarnation;
         *stream = Stream {
             incarnation: batch.incarnation,
             last_sequence: batch.sequence,
         };
+        if is_of_new_run {
+            self.abandon_restore_of(batch.origin);
+        }
         self.zxid = self.zxid.at_least_term(context.position.term);
         self.time_ms = self.time_ms.max(context.proposed_at_ms);
         for (index, request) in batch.requests.iter().enumerate() {
-            let applied = self.request(batch.rules, request);
+            let applied = self.request(context, batch, request);
             each(self, index, applied);
         }
         BatchResult::Applied
@@ -235,6 +250,7 @@ impl State {
         let before = self.membership.members.keys();
         for gone in before.filter(|id| !membership.members.contains_key(id)) {
             self.streams.insert(*gone, Stream::CLOSED);
+            self.staged.take_if(|staged| staged.is_of(*gone));
         }
         if let Some(position) = membership.position {
             self.zxid = self.zxid.at_least_term(position.term);
@@ -264,7 +280,13 @@ impl State {
         self.digests.push_back((position.index, digest));
     }
 
-    fn request(&mut self, rules: Rules, request: &Request) -> Applied {
+    fn request(
+        &mut self,
+        context: &EntryContext,
+        batch: &MemberBatch,
+        request: &Request,
+    ) -> Applied {
+        let rules = batch.rules;
         let mut changes = Vec::new();
         let answer = match &request.command {
             Command::CreateSession {
@@ -293,6 +315,21 @@ impl State {
                     generation,
                     timeout_ms: *timeout_ms,
                 }),
+            Command::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => {
+                self.zxid = self.zxid.next();
+                let row = Session {
+                    password: *password,
+                    timeout_ms: *timeout_ms,
+                    generation: *generation,
+                    remembered: Remembered::default(),
+                };
+                self.upgrade(*session, row)
+            }
             Command::CloseSession => {
                 self.zxid = self.zxid.next();
                 self.sessions
@@ -359,6 +396,12 @@ impl State {
                     format: self.format,
                 })
             }
+            Command::BeginRestore(announced) => {
+                self.begin_restore(context.position.index, batch.origin, *announced)
+            }
+            Command::RestoreRows { restore, rows } => self.stage_rows(*restore, rows),
+            Command::FinishRestore { restore } => self.finish_restore(*restore),
+            Command::AbortRestore { restore } => self.abort_restore(*restore),
         };
         Applied {
             zxid: self.zxid,
@@ -412,6 +455,20 @@ impl State {
         }
     }
 
+    fn upgrade(&mut self, session: SessionId, row: Session) -> Answer {
+        // No other id is free for ever: the counter would come to it.
+        if !began_local(session) || row.generation == 0 {
+            return Err(Refusal::BadArguments);
+        }
+        let created = Outcome::SessionCreated {
+            session,
+            generation: row.generation,
+            timeout_ms: row.timeout_ms,
+        };
+        self.sessions.adopt(session, row)?;
+        Ok(created)
+    }
+
     fn close(&mut self, session: SessionId, changes: &mut Vec<Change>) -> Outcome {
         self.tree
             .remove_ephemerals(session, self.zxid, self.time_ms, changes);
@@ -455,7 +512,8 @@ impl State {
         }
     }
 
-    /// The whole state as it is now. Cheap for the tree (copy-on-write), linear in the sessions.
+    /// The whole state as it is now, but for a restore under way. Cheap for the tree (copy-on-write),
+    /// linear in the sessions.
     pub fn freeze(&self) -> StateImage {
         StateImage {
             header: self.header(),
@@ -536,6 +594,7 @@ impl State {
                 })
                 .collect(),
             format: header.format,
+            staged: None,
             digests: VecDeque::new(),
             diverged: None,
         };

@@ -35,6 +35,29 @@ pub fn eventually<T>(what: &str, within: Duration, probe: impl FnMut() -> Option
     }
 }
 
+/// As [`eventually`], where looking takes a runtime.
+///
+/// # Panics
+/// With `what` was awaited, if it did not come true.
+pub async fn eventually_async<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    within: Duration,
+    mut probe: impl FnMut() -> F,
+) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    };
+    match tokio::time::timeout(within, looking).await {
+        Ok(found) => found,
+        Err(_) => panic!("not within {within:?}: {what}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,4 +14,4 @@ pub mod simulated;
 pub mod simulation;
 
 pub use disk::{Failure, Loss, MemoryDisk};
-pub use eventually::{eventually, poll};
+pub use eventually::{eventually, eventually_async, poll};

@@ -2,11 +2,11 @@
 
 use super::error::TlsError;
 use super::options::Options;
-use super::reload::{self, Mark};
+use super::reload;
 use super::server;
 use super::subject::subject_name;
 use crate::metrics::TLS_HANDSHAKES;
-use crate::runtime::{BoxedStream, Clock};
+use crate::runtime::{BoxedStream, Clock, FileMark};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
@@ -28,7 +28,7 @@ pub struct Acceptor {
     /// What the next handshake goes by. Those that are done are not touched by a change.
     pub(super) current: RwLock<Arc<ServerConfig>>,
     /// By which a change of the files is seen.
-    pub(super) marks: Mutex<Vec<Mark>>,
+    pub(super) marks: Mutex<Vec<FileMark>>,
     under_way: Semaphore,
 }
 
@@ -69,20 +69,25 @@ impl Acceptor {
         }))
     }
 
-    /// Goes through the handshake; `received` is what was read of it already. The caller sets the
-    /// deadline.
+    /// Goes through the handshake; `received` is what was read of it already. `application` is what is
+    /// spoken within (ALPN): a client that offers other protocols alone is turned away, one that offers
+    /// none is not. The caller sets the deadline.
     pub async fn accept(
         &self,
         stream: BoxedStream,
         received: Bytes,
         peer: IpAddr,
+        application: Option<&str>,
     ) -> Result<Secured, HandshakeFailed> {
         let Ok(_place) = self.under_way.try_acquire() else {
             count("refused");
             return Err(HandshakeFailed::TooMany);
         };
         let counted = Counted { done: false };
-        let config = self.current.read().clone();
+        let mut config = self.current.read().clone();
+        if let Some(name) = application {
+            Arc::make_mut(&mut config).alpn_protocols = vec![name.as_bytes().to_vec()];
+        }
         let (reader, writer) = tokio::io::split(stream);
         let whole = tokio::io::join(io::Cursor::new(received).chain(reader), writer);
         let stream = TlsAcceptor::from(config).accept(whole).await?;

@@ -9,16 +9,11 @@ use super::acceptor::Acceptor;
 use super::options::{Options, Password, StoreFile};
 use super::server;
 use crate::metrics::TLS_RELOADS;
-use crate::runtime::blocking;
+use crate::runtime::{FileMark, blocking, file_mark};
 use std::error::Error;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// By what a changed file is known: its place on the disk, length, and the dates of its last change.
-/// The date of the inode moves also where a program puts the old date of the data back.
-pub(super) type Mark = Option<(u64, u64, i64, i64, i64, i64)>;
 
 impl Acceptor {
     /// Watches the files until `stop` is cancelled.
@@ -65,9 +60,9 @@ impl Acceptor {
 }
 
 /// Of all files that the options name.
-pub(super) fn marks(options: &Options) -> Vec<Mark> {
+pub(super) fn marks(options: &Options) -> Vec<FileMark> {
     let stores = std::iter::once(&options.key_store).chain(&options.trust_store);
-    stores.flat_map(files_of).map(mark).collect()
+    stores.flat_map(files_of).map(file_mark).collect()
 }
 
 fn files_of(store: &StoreFile) -> impl Iterator<Item = &Path> {
@@ -76,16 +71,4 @@ fn files_of(store: &StoreFile) -> impl Iterator<Item = &Path> {
         Password::InFile(path) => Some(path.as_path()),
     };
     std::iter::once(store.path.as_path()).chain(password)
-}
-
-fn mark(path: &Path) -> Mark {
-    let found = std::fs::metadata(path).ok()?;
-    Some((
-        found.ino(),
-        found.len(),
-        found.mtime(),
-        found.mtime_nsec(),
-        found.ctime(),
-        found.ctime_nsec(),
-    ))
 }

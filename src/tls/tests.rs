@@ -160,7 +160,9 @@ fn pem(path: &Path) -> StoreFile {
 async fn shake(acceptor: &Acceptor, client: ClientConfig) -> Result<Secured, HandshakeFailed> {
     let (here, there) = tokio::io::duplex(1 << 16);
     tokio::spawn(echo(client, there));
-    acceptor.accept(Box::new(here), Bytes::new(), PEER).await
+    acceptor
+        .accept(Box::new(here), Bytes::new(), PEER, None)
+        .await
 }
 
 /// A client that is refused learns of it with its handshake or its first read.
@@ -433,12 +435,12 @@ async fn more_handshakes_than_the_limit_are_refused_and_those_under_way_go_on() 
     });
     let bob = ground.authority.issue(named("bob"));
     let (here, there) = tokio::io::duplex(1 << 16);
-    let silent = acceptor.accept(Box::new(here), Bytes::new(), PEER);
+    let silent = acceptor.accept(Box::new(here), Bytes::new(), PEER, None);
     tokio::pin!(silent);
     assert!(futures::poll!(&mut silent).is_pending());
     let (here, _there) = tokio::io::duplex(1 << 16);
     {
-        let other = acceptor.accept(Box::new(here), Bytes::new(), PEER);
+        let other = acceptor.accept(Box::new(here), Bytes::new(), PEER, None);
         tokio::pin!(other);
         assert!(futures::poll!(&mut other).is_pending());
         let told = refusal(&acceptor, ground.client(Some(&bob))).await;
@@ -468,7 +470,7 @@ async fn bytes_that_are_no_handshake_are_refused_and_what_was_read_already_count
         there.shutdown().await.unwrap();
         assert!(
             acceptor
-                .accept(Box::new(here), Bytes::new(), PEER)
+                .accept(Box::new(here), Bytes::new(), PEER, None)
                 .await
                 .is_err()
         );
@@ -480,7 +482,7 @@ async fn bytes_that_are_no_handshake_are_refused_and_what_was_read_already_count
     here.read_exact(&mut first).await.unwrap();
     let received = Bytes::copy_from_slice(&first);
     let mut secured = acceptor
-        .accept(Box::new(here), received, PEER)
+        .accept(Box::new(here), received, PEER, None)
         .await
         .unwrap();
     assert_serves(&mut secured).await;

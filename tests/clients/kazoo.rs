@@ -1,10 +1,11 @@
 //! kazoo, the Python client, from its published package with a pinned hash.
 
 use crate::faults::{Fault, Load, survive};
-use crate::proofs::prove;
-use crate::{once, scratch, sources};
+use crate::proofs::{prove, prove_on};
+use crate::{once, scratch, sources, subject};
 use std::path::PathBuf;
 use std::process::Command;
+use vivarium::testing::processes::{ClusterOptions, ProcessCluster};
 
 /// The interpreter of an environment in which kazoo is installed.
 fn python() -> PathBuf {
@@ -45,6 +46,17 @@ fn program(name: &str, step: u64, fault: Fault) {
 #[test]
 fn every_recipe_of_kazoo_keeps_its_promise() {
     prove("kazoo-recipes", |hosts| command("recipes", hosts));
+}
+
+#[test]
+fn kazoo_works_where_sessions_begin_local() {
+    let options = ClusterOptions::new(subject(), scratch("members"), 3)
+        .zoo_cfg("localSessionsEnabled=true")
+        .zoo_cfg("localSessionsUpgradingEnabled=true");
+    let cluster = ProcessCluster::start(options);
+    prove_on(&cluster, "kazoo-local-sessions", |hosts| {
+        command("local_sessions", hosts)
+    });
 }
 
 /// One promise, under the kill of the leader and under the kill of a follower.

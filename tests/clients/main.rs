@@ -35,7 +35,10 @@ fn sources(name: &str) -> PathBuf {
         .join(name)
 }
 
+fn subject() -> Subject {
+    Subject::under_test(env!("CARGO_BIN_EXE_vivarium"))
+}
+
 fn three_members() -> ProcessCluster {
-    let subject = Subject::under_test(env!("CARGO_BIN_EXE_vivarium"));
-    ProcessCluster::start(ClusterOptions::new(subject, scratch("members"), 3))
+    ProcessCluster::start(ClusterOptions::new(subject(), scratch("members"), 3))
 }

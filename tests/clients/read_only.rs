@@ -3,17 +3,16 @@
 use crate::faults::hosts_from;
 use crate::java::Module;
 use crate::program::Program;
-use crate::{kazoo, scratch};
+use crate::{kazoo, scratch, subject};
 use std::process::Command;
-use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};
+use vivarium::testing::processes::{ClusterOptions, ProcessCluster};
 
 /// The member that goes on alone.
 const ALONE: usize = 1;
 
 fn run(name: &str, command: impl FnOnce(&str) -> Command) {
-    let subject = Subject::under_test(env!("CARGO_BIN_EXE_vivarium"));
     // The original gives no other sessions without a quorum.
-    let options = ClusterOptions::new(subject, scratch("members"), 3)
+    let options = ClusterOptions::new(subject(), scratch("members"), 3)
         .java_property("readonlymode.enabled", "true")
         .zoo_cfg("localSessionsEnabled=true")
         .zoo_cfg("localSessionsUpgradingEnabled=true");

@@ -11,6 +11,7 @@ use vivarium::testing::raw_client::{
 };
 
 const TIMEOUT_MS: i32 = 30_000;
+const LONG_TIMEOUT_MS: i32 = 60_000;
 const SHORT_TIMEOUT_MS: i32 = 2_000;
 const NOT_READ_ONLY: i32 = -119;
 const DATA_CHANGED: i32 = 3;
@@ -55,6 +56,7 @@ fn a_member_without_a_quorum_is_read_until_it_has_one_again() {
     owner.create("/mine", b"", flags::EPHEMERAL).unwrap();
     let full = RawClient::attach_to_read(address, TIMEOUT_MS, None).unwrap();
     assert!(!full.is_read_only(), "there is a quorum");
+    let local = RawClient::connect(address, LONG_TIMEOUT_MS).unwrap();
 
     lose_the_quorum(&mut cluster);
     await_mode(&cluster, "ro");
@@ -109,6 +111,9 @@ fn a_member_without_a_quorum_is_read_until_it_has_one_again() {
     closed_without_a_word(RawClient::connect(address, TIMEOUT_MS), "wants to write");
     let attach = |credentials| RawClient::attach_to_read(address, 0, Some(credentials));
     closed_without_a_word(attach(owner.credentials()), "has a session of the ensemble");
+    if cluster.subject().is_vivarium() {
+        closed_without_a_word(attach(local.credentials()), "has a local session");
+    }
     let ahead = Credentials {
         zxid: i64::MAX,
         ..client.credentials().clone()
@@ -146,6 +151,11 @@ fn a_member_without_a_quorum_is_read_until_it_has_one_again() {
     await_mode(&cluster, "rw");
     let expired = RawClient::attach_to_read(address, 0, Some(left.credentials()));
     assert!(matches!(expired, Err(RawError::Expired)));
+    if cluster.subject().is_vivarium() {
+        // The original's servers forget theirs with the quorum.
+        let back = RawClient::attach(address, local.credentials()).unwrap();
+        assert_eq!(back.session(), local.session());
+    }
     let mut owner = RawClient::attach(address, owner.credentials()).unwrap();
     let stat = owner.exists("/mine").unwrap().unwrap();
     assert_eq!(stat.ephemeral_owner, owner.session());

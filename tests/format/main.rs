@@ -313,6 +313,116 @@ fn numbered_requests_in_batches_of_version_1_are_read() {
     assert_kept("batch-once.hex", &batch, encode_batch(&batch), decode_batch);
 }
 
+/// What format 4 brought.
+#[test]
+fn upgrades_of_sessions_in_batches_of_version_1_are_read() {
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 304,
+        rules: Rules::NONE,
+        requests: vec![Request {
+            session: SessionId::NONE,
+            generation: 0,
+            identities: Vec::new().into(),
+            command: Command::UpgradeSession {
+                session: SessionId(0x4001_0203_0405_0607),
+                generation: 0x8000_0001,
+                password: Password(std::array::from_fn(|n| n as u8)),
+                timeout_ms: 40_000,
+            },
+        }],
+    };
+    let name = "batch-upgrade.hex";
+    assert_kept(name, &batch, encode_batch(&batch), decode_batch);
+}
+
+#[test]
+fn transactions_of_version_1_are_read() {
+    let (zxid, session) = (Zxid(0x5_0000_0007), SessionId(0x0100_0000_0000_0001));
+    let change = |kind, path: &str, data: Option<&'static [u8]>, version, owner| Change {
+        kind,
+        path: path.into(),
+        zxid,
+        acl: None,
+        parent_acl: None,
+        data: data.map(Bytes::from_static),
+        version,
+        owner,
+    };
+    let listed = |change| Change {
+        acl: Some(acl().into()),
+        ..change
+    };
+    let (created, nobody) = (ChangeKind::Created, SessionId::NONE);
+    let changes = vec![
+        change(created, "/a", None, 0, nobody),
+        listed(change(created, "/a/e", Some(b"data"), 0, session)),
+        change(
+            ChangeKind::DataChanged,
+            "/a",
+            Some(b"owner\x00\xff"),
+            5,
+            nobody,
+        ),
+        listed(change(ChangeKind::AclChanged, "/c\u{e4}", None, -1, nobody)),
+        change(ChangeKind::Deleted, "/a/e", Some(b""), 3, session),
+    ];
+    let time_ms = 1_790_000_000_000;
+    let mut record = Vec::new();
+    encode_transaction(zxid, time_ms, session, &changes, &mut record);
+    let transaction = Transaction {
+        zxid,
+        time_ms,
+        session,
+        changes,
+    };
+    assert_kept("transaction.hex", &transaction, record, decode_transaction);
+    assert_kept("through.hex", &zxid, encode_through(zxid), |bytes| {
+        decode_through(bytes)
+    });
+}
+
+/// Commands that version 1 got with format 4.
+#[test]
+fn restores_in_batches_of_version_1_are_read() {
+    let commands = vec![
+        Command::BeginRestore(RestoreAnnounced {
+            zxid: Zxid(0x4_0000_1234),
+            next_session: 0x0100_0000_0000_0002,
+            znodes: 70_000,
+            digest: 0xfedc_ba98_7654_3210,
+        }),
+        Command::RestoreRows {
+            restore: 123_456_789,
+            rows: kept_bytes("znode.hex"),
+        },
+        Command::FinishRestore {
+            restore: 123_456_789,
+        },
+        Command::AbortRestore { restore: 1 },
+    ];
+    let request = |command| Request {
+        session: SessionId::NONE,
+        generation: 0,
+        identities: Vec::new().into(),
+        command,
+    };
+    let batch = MemberBatch {
+        origin: MemberId(3),
+        incarnation: 12,
+        sequence: 305,
+        rules: Rules::NONE,
+        requests: commands.into_iter().map(request).collect(),
+    };
+    assert_kept(
+        "batch-restore.hex",
+        &batch,
+        encode_batch(&batch),
+        decode_batch,
+    );
+}
+
 #[test]
 fn znodes_of_version_1_are_read() {
     let znode = ZnodeRecord {

@@ -1,7 +1,6 @@
 //! A client of one member, made of nothing but what is generated from the `.proto` files.
 
 use std::future::Future;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -14,6 +13,7 @@ use vivarium::api::{
     AcquireRequest, AcquireResponse, Fence, GetRequest, KeepAliveRequest, KeepAliveResponse,
     OpenRequest, RegisterRequest, RegisterResponse, SessionRef, WriteHeader,
 };
+use vivarium::testing::eventually_async;
 use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 
 /// Of sessions that must survive whatever a test does to the members.
@@ -179,18 +179,7 @@ pub fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
 /// Looks until there is an answer.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut probe: impl FnMut() -> F,
+    probe: impl FnMut() -> F,
 ) -> T {
-    let looking = async {
-        loop {
-            if let Some(found) = probe().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(found) => found,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
-    }
+    eventually_async(what, PATIENCE, probe).await
 }

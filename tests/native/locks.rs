@@ -249,6 +249,55 @@ async fn an_owner_that_asks_again_gets_what_it_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_sent_again_is_done_once() {
+    let cluster = cluster(1);
+    let caller = Caller::of(&cluster, 1).await;
+    let kept = caller.open("").await;
+    for _ in 0..2 {
+        let request = AcquireRequest {
+            reentry: Reentry::Counting.into(),
+            ..asking(&kept, "/l", "t")
+        };
+        ask(&caller, request).await.unwrap();
+    }
+    let again = |number| {
+        let request = ReleaseRequest {
+            header: Some(vivarium::api::WriteHeader {
+                request_id: number,
+                ..kept.header()
+            }),
+            lock: "/l".to_owned(),
+            owner: "t".to_owned(),
+        };
+        let mut locks = caller.locks();
+        async move {
+            locks
+                .release(request)
+                .await
+                .map(|answer| answer.into_inner().holds)
+        }
+    };
+    for (number, holds) in [(1, 1), (1, 1), (2, 0), (2, 0)] {
+        assert_eq!(again(number).await.unwrap(), holds);
+    }
+    assert_eq!(reason(again(3).await).1, "NOT_HOLDER");
+    // A guarded write, sent again when the lock is not held any more.
+    let held = caller.acquire(&kept, "/l", "t", None).await.unwrap();
+    let mut header = kept.fenced("/l", held.token);
+    header.request_id = 4;
+    let guarded = RegisterRequest {
+        header: Some(header),
+        path: "/guarded".to_owned(),
+        payload: Some(value_of("x")),
+        ..Default::default()
+    };
+    caller.registry().register(guarded.clone()).await.unwrap();
+    release(&caller, &kept, "/l", "t").await.unwrap();
+    let answer = caller.registry().register(guarded).await.unwrap();
+    assert!(answer.into_inner().replayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readers_share_a_lock_and_a_waiting_writer_is_not_overtaken() {
     let cluster = cluster(1);
     let caller = Caller::of(&cluster, 1).await;

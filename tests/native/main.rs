@@ -4,10 +4,14 @@
 mod caller;
 mod cli;
 mod client;
+mod events;
 mod locks;
+mod metrics;
 mod registry;
 mod rings;
+mod security;
 mod sessions;
+mod tasks;
 
 use std::path::Path;
 use vivarium::testing::processes::{ClusterOptions, ProcessCluster, Subject};

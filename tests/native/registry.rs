@@ -240,6 +240,54 @@ async fn a_write_that_is_sent_again_is_done_once() {
     assert_eq!(entry(&caller, "/counted").await.version, 1);
 }
 
+/// Whose condition held at first, and cannot hold any more because of what was done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_sent_again_is_not_judged_again() {
+    let cluster = cluster(1);
+    let caller = Caller::of(&cluster, 1).await;
+    let kept = caller.open("").await;
+    let numbered = |number| vivarium::api::WriteHeader {
+        request_id: number,
+        ..kept.header()
+    };
+    let mut make = wanted(&kept, "/once", Lifetime::Persistent, OnConflict::Fail);
+    make.header = Some(numbered(1));
+    let update = UpdateRequest {
+        header: Some(numbered(2)),
+        path: "/once".to_owned(),
+        payload: None,
+        version: Some(0),
+    };
+    let remove = UnregisterRequest {
+        header: Some(numbered(3)),
+        path: "/once".to_owned(),
+        recursive: false,
+        version: Some(1),
+    };
+    let mut registry = caller.registry();
+    for replayed in [false, true] {
+        let made = put(&caller, make.clone()).await.unwrap();
+        assert_eq!(made.replayed, replayed);
+    }
+    for replayed in [false, true] {
+        let updated = registry.update(update.clone()).await.unwrap().into_inner();
+        assert_eq!(updated.replayed, replayed);
+    }
+    for replayed in [false, true] {
+        let gone = registry
+            .unregister(remove.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(gone.replayed, replayed);
+    }
+    assert!(
+        put(&caller, make).await.unwrap().replayed,
+        "also after that"
+    );
+    assert_eq!(reason(caller.value("/once").await).1, "NO_ENTRY");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nodes_and_jobs_say_of_themselves_is_read_by_every_client() {
     let cluster = cluster(1);

@@ -1,8 +1,9 @@
 //! Whole clusters under faults that follow from a seed: three members, four clients, crashes that lose
-//! unsynced writes, cuts, clocks that are wrong. Then all faults end, and the cluster has to heal.
+//! unsynced writes, cuts, clocks that are wrong; with even seeds sessions begin local. Then all faults end, and the cluster has to heal.
 //!
 //! One file per invariant. How to run it, and how to repeat a failure: `docs/reliability.md`.
 
+mod changes;
 mod digests;
 mod entropy;
 mod ephemerals;
@@ -28,6 +29,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("zxids", zxids::check),
     ("ephemerals", ephemerals::check),
     ("expiry", expiry::check),
+    ("changes", changes::check),
 ];
 
 /// The seed of randomness belongs to the whole program.
@@ -118,6 +120,12 @@ fn judge(seed: u64) {
         finished.simulated_ms / 1000,
         begun.elapsed()
     );
+    for subscribed in &finished.subscribers {
+        println!(
+            "  a subscriber: {} transactions, resumed {} times, compacted {} times",
+            subscribed.transactions, subscribed.resumed, subscribed.compacted
+        );
+    }
     if problems.is_empty() {
         return;
     }
@@ -170,6 +178,7 @@ fn sound() -> Finished {
         client: 0,
         session: SessionId(1),
         timeout_ms: 2_000,
+        of_ensemble: true,
         end: End::Live,
         keys: [
             ("/kept".to_owned(), kept),

@@ -9,12 +9,14 @@
 //!
 //! Rules from: Apache Curator 5 `LockInternals`, `StandardLockInternalsDriver`, `InterProcessReadWriteLock`.
 
+mod counted;
 mod places;
 
 pub use places::{Kind, Place};
 
 use super::caller::Written;
 use super::failure::Failure;
+use super::json::to_json;
 use super::parents::{below, missing_above};
 use super::registry::check_entry;
 use super::sessions::{Session, Sessions};
@@ -22,6 +24,7 @@ use super::writing::{Done, Fence, Plan, Writer, carry_out};
 use crate::member::{ReadView, Tree, WatchKind};
 use crate::model::{Acl, CreateMode, Id, Operation, Outcome, Refusal, SessionId, Zxid};
 use bytes::Bytes;
+use counted::Asked;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -101,7 +104,9 @@ impl Locks {
         let deadline = asking
             .patience
             .map(|patience| Instant::now().checked_add(patience));
+        let mut asked = Asked::default();
         if let Some(held) = self.reenter(writer, asking).await? {
+            asked.holds();
             return Ok(Some(held));
         }
         let Some(path) = self.take_place(writer, asking).await? else {
@@ -113,10 +118,12 @@ impl Locks {
             let before = match turn {
                 Turn::Held(held) => {
                     waiting.succeed();
+                    asked.holds();
                     return Ok(Some(held));
                 }
                 Turn::Behind(before) => before,
             };
+            asked.waits();
             let late = async {
                 match deadline.flatten() {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -159,7 +166,7 @@ impl Locks {
                 },
                 holds => Operation::SetData {
                     path: place.path,
-                    data: Some(to_data(&Ticket { holds, ..ticket })?),
+                    data: Some(to_json(&Ticket { holds, ..ticket })?),
                     version,
                 },
             };
@@ -231,7 +238,7 @@ impl Locks {
             };
             let again = Operation::SetData {
                 path: place.path,
-                data: Some(to_data(&ticket)?),
+                data: Some(to_json(&ticket)?),
                 version,
             };
             Ok(Plan {
@@ -473,7 +480,7 @@ fn plan_place(tree: &Tree, asking: &Asking, prefix: &str) -> Result<Plan<bool>, 
     }
     operations.push(Operation::Create {
         path: below(&asking.lock, prefix),
-        data: Some(to_data(&Ticket {
+        data: Some(to_json(&Ticket {
             owner: asking.owner.clone(),
             holds: 1,
         })?),
@@ -517,12 +524,6 @@ fn own_place(
 fn ticket(tree: &Tree, path: &str) -> Option<(Ticket, i32)> {
     let (data, stat) = tree.data(path, Id::passing_all()).ok()?;
     Some((serde_json::from_slice(data?).ok()?, stat.version))
-}
-
-fn to_data(ticket: &Ticket) -> Result<Bytes, Failure> {
-    serde_json::to_vec(ticket)
-        .map(Bytes::from)
-        .map_err(|error| Failure::Internal(error.to_string()))
 }
 
 fn check_owner(owner: &str) -> Result<(), Failure> {

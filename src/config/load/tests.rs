@@ -463,6 +463,11 @@ fn a_door_with_tls_needs_its_stores_and_passwords_are_masked() {
         ("tls.verify_client_address", "true"),
     ]);
     assert!(told.is_err());
+    let told = standalone_with("doors.grpc.tls", "only")
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("tls.key_store:"), "{told}");
+    assert!(standalone_with("doors.grpc.tls", "also").is_err());
     let told = standalone_with("doors.client_tls.bind", "0.0.0.0:2181")
         .unwrap_err()
         .to_string();
@@ -540,6 +545,34 @@ fn sasl_users_come_from_a_jaas_file_and_what_is_required_must_be_possible() {
     assert!(told.contains("nobody can prove"), "{told}");
     assert!(standalone_with("access.required_schemes", "kerberos").is_err());
     assert!(standalone_with("access.sasl_users_file", "/nowhere/jaas.conf").is_err());
+}
+
+#[test]
+fn a_file_of_tokens_is_read_at_the_start_and_can_prove_sasl_identities() {
+    let good = format!("bob {}\n", "0f".repeat(32));
+    let files = directory(&[("tokens", &good), ("damaged", "# tokens\nbob\n")]);
+    let with = |file: &str| {
+        let path = files.path().join(file);
+        load(&flags(&[
+            ("member.standalone", "true"),
+            ("access.tokens_file", path.to_str().unwrap()),
+            ("access.sasl_super_users", "admin"),
+            ("access.required_schemes", "sasl"),
+        ]))
+    };
+    let settings = with("tokens").unwrap();
+    let tokens = settings.access.tokens.unwrap();
+    assert_eq!(
+        (tokens.tokens.len(), tokens.reload_interval_ms),
+        (1, Some(5000))
+    );
+    assert!(tokens.super_users.contains("admin"));
+    assert!(settings.access.sasl.is_none());
+    let warned = |warning: &String| warning.contains("doors.grpc.tls is no");
+    assert!(settings.warnings.iter().any(warned));
+    let told = with("damaged").unwrap_err().to_string();
+    assert!(told.contains("damaged: line 2: "), "{told}");
+    assert!(with("missing").is_err());
 }
 
 #[test]

@@ -416,21 +416,18 @@ fn what_zookeeper_says_by_yes_and_no_and_by_property_is_set() {
 }
 
 #[test]
-fn local_sessions_are_named_in_a_warning_when_they_are_on() {
-    let (found, problems) =
-        read_text("localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=1\n");
-    assert!(problems.is_empty() && found.entries.is_empty());
-    let keys = [
-        "zoo.cfg:1: localSessionsEnabled: ",
-        "zoo.cfg:2: localSessionsUpgradingEnabled: ",
-    ];
-    for (warning, key) in found.warnings.iter().zip(keys) {
-        assert!(
-            warning.starts_with(key) && warning.contains("global"),
-            "{warning}"
-        );
-    }
-    assert_eq!(found.warnings.len(), 2);
-    let (found, problems) = read_text("zookeeper.localSessionsEnabled=false\n");
+fn local_sessions_are_settings() {
+    let lines = "localSessionsEnabled=true\nzookeeper.localSessionsUpgradingEnabled=false\n";
+    let (found, problems) = read_text(lines);
     assert!(problems.is_empty() && found.warnings.is_empty());
+    let set = found.entries.iter().map(|entry| (&*entry.key, &entry.raw));
+    let set: Vec<_> = set.collect();
+    let text = |text: &str| Raw::Text(text.to_owned());
+    assert_eq!(
+        set,
+        [
+            ("sessions.local", &text("true")),
+            ("sessions.local_upgrading", &text("false")),
+        ]
+    );
 }

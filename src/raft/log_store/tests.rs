@@ -25,6 +25,7 @@ impl ApplyObserver for Nobody {
     fn batch_applied(&self, _: &State, _: &MemberBatch, _: BatchResult) {}
     fn membership_changed(&self, _: &State, _: &[Change]) {}
     fn released(&self, _: Zxid) {}
+    fn checkpointing(&self, _: Zxid) {}
     fn replaced(&self, _: &State) {}
 }
 
@@ -42,7 +43,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
         let machine = Machine {
             state: Arc::clone(&state),
             observer: Arc::new(Nobody),
-            checkpoint: Checkpoint::new(Box::new(checkpoint), state),
+            checkpoint: Checkpoint::new(Box::new(checkpoint), state, Box::new(|_| {})),
             snapshots: Arc::new(snapshots),
             applied: watch::Sender::new(None),
             applied_bytes: AtomicU64::new(0),

@@ -153,6 +153,8 @@ impl ApplyObserver for Witness {
         self.seen.send_modify(|seen| *seen += 1);
     }
 
+    fn checkpointing(&self, _: Zxid) {}
+
     fn replaced(&self, _: &State) {
         self.replaced.fetch_add(1, Ordering::Relaxed);
     }

@@ -8,3 +8,4 @@ mod membership;
 mod peers;
 mod recovery;
 mod replication;
+mod restore;

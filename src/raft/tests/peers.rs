@@ -153,11 +153,14 @@ async fn a_leader_hears_which_formats_its_peers_know_and_takes_the_silent_for_ol
     cluster.kill(next).await;
     cluster.restart(next).await;
     cluster.kill(away).await;
-    let transfer = cluster
-        .member(leader)
-        .consensus
-        .transfer_leader(MemberId(next));
-    within_deadline("transfer", transfer).await.unwrap();
+    let (from, to) = (cluster.member(leader), cluster.member(next));
+    within_deadline("transfer", async {
+        // One that was restarted may have to be found first.
+        while !to.consensus.leadership().borrow().leads {
+            let _ = from.consensus.transfer_leader(MemberId(next)).await;
+        }
+    })
+    .await;
     within_deadline("the next leader", async {
         let mut leadership = cluster.member(next).consensus.leadership();
         leadership.wait_for(|now| now.leads).await.unwrap();

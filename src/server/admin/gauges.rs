@@ -3,7 +3,7 @@
 use crate::member::{MemberStatus, Mode};
 use crate::metrics::{
     APPLIED_LOG_INDEX, CONNECTIONS, DATA_BYTES, EPHEMERALS, GROWTH_REFUSED, HELD_BYTES, LEADS,
-    REQUESTS_OUTSTANDING, SESSIONS, TERM, WATCHES, ZNODES,
+    LOCAL_SESSIONS, REQUESTS_OUTSTANDING, SESSIONS, TERM, WATCHES, ZNODES,
 };
 
 pub fn set(status: &MemberStatus) {
@@ -12,6 +12,7 @@ pub fn set(status: &MemberStatus) {
     for (name, value) in [
         (CONNECTIONS, status.connections as f64),
         (SESSIONS, status.sessions as f64),
+        (LOCAL_SESSIONS, status.local_sessions as f64),
         (WATCHES, status.watches as f64),
         (ZNODES, status.znodes as f64),
         (EPHEMERALS, status.ephemerals as f64),
@@ -45,6 +46,7 @@ mod tests {
         for line in [
             "vivarium_connections 2",
             "vivarium_sessions 3",
+            "vivarium_local_sessions 8",
             "vivarium_watches 4",
             "vivarium_znodes 5",
             "vivarium_ephemerals 1",

@@ -8,7 +8,7 @@
 //! | `/status`  | JSON: this member, its leader, what it holds, who belongs to the ensemble    |
 //! | `/commands` | ZooKeeper's commands, unless they are switched off (`commands`)             |
 //!
-//! Owns: its connections. Nobody is asked who they are, except for a snapshot, which is why `config`
+//! Owns: its connections. Nobody is asked who they are, except for a snapshot or a restore, which is why `config`
 //! lets this door listen on loopback only.
 //! At all times: `/healthz` depends on nothing that can be slow or absent, so that an orchestrator
 //! never kills a member for having lost its leader.

@@ -1,10 +1,14 @@
 //! Accepted connections, as tonic wants them.
 //!
-//! Owns: each connection's place at the door, its time for the HTTP/2 preface, and its end when the
-//! door's grace is over.
+//! Owns: each connection's place at the door, its TLS handshake, its time for that and for the HTTP/2
+//! preface, and its end when the door's grace is over.
+//! At all times: a client that is slow in its handshake keeps nobody else from being accepted.
 
 use crate::runtime::{BoxedListener, BoxedStream};
 use crate::server::admission::{Admissions, Place};
+use crate::server::zookeeper::Origin;
+use crate::tls::{Acceptor, HandshakeFailed};
+use bytes::Bytes;
 use futures::Stream;
 use std::convert::Infallible;
 use std::io;
@@ -14,43 +18,116 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 /// What an HTTP/2 client sends before anything else (RFC 9113, 3.4). Until then there is no
 /// connection to ping.
 const PREFACE_BYTES: usize = 24;
+/// HTTP/2 within TLS (RFC 9113, 3.2).
+const HTTP2: &str = "h2";
 
-/// The connections that find a place. `cut` ends them all, whatever they are doing.
+/// The connections that find a place, and with `tls` come through the handshake. `cut` ends them all,
+/// whatever they are doing.
 pub fn connections(
     listener: BoxedListener,
+    tls: Option<Arc<Acceptor>>,
     admissions: Arc<Admissions>,
     preface_timeout: Duration,
     cut: CancellationToken,
 ) -> impl Stream<Item = Result<DoorStream, Infallible>> {
-    futures::stream::unfold(listener, move |listener| {
-        let (admissions, cut) = (admissions.clone(), cut.clone());
+    // As many as there are places at the most; the acceptor lets fewer be under way.
+    let handshakes: JoinSet<Option<DoorStream>> = JoinSet::new();
+    futures::stream::unfold((listener, handshakes), move |(listener, mut handshakes)| {
+        let (admissions, cut, tls) = (admissions.clone(), cut.clone(), tls.clone());
         async move {
-            let (stream, peer, place) = admissions.accept(&listener).await;
-            Some((
-                Ok(DoorStream::new(
-                    stream,
-                    peer,
-                    Some(place),
-                    preface_timeout,
-                    cut,
-                )),
-                listener,
-            ))
+            loop {
+                tokio::select! {
+                    (stream, peer, place) = admissions.accept(&listener) => {
+                        let arrived = Arrived {
+                            stream,
+                            place,
+                            peer,
+                            deadline: Instant::now() + preface_timeout,
+                            cut: cut.clone(),
+                        };
+                        match &tls {
+                            None => return Some((Ok(arrived.plain()), (listener, handshakes))),
+                            Some(tls) => handshakes.spawn(arrived.secured(tls.clone())),
+                        };
+                    }
+                    Some(done) = handshakes.join_next(), if !handshakes.is_empty() => {
+                        if let Ok(Some(stream)) = done {
+                            return Some((Ok(stream), (listener, handshakes)));
+                        }
+                    }
+                }
+            }
         }
     })
+}
+
+/// A connection that has found a place.
+struct Arrived {
+    stream: BoxedStream,
+    place: Place,
+    peer: SocketAddr,
+    /// For all that comes before the first call.
+    deadline: Instant,
+    cut: CancellationToken,
+}
+
+impl Arrived {
+    fn plain(self) -> DoorStream {
+        let origin = Origin {
+            peer: self.peer,
+            subject: None,
+        };
+        let place = Some(self.place);
+        DoorStream::new(self.stream, origin, place, self.deadline, self.cut)
+    }
+
+    /// `None` if nothing comes of the handshake, which the log tells.
+    async fn secured(self, tls: Arc<Acceptor>) -> Option<DoorStream> {
+        let peer = self.peer;
+        let handshake = tls.accept(self.stream, Bytes::new(), peer.ip(), Some(HTTP2));
+        let secured = tokio::select! {
+            secured = tokio::time::timeout_at(self.deadline, handshake) => secured,
+            () = self.cut.cancelled() => return None,
+        };
+        let secured = secured.unwrap_or_else(|_| {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "it took too long");
+            Err(HandshakeFailed::Io(late))
+        });
+        match secured {
+            Ok(secured) => {
+                let origin = Origin {
+                    peer,
+                    subject: secured.subject,
+                };
+                let (place, cut) = (Some(self.place), self.cut);
+                Some(DoorStream::new(
+                    secured.stream,
+                    origin,
+                    place,
+                    self.deadline,
+                    cut,
+                ))
+            }
+            Err(failed) => {
+                tracing::info!(door = "grpc", client = %peer, reason = %failed, "connection ended");
+                None
+            }
+        }
+    }
 }
 
 /// A connection of this door.
 pub struct DoorStream {
     stream: BoxedStream,
-    peer: SocketAddr,
+    origin: Arc<Origin>,
     _place: Option<Place>,
     preface: Option<Preface>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -64,15 +141,15 @@ struct Preface {
 impl DoorStream {
     fn new(
         stream: BoxedStream,
-        peer: SocketAddr,
+        origin: Origin,
         place: Option<Place>,
-        preface_timeout: Duration,
+        deadline: Instant,
         cut: CancellationToken,
     ) -> DoorStream {
-        let deadline = Box::pin(tokio::time::sleep(preface_timeout));
+        let deadline = Box::pin(tokio::time::sleep_until(deadline));
         DoorStream {
             stream,
-            peer,
+            origin: Arc::new(origin),
             _place: place,
             preface: Some(Preface {
                 missing_bytes: PREFACE_BYTES,
@@ -141,14 +218,14 @@ impl AsyncWrite for DoorStream {
 }
 
 /// Who is at the other end: what handlers find among a request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+#[derive(Clone, Debug)]
+pub struct Peer(pub Arc<Origin>);
 
 impl Connected for DoorStream {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        Peer(self.peer)
+        Peer(self.origin.clone())
     }
 }
 
@@ -161,9 +238,13 @@ mod tests {
 
     fn pair(cut: &CancellationToken) -> (DoorStream, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1024);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let origin = Origin {
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            subject: None,
+        };
+        let deadline = Instant::now() + LIMIT;
         (
-            DoorStream::new(Box::new(near), peer, None, LIMIT, cut.clone()),
+            DoorStream::new(Box::new(near), origin, None, deadline, cut.clone()),
             far,
         )
     }

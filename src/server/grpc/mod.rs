@@ -13,12 +13,14 @@
 mod incoming;
 mod native;
 
-pub use native::Options as NativeOptions;
+pub use native::{Options as NativeOptions, Tokens};
 
 use super::admission::{AdmissionLimits, Admissions};
 use crate::member::Handle;
 use crate::runtime::BoxedListener;
+use crate::tls::Acceptor;
 use native::Native;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -33,7 +35,8 @@ use tonic_health::server::{HealthReporter, HealthService};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     pub admission: AdmissionLimits,
-    /// From a connection's start until its HTTP/2 preface has come. Past it the connection is closed.
+    /// From a connection's start until its HTTP/2 preface has come, a TLS handshake included. Past it
+    /// the connection is closed.
     pub preface_timeout: Duration,
     /// A connection is pinged this often …
     pub keepalive_interval: Duration,
@@ -79,9 +82,11 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves until `stop` is cancelled; then calls under way are finished, for `options.grace` at most.
+/// Serves until `stop` is cancelled; then calls under way are finished, for `options.grace` at most. With
+/// `tls`, that alone is spoken; whoever gives it watches its files.
 pub async fn serve(
     listener: BoxedListener,
+    tls: Option<Arc<Acceptor>>,
     handle: Handle,
     options: Options,
     native: &NativeOptions,
@@ -103,13 +108,14 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        ended = run(listener, serving, routes, options, stop) => ended,
+        ended = run(listener, tls, serving, routes, options, stop) => ended,
         () = follow => Ok(()),
     }
 }
 
 async fn run(
     listener: BoxedListener,
+    tls: Option<Arc<Acceptor>>,
     mut serving: watch::Receiver<bool>,
     routes: Routes,
     options: Options,
@@ -136,8 +142,13 @@ async fn run(
     let draining = CancellationToken::new();
     let cut = CancellationToken::new();
     let admissions = Admissions::new("grpc", options.admission);
-    let incoming =
-        incoming::connections(listener, admissions, options.preface_timeout, cut.clone());
+    let incoming = incoming::connections(
+        listener,
+        tls,
+        admissions,
+        options.preface_timeout,
+        cut.clone(),
+    );
     let server = Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)

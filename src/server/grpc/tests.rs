@@ -33,6 +33,7 @@ impl Running {
         let stop = CancellationToken::new();
         let task = tokio::spawn(run(
             listener,
+            None,
             receiver,
             Routes::default(),
             options,

@@ -10,9 +10,9 @@ use crate::metrics::{
     AUTH_FAILURES, BYTES_RECEIVED, BYTES_SENT, CONNECT_REQUESTS, CONNECTIONS_ENDED,
     CONNECTIONS_REFUSED, ELECTION_SECONDS, EVENT_WATCHERS, LEADERLESS, LOG_SYNC_SECONDS,
     NOTIFICATION_BYTES, PROPAGATION_SECONDS, PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED,
-    READ_SECONDS, RECOVERY_SECONDS, REQUESTS_REFUSED, Recorder, SESSIONS_EXPIRED,
-    SNAPSHOT_FAILURES, SNAPSHOT_SECONDS, SNAPSHOTS_LIMITED, SNAPSHOTS_SENT, STATE_LOAD_SECONDS,
-    Summary, TLS_HANDSHAKES, WRITE_SECONDS,
+    READ_SECONDS, RECOVERY_SECONDS, REQUESTS_REFUSED, RESTORE_FAILURES, RESTORE_SECONDS,
+    RESTORES_LIMITED, Recorder, SESSIONS_EXPIRED, SNAPSHOT_FAILURES, SNAPSHOT_SECONDS,
+    SNAPSHOTS_LIMITED, SNAPSHOTS_SENT, STATE_LOAD_SECONDS, Summary, TLS_HANDSHAKES, WRITE_SECONDS,
 };
 use crate::model::Role;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("snap_count", SNAPSHOTS_SENT),
     ("snapshot_error_count", SNAPSHOT_FAILURES),
     ("snapshot_rate_limited_count", SNAPSHOTS_LIMITED),
+    ("restore_error_count", RESTORE_FAILURES),
+    ("restore_rate_limited_count", RESTORES_LIMITED),
 ];
 
 /// Counters of which one label is ZooKeeper's.
@@ -66,6 +68,7 @@ const LABELLED_COUNTERS: &[(&str, &str, (&str, &str))] = &[
 const DURATIONS: &[(&str, &str)] = &[
     ("fsynctime", LOG_SYNC_SECONDS),
     ("snapshottime", SNAPSHOT_SECONDS),
+    ("restore_time", RESTORE_SECONDS),
     ("dbinittime", RECOVERY_SECONDS),
     ("startup_snap_load_time", STATE_LOAD_SECONDS),
     ("election_time", ELECTION_SECONDS),
@@ -154,7 +157,7 @@ fn member(found: &mut Found, operator: &Operator, status: &MemberStatus) {
     found.put("ephemerals_count", status.ephemerals);
     found.put("approximate_data_size", status.data_bytes);
     found.put("global_sessions", status.sessions);
-    found.put("local_sessions", 0);
+    found.put("local_sessions", status.local_sessions);
     found.put("uptime", handle.uptime_ms());
     found.put("quorum_size", voters(status));
     found.put("last_client_response_size", responses.last);

@@ -5,6 +5,7 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
+mod local;
 mod proving;
 
 use super::super::operator::{DOOR, Listed, Response};
@@ -32,6 +33,7 @@ use crate::wire::{
     decode_request, encode_watch_event, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
+use local::{Goodbye, Needs};
 use metrics::counter;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -105,6 +107,7 @@ pub async fn hold(
         out: BytesMut::new(),
         waiting: Waiting::new(door.options.throttled_max),
         reconfiguring: None,
+        goodbye: None,
         held: door.handle.share(),
         read_at: Instant::now(),
         finished: false,
@@ -145,6 +148,8 @@ struct Conversation<'a> {
     waiting: Waiting,
     /// Until it is answered nothing more is acted upon.
     reconfiguring: Option<Reconfiguring>,
+    /// To a session that this member gave by itself; said once all before it is answered.
+    goodbye: Option<Goodbye>,
     /// What `out` takes of the member's room, once that is much.
     held: Share,
     /// When the client last read something, or had nothing to read.
@@ -170,6 +175,7 @@ impl Conversation<'_> {
             if let Some(reconfiguring) = &mut self.reconfiguring {
                 reconfiguring.begin(&self.door.handle, &self.connection, &self.identities);
             }
+            self.say_goodbye();
             self.tell_what_was_sent();
             if self.out.is_empty()
                 && !unflushed
@@ -179,7 +185,8 @@ impl Conversation<'_> {
             }
             let may_answer = self.out.len() < OUT_BYTES_MAX;
             let is_whole = intake::is_whole(&received);
-            if self.finished && self.ending.is_none() && !is_whole {
+            let may_end = self.ending.is_none() && self.goodbye.is_none();
+            if self.finished && may_end && !is_whole {
                 return End::ByClient;
             }
             self.note_unread();
@@ -309,6 +316,7 @@ impl Conversation<'_> {
     fn may_take(&self, received: &[u8]) -> bool {
         let (backlog, options) = (self.connection.backlog(), &self.door.options);
         self.reconfiguring.is_none()
+            && self.goodbye.is_none()
             && self.out.len() < OUT_BYTES_MAX
             && backlog.requests < options.requests_per_connection_max
             && backlog.bytes < options.request_bytes_per_connection_max
@@ -452,15 +460,10 @@ impl Conversation<'_> {
                 };
                 self.write(door, view, reads, header, kind, Command::Sync);
             }
-            ClientRequest::CloseSession if self.connection.is_read_only() => {
-                door.handle.end_read_only_session(&self.connection);
-                let zxid = self.look(door, view).zxid();
-                let at = self.out.len();
-                reply::header_only(&mut self.out, ReplyHeader::ok(header.xid, zxid));
-                reads.answered += 1;
-                reads.last = Some((header, zxid));
-                self.replied(at);
-                self.ending = Some(End::ByMember(CloseReason::SessionEnded));
+            ClientRequest::CloseSession
+                if self.connection.is_read_only() || self.connection.is_local() =>
+            {
+                self.goodbye = Some(Goodbye::new(header.xid));
             }
             ClientRequest::CloseSession => {
                 let kind = ReplyKind::Header;
@@ -475,6 +478,10 @@ impl Conversation<'_> {
                 new_members,
                 config_id,
             } => {
+                // It is judged by the session's row, and begins when that is known to be there.
+                if self.connection.is_local() && !self.upgrade(door, view, reads, header) {
+                    return;
+                }
                 let wanted = Reconfiguration {
                     joining,
                     leaving,
@@ -522,10 +529,16 @@ impl Conversation<'_> {
         }
     }
 
-    /// Data above the member's limit, and what not all members know yet, are refused at the write's own
-    /// place in the order.
+    /// Ephemerals of a session that may hold none, data above the member's limit, and what not all members
+    /// know yet, are refused at the write's own place in the order.
     fn offered(&self, operation: Operation) -> Operation {
         match &operation {
+            // Before its path is looked at, and after its flags, as in ZooKeeper.
+            Operation::Create { mode, .. } if mode.is_ephemeral() && !self.may_own_znodes() => {
+                Operation::Refuse {
+                    code: Refusal::EphemeralOnLocalSession.code(),
+                }
+            }
             unknown if !self.door.handle.is_known_to_all(unknown) => Operation::Refuse {
                 code: Refusal::Unimplemented.code(),
             },
@@ -553,6 +566,16 @@ impl Conversation<'_> {
         if let Some(refusal) = door.handle.refuses(&command) {
             door.counted.refused_disk_full.increment(1);
             return self.read(door, view, reads, header, Err(refusal));
+        }
+        if self.connection.is_local() {
+            match local::needs(&command) {
+                Needs::Nothing => {}
+                Needs::NoLog(refusal) => {
+                    return self.read(door, view, reads, header, Err(refusal));
+                }
+                Needs::Row if self.upgrade(door, view, reads, header) => {}
+                Needs::Row => return,
+            }
         }
         self.connection.expect_answer(self.frame_bytes);
         self.awaits(header, kind);
@@ -657,6 +680,10 @@ impl Conversation<'_> {
             return;
         };
         let view = self.look(door, view);
+        if self.ending.is_some() {
+            // The session has ended, or its watches have missed what this look would reveal.
+            return;
+        }
         let at = self.out.len();
         view.with_watches(|watches| reads::answer(asked, view.state(), watches, &mut self.out));
         reads.answered += 1;
@@ -691,6 +718,13 @@ impl Conversation<'_> {
             match delivery {
                 Delivery::Answer { zxid, answer } => {
                     let awaited = self.awaited.pop_front().expect("an answer has its request");
+                    if let ReplyKind::Upgraded = awaited.kind {
+                        if answer.is_err() {
+                            self.ending = Some(End::ByMember(CloseReason::NotUpgraded));
+                            return;
+                        }
+                        continue;
+                    }
                     let elapsed = awaited.arrived.elapsed();
                     self.door.counted.write_seconds.record(elapsed);
                     self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);

@@ -47,6 +47,7 @@ impl End {
             End::ByMember(CloseReason::OutOfTouch) => "out_of_touch",
             End::ByMember(CloseReason::StateReplaced) => "state_replaced",
             End::ByMember(CloseReason::ReadOnlyEnded) => "read_only_ended",
+            End::ByMember(CloseReason::NotUpgraded) => "not_upgraded",
             End::ByMember(CloseReason::SlowReader) => "slow_reader",
             End::ByMember(CloseReason::ShuttingDown) => "shutting_down",
             End::Frame(_) => "frame",

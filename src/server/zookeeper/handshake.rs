@@ -4,8 +4,10 @@
 //! `finishSessionInit`, `ReadOnlyZooKeeperServer#validateSession`.
 
 use super::Door;
-use crate::member::{Connection, Delivery, NotReadable, ReadOnlyAttachment};
-use crate::model::{Command, Outcome, Password, Refusal, Request, SessionId, Zxid};
+use crate::member::{
+    Connection, Delivery, LocalAttachment, NotReadable, ReadOnlyAttachment, began_local,
+};
+use crate::model::{Answer, Command, Outcome, Password, Refusal, Request, SessionId, Zxid};
 use crate::wire::{ConnectRequest, ConnectResponse};
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -52,6 +54,10 @@ pub async fn establish(
     let (command, password) = if request.session.is_none() {
         room_for_a_session(door)?;
         let password = Password(rand::random());
+        if options.sessions.local && door.handle.may_make_local_sessions() {
+            let wanted = local(password, timeout_ms);
+            return establish_local(door, connection, request, wanted, out).await;
+        }
         (
             Command::CreateSession {
                 password,
@@ -62,6 +68,11 @@ pub async fn establish(
     } else {
         // A password of another length than 16 fits no session.
         let password = request.password.ok_or(Failed::Expired)?;
+        let wanted = local(password, timeout_ms);
+        // One whose upgrade is under way is the log's to attach, like all others.
+        if began_local(request.session) && door.handle.has_local(request.session) {
+            return establish_local(door, connection, request, wanted, out).await;
+        }
         (
             Command::AttachSession {
                 session: request.session,
@@ -71,17 +82,8 @@ pub async fn establish(
             password,
         )
     };
-    let request_to_state = Request {
-        session: SessionId::NONE,
-        generation: 0,
-        identities: Arc::from([]),
-        command,
-    };
-    connection.expect_answer(0);
-    door.handle.submit(connection, &mut vec![request_to_state]);
-    let answer = tokio::time::timeout(HANDSHAKE_MAX, first_answer(connection));
-    match answer.await {
-        Ok(Some(Ok(
+    match answer(door, connection, command).await {
+        Some(Ok(
             Outcome::SessionCreated {
                 session,
                 timeout_ms,
@@ -92,7 +94,7 @@ pub async fn establish(
                 timeout_ms,
                 ..
             },
-        ))) => {
+        )) => {
             ConnectResponse {
                 timeout_ms: timeout_ms as i32,
                 session,
@@ -102,10 +104,76 @@ pub async fn establish(
             .encode(out);
             Ok(())
         }
-        Ok(Some(Err(Refusal::SessionExpired))) => Err(Failed::Expired),
+        Some(Err(Refusal::SessionExpired)) => Err(Failed::Expired),
         // No room for another session, or nobody who could say.
         _ => Err(Failed::Unavailable),
     }
+}
+
+/// What the log says, or `None` if nobody could ask it in time.
+async fn answer(door: &Door, connection: &Arc<Connection>, command: Command) -> Option<Answer> {
+    let request = Request {
+        session: SessionId::NONE,
+        generation: 0,
+        identities: Arc::from([]),
+        command,
+    };
+    connection.expect_answer(0);
+    door.handle.submit(connection, &mut vec![request]);
+    let answer = tokio::time::timeout(HANDSHAKE_MAX, first_answer(connection));
+    answer.await.ok().flatten()
+}
+
+fn local(password: Password, timeout_ms: u32) -> LocalAttachment {
+    LocalAttachment {
+        password,
+        timeout_ms,
+        number: rand::random(),
+        generation: rand::random::<u32>().max(1),
+    }
+}
+
+/// The same for a local session, without a word to the ensemble, unless this member has to ask first
+/// whether it has caught up: it must not show a new client what was true before it was cut off, or
+/// before it was started.
+async fn establish_local(
+    door: &Door,
+    connection: &Arc<Connection>,
+    request: &ConnectRequest,
+    wanted: LocalAttachment,
+    out: &mut BytesMut,
+) -> Result<(), Failed> {
+    if !door.handle.is_caught_up() {
+        let lapses = door.handle.lapses();
+        match answer(door, connection, Command::Sync).await {
+            Some(Ok(_)) => door.handle.synced(lapses),
+            _ => return Err(Failed::Unavailable),
+        }
+    }
+    let session = if request.session.is_none() {
+        let limit = door.options.sessions_max;
+        door.handle
+            .create_local(connection, wanted, limit)
+            .map_err(|_| Failed::TooManySessions { limit })?
+    } else {
+        match door
+            .handle
+            .attach_local(connection, request.session, wanted)
+        {
+            Some(Ok(())) => request.session,
+            Some(Err(_)) => return Err(Failed::Expired),
+            // It was upgraded, or has ended, meanwhile: when the client comes again, the log will say.
+            None => return Err(Failed::Unavailable),
+        }
+    };
+    ConnectResponse {
+        timeout_ms: wanted.timeout_ms as i32,
+        session,
+        password: wanted.password,
+        read_only: request.read_only.map(|_| false),
+    }
+    .encode(out);
+    Ok(())
 }
 
 /// The same without a quorum, at once: there is nobody to wait for.
@@ -158,7 +226,7 @@ fn establish_read_only(
 /// number. What no member may exceed is the session table's limit, which is judged at apply.
 fn room_for_a_session(door: &Door) -> Result<(), Failed> {
     let limit = door.options.sessions_max;
-    if door.handle.read().state().sessions().len() >= limit {
+    if door.handle.session_count() >= limit {
         return Err(Failed::TooManySessions { limit });
     }
     Ok(())
@@ -180,7 +248,7 @@ async fn catch_up(door: &Door, seen: Zxid) -> Result<(), Failed> {
 
 /// Nothing else can be in the mailbox of a connection that has sent nothing and watches nothing but
 /// the end of the connection itself.
-async fn first_answer(connection: &Connection) -> Option<crate::model::Answer> {
+async fn first_answer(connection: &Connection) -> Option<Answer> {
     let mut deliveries = VecDeque::new();
     loop {
         connection.woken().await;

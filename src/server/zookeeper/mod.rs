@@ -21,14 +21,14 @@ mod words;
 
 use super::admission::{AdmissionLimits, Admissions};
 use super::operator::{DOOR, Operator};
-use crate::config::{FourLetterWords, TlsAtDoor};
+use crate::config::{FourLetterWords, SessionSettings, TlsAtDoor};
 use crate::member::{Handle, TimeoutBounds};
 use crate::runtime::{BoxedListener, Clock};
 use crate::tls::Acceptor;
 pub use auth::digest::DigestAlgorithm;
 #[cfg(feature = "testing")]
 pub use auth::sasl::{DigestMd5, Progress};
-pub use auth::{AuthOptions, Origin, authenticate};
+pub use auth::{AuthOptions, Origin, authenticate, may_travel};
 use counted::Counted;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,9 +51,11 @@ pub struct Options {
     /// How long a request may wait to be taken; one that waited longer is refused. `None` for as long
     /// as it takes.
     pub throttled_max: Option<Duration>,
-    /// Sessions of the ensemble past which this door makes no more; those that connect at one moment
-    /// may pass it together. What no member may pass is `session::SESSIONS_MAX`.
+    /// Sessions of the ensemble, and local ones of this member, past which this door makes no more; those
+    /// that connect at one moment may pass it together. What no member may pass is
+    /// `session::SESSIONS_MAX`.
     pub sessions_max: usize,
+    pub sessions: SessionSettings,
     /// Bytes of one reply that holds several reads; what would go past it is refused.
     pub reply_bytes_max: usize,
     /// How long a client may read nothing of what waits for it.

@@ -42,7 +42,7 @@ pub async fn open(
     if secure {
         let acceptor = door.options.tls.as_ref().ok_or(End::NoTls)?;
         let read = std::mem::take(&mut received).freeze();
-        let secured = acceptor.accept(stream, read, peer.ip()).await?;
+        let secured = acceptor.accept(stream, read, peer.ip(), None).await?;
         stream = secured.stream;
         figures.secured();
         origin.subject = secured.subject;

@@ -29,6 +29,8 @@ pub enum ReplyKind {
         _pending: Pending,
     },
     Multi(Vec<MultiKind>),
+    /// None: the session is made one of the ensemble, for the write that follows.
+    Upgraded,
     /// A read's, which comes ready to be sent.
     Read,
 }

@@ -11,8 +11,8 @@ use super::acl::{AclV1, IdV1, acl_bytes_guess, acl_from_v1, acl_v1};
 use super::envelope::{RecordKind, open, record_version, seal};
 use super::list::List;
 use crate::model::{
-    Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, Rules, SessionId,
-    Zxid,
+    Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, RestoreAnnounced,
+    Rules, SessionId, Zxid,
 };
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
@@ -97,6 +97,28 @@ enum CommandV1<'a> {
     Once {
         number: u64,
         operations: List<OperationV1<'a>>,
+    },
+    UpgradeSession {
+        session: i64,
+        generation: u32,
+        password: [u8; 16],
+        timeout_ms: u32,
+    },
+    BeginRestore {
+        zxid: i64,
+        next_session: i64,
+        znodes: u64,
+        digest: u64,
+    },
+    RestoreRows {
+        restore: u64,
+        rows: &'a [u8],
+    },
+    FinishRestore {
+        restore: u64,
+    },
+    AbortRestore {
+        restore: u64,
     },
 }
 
@@ -262,6 +284,7 @@ fn bytes_guess(request: &Request) -> usize {
         Command::RemoveContainer { path }
         | Command::RemoveUnusedContainer { path, .. }
         | Command::RemoveExpired { path } => path.len(),
+        Command::RestoreRows { rows, .. } => rows.len(),
         _ => 32,
     };
     24 + command
@@ -332,6 +355,29 @@ impl<'a> From<&'a Command> for CommandV1<'a> {
                 number: *number,
                 operations: operations.iter().map(OperationV1::from).collect(),
             },
+            Command::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => CommandV1::UpgradeSession {
+                session: session.0,
+                generation: *generation,
+                password: password.0,
+                timeout_ms: *timeout_ms,
+            },
+            Command::BeginRestore(announced) => CommandV1::BeginRestore {
+                zxid: announced.zxid.0,
+                next_session: announced.next_session,
+                znodes: announced.znodes,
+                digest: announced.digest,
+            },
+            Command::RestoreRows { restore, rows } => CommandV1::RestoreRows {
+                restore: *restore,
+                rows,
+            },
+            Command::FinishRestore { restore } => CommandV1::FinishRestore { restore: *restore },
+            Command::AbortRestore { restore } => CommandV1::AbortRestore { restore: *restore },
         }
     }
 }
@@ -395,6 +441,34 @@ impl CommandV1<'_> {
                     .map(|operation| operation.into_model(input))
                     .collect(),
             },
+            CommandV1::UpgradeSession {
+                session,
+                generation,
+                password,
+                timeout_ms,
+            } => Command::UpgradeSession {
+                session: SessionId(session),
+                generation,
+                password: Password(password),
+                timeout_ms,
+            },
+            CommandV1::BeginRestore {
+                zxid,
+                next_session,
+                znodes,
+                digest,
+            } => Command::BeginRestore(RestoreAnnounced {
+                zxid: Zxid(zxid),
+                next_session,
+                znodes,
+                digest,
+            }),
+            CommandV1::RestoreRows { restore, rows } => Command::RestoreRows {
+                restore,
+                rows: input.slice_ref(rows),
+            },
+            CommandV1::FinishRestore { restore } => Command::FinishRestore { restore },
+            CommandV1::AbortRestore { restore } => Command::AbortRestore { restore },
         }
     }
 }

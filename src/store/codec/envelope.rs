@@ -38,6 +38,8 @@ pub enum RecordKind {
     Membership = 5,
     Vote = 6,
     Blank = 7,
+    Transaction = 8,
+    Through = 9,
 }
 
 impl RecordKind {
@@ -50,6 +52,8 @@ impl RecordKind {
             RecordKind::Membership => "membership",
             RecordKind::Vote => "vote",
             RecordKind::Blank => "blank",
+            RecordKind::Transaction => "transaction",
+            RecordKind::Through => "through",
         }
     }
 
@@ -62,6 +66,8 @@ impl RecordKind {
             5 => RecordKind::Membership,
             6 => RecordKind::Vote,
             7 => RecordKind::Blank,
+            8 => RecordKind::Transaction,
+            9 => RecordKind::Through,
             other => return Err(CodecError::UnknownKind(other)),
         })
     }
@@ -84,21 +90,34 @@ pub(super) fn seal<T: bincode::Encode>(
     value: &T,
     bytes_guess: usize,
 ) -> Vec<u8> {
-    let mut record = Record(Vec::with_capacity(ENVELOPE_BYTES + bytes_guess));
-    record.0.extend_from_slice(&[kind as u8, version]);
-    record.0.resize(ENVELOPE_BYTES, 0);
-    bincode::encode_into_writer(value, &mut record, LAYOUT)
+    let mut record = Vec::with_capacity(ENVELOPE_BYTES + bytes_guess);
+    seal_into(kind, version, value, &mut record);
+    record
+}
+
+/// The same into a buffer that is used again and again; what was in it is gone.
+///
+/// # Panics
+/// As [`seal`].
+pub(super) fn seal_into<T: bincode::Encode>(
+    kind: RecordKind,
+    version: u8,
+    value: &T,
+    record: &mut Vec<u8>,
+) {
+    record.clear();
+    record.extend_from_slice(&[kind as u8, version]);
+    record.resize(ENVELOPE_BYTES, 0);
+    bincode::encode_into_writer(value, Record(record), LAYOUT)
         .expect("writing to memory does not fail, and our types hold nothing that bincode refuses");
-    let mut record = record.0;
     let payload = record.len() - ENVELOPE_BYTES;
     assert!(
         payload <= RECORD_PAYLOAD_BYTES_MAX,
         "a {kind} record of {payload} bytes is above the limit of {RECORD_PAYLOAD_BYTES_MAX}"
     );
     record[2..CHECKSUM_AT].copy_from_slice(&(payload as u32).to_be_bytes());
-    let checksum = checksum(&record);
+    let checksum = checksum(record);
     record[CHECKSUM_AT..ENVELOPE_BYTES].copy_from_slice(&checksum.to_be_bytes());
-    record
 }
 
 /// Decodes the one record that `bytes` are, in the given version, which is the newest known of its kind
@@ -223,9 +242,9 @@ fn malformed(kind: RecordKind, error: &DecodeError) -> CodecError {
     }
 }
 
-struct Record(Vec<u8>);
+struct Record<'a>(&'a mut Vec<u8>);
 
-impl Writer for Record {
+impl Writer for Record<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.0.extend_from_slice(bytes);
@@ -332,12 +351,15 @@ mod tests {
 
     #[test]
     fn kinds_keep_their_numbers() {
-        for number in 1..=7 {
+        for number in 1..=9 {
             let kind = RecordKind::from_number(number).unwrap();
             assert_eq!(kind as u8, number);
         }
         assert_eq!(RecordKind::from_number(0), Err(CodecError::UnknownKind(0)));
-        assert_eq!(RecordKind::from_number(8), Err(CodecError::UnknownKind(8)));
+        assert_eq!(
+            RecordKind::from_number(10),
+            Err(CodecError::UnknownKind(10))
+        );
         assert!(record_kind(&[]).is_err());
     }
 }

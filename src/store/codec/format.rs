@@ -10,6 +10,7 @@
 //! | 1 | the first |
 //! | 2 | batches of version 2 (rules), headers of version 2 (the format itself), znodes of version 2 (times to live), sequential containers, `deleteContainer` from clients, removals of what is unused or expired |
 //! | 3 | requests that are done once (`Once`, sessions of version 2), demands on a znode's creation |
+//! | 4 | local sessions that become sessions of the ensemble; restores |
 //!
 //! Decision: `docs/adr/2026-11-25-rules-and-formats.md`.
 
@@ -18,8 +19,11 @@ use crate::model::{Command, CreateMode, Operation, Rules};
 /// What every member knows.
 pub const FORMAT_FIRST: u32 = 1;
 
+/// The first that can say that a local session becomes one of the ensemble.
+pub const FORMAT_LOCAL_SESSIONS: u32 = 4;
+
 /// The newest that this program knows.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The lowest format that can say this operation.
 pub fn format_of_operation(operation: &Operation) -> u32 {
@@ -69,6 +73,11 @@ pub fn format_of_command(command: &Command) -> u32 {
         Command::RemoveUnusedContainer { .. }
         | Command::RemoveExpired { .. }
         | Command::AgreeOnFormat { .. } => 2,
+        Command::UpgradeSession { .. } => FORMAT_LOCAL_SESSIONS,
+        Command::BeginRestore(_)
+        | Command::RestoreRows { .. }
+        | Command::FinishRestore { .. }
+        | Command::AbortRestore { .. } => 4,
     }
 }
 

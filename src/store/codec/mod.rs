@@ -20,6 +20,7 @@
 
 mod acl;
 mod batch;
+mod changes;
 mod entry;
 mod envelope;
 mod error;
@@ -29,6 +30,10 @@ mod membership;
 mod rows;
 
 pub use batch::{decode_batch, encode_batch};
+pub use changes::{
+    decode_through, decode_transaction, decode_transaction_where, encode_through,
+    encode_transaction, transaction_bytes_guess,
+};
 pub use entry::{
     LogEntry, VoteRecord, decode_batches, decode_entry, decode_vote, encode_entry, encode_vote,
 };
@@ -36,7 +41,10 @@ pub use envelope::{
     ENVELOPE_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordKind, record_kind, record_length, split_record,
 };
 pub use error::CodecError;
-pub use format::{FORMAT, FORMAT_FIRST, format_of_command, format_of_operation, format_of_rules};
+pub use format::{
+    FORMAT, FORMAT_FIRST, FORMAT_LOCAL_SESSIONS, format_of_command, format_of_operation,
+    format_of_rules,
+};
 pub use membership::{decode_membership, encode_membership};
 pub use rows::{
     decode_header, decode_session, decode_znode, encode_header, encode_session, encode_znode,

@@ -33,6 +33,8 @@ const INCARNATION: &str = "incarnation";
 const LOG: &str = "log";
 const CHECKPOINT: &str = "checkpoint";
 const SNAPSHOTS: &str = "snapshots";
+const CHANGES: &str = "changes";
+const RESTORE: &str = "restore";
 
 /// Who a member is: set by the operator, and remembered by the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,15 @@ impl DataDirectory {
 
     pub fn snapshot_dir(&self) -> PathBuf {
         self.root.join(SNAPSHOTS)
+    }
+
+    pub fn change_dir(&self) -> PathBuf {
+        self.root.join(CHANGES)
+    }
+
+    /// Made when there is something to put there.
+    pub fn restore_dir(&self) -> PathBuf {
+        self.root.join(RESTORE)
     }
 }
 

@@ -9,7 +9,9 @@
 //!   incarnation     how often this member has started
 //!   log/            the Raft log: the truth (src/raft/log/)
 //!   checkpoint/     the state as of some log position, for a fast start (sled)
+//!   changes/        what was changed lately, for those who subscribe to it (`changes`)
 //!   snapshots/      the state as of some log position, for followers, backups, and repair
+//!   restore/        a snapshot that an operator is sending to have it restored; emptied at each start
 //! ```
 //!
 //! At all times
@@ -21,6 +23,7 @@
 //! Decision: `docs/adr/2026-11-22-sled-role.md`.
 
 mod aside;
+pub mod changes;
 mod checkpoint;
 mod file_checkpoint;
 pub mod files;

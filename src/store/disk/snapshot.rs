@@ -77,7 +77,19 @@ pub fn write(
 
 /// The verified state of a snapshot file.
 pub fn read(disk: &dyn Disk, path: &Path) -> Result<State, StorageFault> {
-    reader::read(disk, path)
+    reader::read(disk, path, u64::MAX)
+}
+
+/// The same for a file from outside, whose rows may be larger than the file by any factor.
+///
+/// # Errors
+/// `TooLarge` for one with more bytes of rows than that, as soon as it shows.
+pub fn read_at_most(
+    disk: &dyn Disk,
+    path: &Path,
+    row_bytes_max: u64,
+) -> Result<State, StorageFault> {
+    reader::read(disk, path, row_bytes_max)
 }
 
 /// The header of a snapshot file, without reading the rest: for what it is about, before it is used.

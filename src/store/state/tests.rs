@@ -1,6 +1,7 @@
 //! What `apply` promises beyond the tree and the session table, each of which has its own tests.
 
 mod restored;
+mod restoring;
 
 use super::*;
 use crate::model::{Acl, ChangeKind, CreateMode, MemberAddresses, Operation, Password};
@@ -145,6 +146,86 @@ fn a_batch_takes_effect_once_and_in_its_line() {
     assert_eq!(f.state.last_sequence(MemberId(1), 1), 2);
     assert_eq!(f.offer(&batch(1, 3, make("/b"))).0, BatchResult::Applied);
     assert_eq!(f.offer(&batch(1, 4, make("/c"))).0, BatchResult::Applied);
+}
+
+fn upgrade((session, generation): (SessionId, u32)) -> Request {
+    internal(Command::UpgradeSession {
+        session,
+        generation,
+        password: PASSWORD,
+        timeout_ms: TIMEOUT_MS,
+    })
+}
+
+/// The member put both into its line before it knew what becomes of the first.
+#[test]
+fn a_local_session_becomes_one_of_the_ensemble_in_front_of_its_first_write() {
+    let mut f = Fixture::new();
+    let who = (SessionId(0x40 << 56 | 5), 77);
+    let session = who.0;
+    let first = of(who, create("/e", CreateMode::Ephemeral));
+    let all = f.run(vec![upgrade(who), first.clone()]);
+    let created = Outcome::SessionCreated {
+        session,
+        generation: 77,
+        timeout_ms: TIMEOUT_MS,
+    };
+    assert_eq!(all[0].answer, Ok(created));
+    assert_eq!(all[0].zxid.next(), all[1].zxid, "each takes one");
+    assert!(matches!(all[1].answer, Ok(Outcome::Created { .. })));
+
+    // From here on it is like any other: it moves, and takes what it holds along to its end.
+    let moved = f.one(internal(attach(session, PASSWORD))).answer;
+    let attached = Outcome::SessionAttached {
+        session,
+        generation: 78,
+        timeout_ms: TIMEOUT_MS,
+    };
+    assert_eq!(moved, Ok(attached));
+    assert_eq!(f.one(first).answer, Err(Refusal::SessionMoved));
+    f.one(internal(expire((session, 78)))).answer.unwrap();
+    assert!(f.state.tree().exists("/e").is_err());
+    assert!(f.state.sessions().is_empty());
+}
+
+#[test]
+fn an_upgrade_under_an_id_that_is_not_a_local_session_s_changes_nothing() {
+    let mut f = Fixture::new();
+    let ordinary = f.session();
+    let next = f.state.freeze().header.next_session;
+    for foreign in [
+        ordinary.0,
+        SessionId(next),
+        SessionId::NONE,
+        SessionId(-1),
+        SessionId(0x7e << 56),
+    ] {
+        let answer = f.one(upgrade((foreign, 1))).answer;
+        assert_eq!(answer, Err(Refusal::BadArguments), "{foreign}");
+    }
+    let nothing = f.one(upgrade((SessionId(0x40 << 56), 0))).answer;
+    assert_eq!(nothing, Err(Refusal::BadArguments), "no generation is 0");
+    assert_eq!(f.state.sessions().len(), 1);
+    // Who draws its id from the counter finds nobody there.
+    assert_eq!(f.session().0, SessionId(next));
+}
+
+/// Two members drew the same number. What the second session sends is not taken for the first one's.
+#[test]
+fn what_follows_a_refused_upgrade_takes_no_effect() {
+    let mut f = Fixture::new();
+    let session = SessionId(0x7d << 56);
+    f.one(upgrade((session, 5))).answer.unwrap();
+    let late = create("/late", CreateMode::Ephemeral);
+    let all = f.run(vec![upgrade((session, 6)), of((session, 6), late.clone())]);
+    assert_eq!(all[0].answer, Err(Refusal::SystemError));
+    assert_eq!(all[1].answer, Err(Refusal::SessionMoved));
+    f.one(of((session, 5), Command::CloseSession))
+        .answer
+        .unwrap();
+    let all = f.run(vec![of((session, 6), late)]);
+    assert_eq!(all[0].answer, Err(Refusal::SessionExpired));
+    assert!(f.state.tree().exists("/late").is_err());
 }
 
 #[test]

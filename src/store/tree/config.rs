@@ -40,6 +40,29 @@ impl Tree {
             .expect("the configuration's znode always exists")
     }
 
+    /// Takes the configuration of another tree, with who may change it.
+    pub(super) fn take_config(&mut self, from: &Tree) {
+        let (theirs, data) = from.slab.blob(from.config_slot()).stat_and_data();
+        let slot = self.config_slot();
+        let place = Place::of(CONFIG_PATH);
+        self.reacl(place, slot, theirs.aversion, from.acl_of(&theirs));
+        let (old, old_data) = self.slab.blob(slot).stat_and_data();
+        let bytes = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len) as i64;
+        let more = bytes(data) - bytes(old_data);
+        let stat = PackedStat {
+            version: theirs.version,
+            mzxid: theirs.mzxid,
+            mtime_ms: theirs.mtime_ms,
+            ..old
+        };
+        self.redata(place, slot, &stat, data);
+        let more = Usage {
+            znodes: 0,
+            bytes: more,
+        };
+        self.charge(CONFIG_PATH, more);
+    }
+
     /// Writes the configuration. The znode's version is −1 after it, as in ZooKeeper.
     pub fn set_config(&mut self, data: &[u8], zxid: Zxid, time_ms: i64, changes: &mut Vec<Change>) {
         let slot = self.config_slot();
@@ -52,7 +75,8 @@ impl Tree {
             ..old
         };
         self.redata(Place::of(CONFIG_PATH), slot, &stat, Some(data));
-        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat));
+        let data = Some(Bytes::copy_from_slice(data));
+        changes.push(self.change(ChangeKind::DataChanged, CONFIG_PATH, zxid, &stat, data));
         self.charge(CONFIG_PATH, Usage { znodes: 0, bytes });
     }
 }

@@ -11,6 +11,7 @@ use super::digest::Place;
 use super::quota::Usage;
 use super::{Tree, WriteContext, acl, check_data, split_parent, validate};
 use crate::model::{Acl, Change, ChangeKind, CreateMode, Outcome, Permissions, Refusal, SessionId};
+use bytes::Bytes;
 use std::borrow::Cow;
 
 impl Tree {
@@ -18,11 +19,12 @@ impl Tree {
         &mut self,
         c: &WriteContext,
         path: &str,
-        data: Option<&[u8]>,
+        sent: Option<&Bytes>,
         sent_acl: &[Acl],
         mode: CreateMode,
         changes: &mut Vec<Change>,
     ) -> Result<Outcome, Refusal> {
+        let data = sent.map(|data| &data[..]);
         check_data(c, data)?;
         let (parent_path, _) = split_parent(path)?;
         let stored_acl = acl::fixup(sent_acl, c.identities)?;
@@ -69,7 +71,7 @@ impl Tree {
             Blob::new(name, &stat, data),
         );
         self.touch_parent(parent_place, parent, c.zxid, 1);
-        let change = self.change(ChangeKind::Created, &path, c.zxid, &stat);
+        let change = self.change(ChangeKind::Created, &path, c.zxid, &stat, sent.cloned());
         changes.push(self.change_below(&parent_stat, change));
         let stat = self.stat_of(slot);
         self.charge(&path, more);

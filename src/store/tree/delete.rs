@@ -49,7 +49,8 @@ impl Tree {
             znodes: -1,
             bytes: -(data.map_or(0, <[u8]>::len) as i64),
         };
-        let change = self.change(ChangeKind::Deleted, path, zxid, &stat);
+        let last = self.slab.blob(slot).shared_data();
+        let change = self.change(ChangeKind::Deleted, path, zxid, &stat, last);
         changes.push(self.change_below(&self.slab.blob(parent).stat(), change));
         self.detach(parent_place.child(name), slot);
         self.touch_parent(parent_place, parent, zxid, 0);

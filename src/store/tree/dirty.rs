@@ -24,6 +24,11 @@ impl Dirty {
         }
     }
 
+    /// Marks what is marked in another.
+    pub fn mark_all(&mut self, other: &Dirty) {
+        other.slots.iter().for_each(|slot| self.mark(*slot));
+    }
+
     /// The marked slots in the order of their first mark; none is marked afterwards.
     pub fn take(&mut self) -> Vec<Slot> {
         for slot in &self.slots {
@@ -46,6 +51,10 @@ mod tests {
         assert_eq!(dirty.take(), [5, 64, 1_000, 4]);
         assert_eq!(dirty.take(), [] as [Slot; 0]);
         dirty.mark(64);
+        let mut other = Dirty::default();
+        other.mark(3);
+        other.mark_all(&dirty);
         assert_eq!(dirty.take(), [64]);
+        assert_eq!(other.take(), [3, 64]);
     }
 }

@@ -47,6 +47,11 @@ impl FrozenTree {
             .map(|(slot, parent, blob)| self.0.record(slot, parent, blob))
     }
 
+    /// The slots that hold a znode, in order.
+    pub fn slots(&self) -> impl Iterator<Item = u32> {
+        self.0.slots.iter().map(|(slot, _, _)| slot)
+    }
+
     pub fn digest(&self) -> u64 {
         self.0.digest
     }

@@ -21,6 +21,7 @@
 mod acl;
 mod acl_table;
 mod arena;
+mod builder;
 mod check;
 mod config;
 mod create;
@@ -45,15 +46,18 @@ mod fixture;
 mod tests;
 
 pub use acl::allows;
+pub use builder::TreeBuilder;
 pub use freeze::FrozenTree;
 pub use idle::Idle;
 pub use quota::{Measure, QUOTA_TEXT_BYTES_MAX, QuotaExceeded};
+pub use read::WholeZnode;
 
 use crate::model::{
     Acl, Change, ChangeKind, Id, Operation, Outcome, Permissions, Refusal, Rules, SessionId, Zxid,
 };
 use acl_table::AclTable;
 use arena::{Blob, Families, Index, PackedStat, ROOT, Slab, Slot};
+use bytes::Bytes;
 use digest::Place;
 use dirty::Dirty;
 use edit::Undo;
@@ -181,13 +185,13 @@ impl Tree {
                 data,
                 acl,
                 mode,
-            } => self.create(c, path, data.as_deref(), acl, *mode, changes),
+            } => self.create(c, path, data.as_ref(), acl, *mode, changes),
             Operation::Delete { path, version } => self.delete(c, path, *version, changes),
             Operation::SetData {
                 path,
                 data,
                 version,
-            } => self.set_data(c, path, data.as_deref(), *version, changes),
+            } => self.set_data(c, path, data.as_ref(), *version, changes),
             Operation::SetAcl { path, acl, version } => {
                 self.set_acl(c, path, acl, *version, changes)
             }
@@ -300,13 +304,23 @@ fn split_parent(path: &str) -> Result<(&str, &str), Refusal> {
 
 impl Tree {
     /// A change of a znode that has, or had, this stat.
-    fn change(&self, kind: ChangeKind, path: &str, zxid: Zxid, stat: &PackedStat) -> Change {
+    fn change(
+        &self,
+        kind: ChangeKind,
+        path: &str,
+        zxid: Zxid,
+        stat: &PackedStat,
+        data: Option<Bytes>,
+    ) -> Change {
         Change {
             kind,
             path: path.into(),
             zxid,
             acl: self.acls.lists().shared(stat.acl),
             parent_acl: None,
+            data,
+            version: stat.version,
+            owner: stat.owner,
         }
     }
 

@@ -8,6 +8,17 @@
 use super::arena::Slot;
 use super::{Tree, acl};
 use crate::model::{Acl, Id, Permissions, Refusal, Stat};
+use std::sync::Arc;
+
+/// All there is to a znode.
+pub struct WholeZnode<'t, C> {
+    pub data: Option<&'t [u8]>,
+    pub stat: Stat,
+    /// `None` for the open one.
+    pub acl: Option<Arc<[Acl]>>,
+    /// Their names, in no order.
+    pub children: C,
+}
 
 impl Tree {
     /// The stat of a znode, for who need not ask its access list.
@@ -95,6 +106,22 @@ impl Tree {
             open.extend_from_slice(children);
         }
         Ok(found)
+    }
+
+    /// A znode, for who judges its access list later. `None` if there is none.
+    pub fn look<'t>(
+        &'t self,
+        path: &str,
+    ) -> Option<WholeZnode<'t, impl Iterator<Item = &'t str> + use<'t>>> {
+        let slot = self.find(path)?;
+        let (stat, data) = self.slab.blob(slot).stat_and_data();
+        let children = self.families.children(slot).iter();
+        Some(WholeZnode {
+            data,
+            stat: self.stat_of(slot),
+            acl: self.acls.lists().shared(stat.acl),
+            children: children.map(|child| self.slab.blob(*child).name()),
+        })
     }
 
     /// The paths of a znode and of what lies below it, each before what is below itself; `count` at most.
@@ -216,6 +243,19 @@ mod tests {
         assert_eq!(f.tree.descendants("/", &[]), Ok(f.tree.znode_count() - 1));
         assert_eq!(f.tree.descendants("", &[]), Ok(f.tree.znode_count()));
         assert_eq!(f.tree.children("/a/x", &[]).unwrap().0.len(), 0);
+    }
+
+    #[test]
+    fn a_look_shows_all_of_a_znode_with_its_list() {
+        let mut f = Fixture::with(&["/a"]);
+        f.apply(create_with_acl("/a/b", anyone(1))).unwrap();
+        let a = f.tree.look("/a").unwrap();
+        assert_eq!((a.data, a.acl), (Some(&b"data"[..]), None));
+        assert_eq!(a.stat, f.stat("/a"));
+        assert_eq!(a.children.collect::<Vec<_>>(), ["b"]);
+        let b = f.tree.look("/a/b").unwrap();
+        assert_eq!(b.acl.as_deref(), Some(&anyone(1)[..]));
+        assert!(f.tree.look("/c").is_none());
     }
 
     #[test]

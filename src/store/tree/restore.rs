@@ -1,11 +1,11 @@
-//! A tree from its records.
+//! A tree from its records, and one in the place of another.
 //!
 //! At all times: records come from a disk or a peer, in any order, and are believed in nothing. What
 //! does not make one tree is a fault that names the slot; the caller compares digest and count.
 
 use super::arena::{Blob, PackedStat, ROOT, Slot};
 use super::digest::Place;
-use super::{QUOTA_PATH, SYSTEM_PATHS, Tree, ZNODES_MAX};
+use super::{QUOTA_PATH, SYSTEM_PATHS, SessionId, Tree, ZNODES_MAX, Zxid};
 use crate::store::{StorageFault, ZnodeRecord};
 use std::path::Path;
 
@@ -28,18 +28,35 @@ impl Tree {
         for slot in slots {
             tree.link(slot)?;
         }
-        tree.count_from_the_root()?;
-        for path in SYSTEM_PATHS {
-            if tree.find(path).is_none() {
-                return Err(fault(ROOT, format!("{path} is missing")));
-            }
+        if tree.slab.slots().blob(ROOT).is_none() {
+            return Err(fault(ROOT, "the root is missing"));
         }
-        tree.quota_root = tree.find(QUOTA_PATH).expect("it was looked for above");
+        let reached = tree.count_from(vec![(ROOT, Place::ROOT)]);
+        tree.check_whole(reached)?;
         Ok(tree)
     }
 
+    /// Puts this tree in the place of another. What is the ensemble's own stays as it was there, and no
+    /// session lives on: what sessions owned is removed by the write `zxid`.
+    ///
+    /// Everything is dirty, also what was in slots that are empty now.
+    pub fn take_over(&mut self, replaced: &Tree, zxid: Zxid) {
+        let owners: Vec<SessionId> = self.ephemerals.keys().copied().collect();
+        for owner in owners {
+            // Nobody is left who watches.
+            self.remove_ephemerals(owner, zxid, 0, &mut Vec::new());
+        }
+        self.take_config(replaced);
+        self.dirty.mark_all(&replaced.dirty);
+        for tree in [&replaced.slab, &self.slab] {
+            tree.slots()
+                .iter()
+                .for_each(|(slot, _, _)| self.dirty.mark(slot));
+        }
+    }
+
     /// Puts a record into its slot, whatever its parent.
-    fn place(&mut self, record: ZnodeRecord) -> Result<(), StorageFault> {
+    pub(super) fn place(&mut self, record: ZnodeRecord) -> Result<(), StorageFault> {
         let slot = record.slot;
         if slot as usize >= ZNODES_MAX {
             return Err(fault(slot, "its slot is out of range"));
@@ -73,8 +90,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Enters a placed znode under its parent, once all are placed.
-    fn link(&mut self, slot: Slot) -> Result<(), StorageFault> {
+    /// Enters a placed znode under its parent, once that is placed.
+    pub(super) fn link(&mut self, slot: Slot) -> Result<(), StorageFault> {
         let parent = self.slab.parent(slot);
         let Some(parent_blob) = self.slab.slots().blob(parent) else {
             return Err(fault(slot, format!("its parent {parent} is missing")));
@@ -92,19 +109,20 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes digest and bytes from the root downwards; what that does not reach hangs in a circle.
-    fn count_from_the_root(&mut self) -> Result<(), StorageFault> {
-        if self.slab.slots().blob(ROOT).is_none() {
-            return Err(fault(ROOT, "the root is missing"));
-        }
+    /// Takes digest and bytes of these and of all below; how many they are.
+    pub(super) fn count_from(&mut self, mut open: Vec<(Slot, Place)>) -> usize {
         let mut reached = 0;
-        let mut open = vec![(ROOT, Place::ROOT)];
         while let Some((slot, place)) = open.pop() {
             reached += 1;
             self.count(place, slot);
             let children = self.families.children(slot).iter();
             open.extend(children.map(|child| (*child, place.child(self.slab.blob(*child).name()))));
         }
+        reached
+    }
+
+    /// Whether all hang on the root, of which so many do; what does not hangs in a circle.
+    pub(super) fn check_whole(&mut self, reached: usize) -> Result<(), StorageFault> {
         if reached != self.znodes {
             let lost = self.znodes - reached;
             return Err(fault(
@@ -112,11 +130,17 @@ impl Tree {
                 format!("{lost} znodes do not hang on the root"),
             ));
         }
+        for path in SYSTEM_PATHS {
+            if self.find(path).is_none() {
+                return Err(fault(ROOT, format!("{path} is missing")));
+            }
+        }
+        self.quota_root = self.find(QUOTA_PATH).expect("it was looked for above");
         Ok(())
     }
 }
 
 /// Names the records as the thing that is damaged and the slot as the place; the tree knows no file.
-fn fault(slot: Slot, what: impl Into<String>) -> StorageFault {
+pub(super) fn fault(slot: Slot, what: impl Into<String>) -> StorageFault {
     StorageFault::damaged(Path::new("znode records"), slot.into(), what)
 }

@@ -27,7 +27,7 @@ impl Tree {
 
         self.reacl(Place::of(path), slot, aversion, &stored_acl);
         let stat = self.slab.blob(slot).stat();
-        changes.push(self.change(ChangeKind::AclChanged, path, c.zxid, &stat));
+        changes.push(self.change(ChangeKind::AclChanged, path, c.zxid, &stat, None));
         Ok(Outcome::AclSet {
             stat: self.stat_of(slot),
         })

@@ -10,16 +10,18 @@ use super::digest::Place;
 use super::quota::Usage;
 use super::{Tree, WriteContext, check_data, next_version, validate};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal};
+use bytes::Bytes;
 
 impl Tree {
     pub(super) fn set_data(
         &mut self,
         c: &WriteContext,
         path: &str,
-        data: Option<&[u8]>,
+        sent: Option<&Bytes>,
         version: i32,
         changes: &mut Vec<Change>,
     ) -> Result<Outcome, Refusal> {
+        let data = sent.map(|data| &data[..]);
         check_data(c, data)?;
         validate(path)?;
         let slot = self.find(path).ok_or(Refusal::NoNode)?;
@@ -40,7 +42,8 @@ impl Tree {
             ..old
         };
         self.redata(Place::of(path), slot, &stat, data);
-        changes.push(self.change(ChangeKind::DataChanged, path, c.zxid, &stat));
+        let change = self.change(ChangeKind::DataChanged, path, c.zxid, &stat, sent.cloned());
+        changes.push(change);
         let stat = self.stat_of(slot);
         self.charge(path, more);
         Ok(Outcome::DataSet { stat })

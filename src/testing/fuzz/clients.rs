@@ -4,12 +4,12 @@ use super::{Seed, named};
 use crate::config::Secret;
 use crate::model::{
     Acl, AddWatchMode, Command, EventKind, Id, LogPosition, MemberBatch, MemberId, MultiFailure,
-    Operation, Outcome, Password, Permissions, Refusal, Request, Rules, SessionId, Stat,
-    WatcherType, Zxid,
+    Operation, Outcome, Password, Permissions, Refusal, Request, RestoreAnnounced, Rules,
+    SessionId, Stat, WatcherType, Zxid,
 };
 use crate::server::zookeeper;
 use crate::store::codec::{decode_batch, encode_batch};
-use crate::store::{BatchResult, EntryContext, State, StateImage};
+use crate::store::{BatchResult, EntryContext, RestoreRows, State, StateImage};
 use crate::wire::reply::{self, Reply, ReplyHeader};
 use crate::wire::{
     ClientRequest, ConnectRequest, ConnectResponse, CreateKind, CreateRequest,
@@ -364,6 +364,16 @@ impl Ground {
 
     pub fn image(&self) -> StateImage {
         self.state.freeze()
+    }
+
+    /// What has it restored.
+    pub fn rows(&self) -> (RestoreAnnounced, RestoreRows) {
+        RestoreRows::of(&self.state)
+    }
+
+    /// Of the entry that is applied next.
+    pub fn next_index(&self) -> u64 {
+        self.sequence
     }
 
     /// Carries a command from the door to the state, as a batch between members.

@@ -3,14 +3,15 @@
 use super::clients::Ground;
 use super::{Seed, named};
 use crate::model::{
-    Acl, Command, CreateMode, Id, LogPosition, MemberAddresses, MemberBatch, MemberId, Membership,
-    Operation, Password, Request, Rules, SessionId, Zxid,
+    Acl, Change, ChangeKind, Command, CreateMode, Id, LogPosition, MemberAddresses, MemberBatch,
+    MemberId, Membership, Operation, Password, Request, Rules, SessionId, Transaction, Zxid,
 };
 use crate::raft::{envelope, fuzz as raft};
 use crate::store::codec::{
     CodecError, ENVELOPE_BYTES, FORMAT, LogEntry, VoteRecord, decode_batch, decode_batches,
-    decode_entry, decode_header, decode_membership, decode_session, decode_vote, decode_znode,
-    encode_batch, encode_entry, encode_header, encode_membership, encode_session, encode_vote,
+    decode_entry, decode_header, decode_membership, decode_session, decode_through,
+    decode_transaction, decode_vote, decode_znode, encode_batch, encode_entry, encode_header,
+    encode_membership, encode_session, encode_through, encode_transaction, encode_vote,
     encode_znode, record_length,
 };
 use crate::store::{SessionRecord, StateHeader, StreamRecord, ZnodeRecord};
@@ -115,6 +116,12 @@ fn commands(session: SessionId) -> Vec<(&'static str, Command)> {
         mode,
     };
     let alone = Command::Operation;
+    let ground = Ground::new();
+    let (announced, mut rows) = ground.rows();
+    let (restore, rows) = (
+        ground.next_index(),
+        rows.next(usize::MAX).unwrap_or_default(),
+    );
     vec![
         (
             "create_session",
@@ -127,6 +134,15 @@ fn commands(session: SessionId) -> Vec<(&'static str, Command)> {
             "attach_session",
             Command::AttachSession {
                 session,
+                password,
+                timeout_ms,
+            },
+        ),
+        (
+            "upgrade_session",
+            Command::UpgradeSession {
+                session: SessionId(0x40 << 56 | 7),
+                generation: 9,
                 password,
                 timeout_ms,
             },
@@ -200,18 +216,40 @@ fn commands(session: SessionId) -> Vec<(&'static str, Command)> {
             },
         ),
         ("remove_expired", Command::RemoveExpired { path: path() }),
+        ("begin_restore", Command::BeginRestore(announced)),
+        ("restore_rows", Command::RestoreRows { restore, rows }),
+        ("finish_restore", Command::FinishRestore { restore }),
+        ("abort_restore", Command::AbortRestore { restore }),
         ("close_session", Command::CloseSession),
     ]
 }
 
-/// A row of a checkpoint or a snapshot.
+/// A row of a checkpoint or a snapshot, or a record of the change log.
 pub fn row(bytes: &[u8]) {
     for record in [bytes, &resealed(bytes)] {
         again(record, decode_znode, encode_znode);
         again(record, decode_session, encode_session);
         again(record, decode_header, encode_header);
         again(record, decode_membership, encode_membership);
+        again(record, decode_through, |zxid| encode_through(*zxid));
+        again(
+            record,
+            |bytes| decode_transaction(&Bytes::copy_from_slice(bytes)),
+            transaction_record,
+        );
     }
+}
+
+fn transaction_record(transaction: &Transaction) -> Vec<u8> {
+    let Transaction {
+        zxid,
+        time_ms,
+        session,
+        changes,
+    } = transaction;
+    let mut record = Vec::new();
+    encode_transaction(*zxid, *time_ms, *session, changes, &mut record);
+    record
 }
 
 pub fn rows() -> Vec<Seed> {
@@ -264,7 +302,25 @@ pub fn rows() -> Vec<Seed> {
         znodes: 3,
         sessions: 1,
     };
+    let change = Change {
+        kind: ChangeKind::Created,
+        path: "/a".into(),
+        zxid: Zxid(7),
+        acl: Some(Acl::open().into()),
+        parent_acl: None,
+        data: Some(Bytes::from_static(b"data")),
+        version: 1,
+        owner: session.id,
+    };
+    let transaction = Transaction {
+        zxid: Zxid(7),
+        time_ms: 8,
+        session: session.id,
+        changes: vec![change],
+    };
     vec![
+        named("transaction", transaction_record(&transaction)),
+        named("through", encode_through(Zxid(7))),
         named("znode", encode_znode(&znode)),
         named("znode_with_ttl", encode_znode(&with_ttl)),
         named("session", encode_session(&session)),

@@ -149,6 +149,8 @@ pub struct Life {
     pub client: usize,
     pub session: SessionId,
     pub timeout_ms: u32,
+    /// Whether it is known to be one of the ensemble: a local one is a member's own until it has written.
+    pub of_ensemble: bool,
     pub end: End,
     pub keys: BTreeMap<String, Register>,
     /// The requests that were answered, the handshakes among them.
@@ -246,6 +248,7 @@ mod tests {
             client: 0,
             session: SessionId(1),
             timeout_ms: 3_000,
+            of_ensemble: true,
             end: End::Live,
             keys: BTreeMap::new(),
             contacts: [1_000, 5_000]

@@ -4,8 +4,8 @@
 //! knows no simulated disk; the log is written by its caller, so that there is no thread to race; and
 //! segments, snapshots and the log behind them are small, so that each of them is used in every run.
 
-use crate::config::{FourLetterWords, TlsAtDoor};
-use crate::member::{self, Ground, Handle, HandleLimits, IdleOptions};
+use crate::config::{FourLetterWords, SessionSettings, TlsAtDoor};
+use crate::member::{self, ChangeOptions, Ground, Handle, HandleLimits, IdleOptions};
 use crate::metrics::Recorder;
 use crate::model::{ClusterId, MemberAddresses, MemberId, Rules};
 use crate::raft::log::{LogOptions, Threading};
@@ -13,6 +13,7 @@ use crate::raft::{ConsensusOptions, Formation, PeerOptions, Timing, UpkeepOption
 use crate::server::operator::{Configuration, Operator};
 use crate::server::zookeeper;
 use crate::session::TimeoutBounds;
+use crate::store::disk::changes::ChangeLimits;
 use crate::store::disk::{DataDirectory, Disk, FileCheckpoint, Identity};
 use crate::testing::{MemoryDisk, simulated};
 use crate::watch::WatchLimits;
@@ -40,6 +41,13 @@ const LOG_ENTRIES_KEPT: u64 = 40;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1_500);
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(700);
 
+/// So few that subscribers of a member that was away find their place dropped now and then.
+const CHANGES: ChangeLimits = ChangeLimits {
+    age_ms_max: 60_000,
+    transactions_max: 400,
+    bytes_max: 64 << 10,
+};
+
 /// The name of a member's host.
 pub fn host(member: u64) -> String {
     format!("member-{member}")
@@ -58,17 +66,25 @@ pub struct Seat {
     pub disk: MemoryDisk,
     /// How far its clock is off.
     pub skew_ms: i64,
+    local_sessions: bool,
     running: Arc<Mutex<Option<Handle>>>,
     stop: Arc<Notify>,
 }
 
 impl Seat {
-    pub fn new(member: u64, members: u64, disk_seed: u64, skew_ms: i64) -> Seat {
+    pub fn new(
+        member: u64,
+        members: u64,
+        disk_seed: u64,
+        skew_ms: i64,
+        local_sessions: bool,
+    ) -> Seat {
         Seat {
             member,
             members,
             disk: MemoryDisk::new(disk_seed),
             skew_ms,
+            local_sessions,
             running: Arc::default(),
             stop: Arc::default(),
         }
@@ -123,7 +139,7 @@ impl Seat {
                 Configuration::default(),
             )),
             environment.clock,
-            door_options()?,
+            door_options(self.local_sessions)?,
             stop.clone(),
         ));
         tokio::select! {
@@ -178,9 +194,16 @@ impl Seat {
             watches: WatchLimits::default(),
             tick_ms: TICK_MS,
             session_timeout_ms_min: SESSION_TIMEOUT_MS_MIN,
+            restore_directory: directory.restore_dir(),
             idle: IdleOptions {
                 check_interval: IDLE_CHECK_INTERVAL,
                 ..IdleOptions::default()
+            },
+            changes: ChangeOptions {
+                enabled: true,
+                directory: directory.change_dir(),
+                limits: CHANGES,
+                subscriptions_max: 100,
             },
             read_only: false,
             rules: Rules::NONE,
@@ -188,13 +211,17 @@ impl Seat {
     }
 }
 
-fn door_options() -> Result<zookeeper::Options, crate::session::BoundsError> {
+fn door_options(local_sessions: bool) -> Result<zookeeper::Options, crate::session::BoundsError> {
     Ok(zookeeper::Options {
         request_bytes_per_connection_max: 8 << 20,
         reply_bytes_max: 1 << 20,
         unread_max: Duration::from_secs(60),
         throttled_max: None,
         sessions_max: 10_000,
+        sessions: SessionSettings {
+            local: local_sessions,
+            local_upgrading: true,
+        },
         frame_bytes_max: crate::wire::FRAME_BYTES_MAX_DEFAULT,
         connections_per_address_max: None,
         requests_per_connection_max: 1_000,

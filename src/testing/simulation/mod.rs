@@ -18,10 +18,12 @@ mod faults;
 mod history;
 mod link;
 mod member;
+mod subscriber;
 mod worker;
 
 pub use faults::{Fault, Planned};
 pub use history::{Contact, End, History, Life, Register};
+pub use subscriber::Subscribed;
 pub use worker::{ODD, SHARED};
 
 use crate::model::{SessionId, Zxid};
@@ -34,10 +36,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use subscriber::{Subscriber, Truth};
 use worker::{Signals, Worker};
 
 const MEMBERS: u64 = 3;
 const CLIENTS: usize = 4;
+const SUBSCRIBERS: usize = 3;
 /// What a connection may have under way, in segments: above what HTTP/2 windows let through.
 const TCP_CAPACITY: usize = 65_536;
 /// How finely hosts take turns. Timers are kept to the millisecond within.
@@ -97,6 +101,8 @@ pub struct Finished {
     pub members: Vec<FoundMember>,
     pub divergences: Vec<Divergence>,
     pub early_ends: Vec<EarlyEnd>,
+    /// What those know who subscribed to all changes.
+    pub subscribers: Vec<Subscribed>,
     /// What went wrong and when, for whoever reads a failure.
     pub faults: Vec<(u64, Fault)>,
     pub simulated_ms: u64,
@@ -121,6 +127,8 @@ struct Driver {
     seats: Vec<Seat>,
     history: Arc<Mutex<History>>,
     signals: Arc<Signals>,
+    subscribers: Vec<Arc<Mutex<Subscribed>>>,
+    truth: Truth,
     finished: Finished,
     digests: BTreeMap<u64, u64>,
     /// When which member starts again.
@@ -149,10 +157,11 @@ impl Driver {
             .ephemeral_ports(1_024..=65_535)
             .enable_random_order()
             .build();
+        let local_sessions = seed.is_multiple_of(2);
         let seats: Vec<Seat> = (1..=MEMBERS)
             .map(|member| {
                 let skew_ms = rng.random_range(-SKEW_MS_MAX..=SKEW_MS_MAX);
-                Seat::new(member, MEMBERS, rng.random(), skew_ms)
+                Seat::new(member, MEMBERS, rng.random(), skew_ms, local_sessions)
             })
             .collect();
         for seat in &seats {
@@ -165,12 +174,23 @@ impl Driver {
             let worker = Worker::new(client, MEMBERS, rng.random(), history, signals);
             sim.client(client_host(client), worker.run());
         }
+        let truth = Truth::default();
+        let mut subscribers = Vec::new();
+        for number in 0..SUBSCRIBERS {
+            let known: Arc<Mutex<Subscribed>> = Arc::default();
+            let subscriber =
+                Subscriber::new(seats.clone(), rng.random(), known.clone(), truth.clone());
+            sim.client(format!("subscriber-{number}"), subscriber.run());
+            subscribers.push(known);
+        }
         Driver {
             rng,
             sim,
             seats,
             history,
             signals,
+            subscribers,
+            truth,
             finished: Finished::default(),
             digests: BTreeMap::new(),
             down: BTreeMap::new(),
@@ -184,6 +204,14 @@ impl Driver {
             self.finished.stuck = Some(stuck);
         }
         self.finished.members = self.seats.iter().filter_map(found).collect();
+        for known in &self.subscribers {
+            let mut known = known.lock();
+            known.judge(&self.truth.lock());
+            if let Some(handle) = self.seats.iter().find_map(Seat::handle) {
+                known.compare(subscriber::tree(&handle));
+            }
+            self.finished.subscribers.push(known.clone());
+        }
         self.finished.history = self.history.lock().clone();
         self.finished.simulated_ms = self.now_ms;
         self.finished
@@ -210,6 +238,10 @@ impl Driver {
             "equal members, and sessions that nobody holds expired",
             Driver::settled,
         )
+        .map_err(|stuck| match self.unsettled() {
+            Some(why) => format!("{why}: {stuck}"),
+            None => stuck,
+        })
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Driver) -> bool) -> Result<(), String> {
@@ -267,25 +299,56 @@ impl Driver {
     }
 
     fn settled(&self) -> bool {
+        self.unsettled().is_none()
+    }
+
+    /// What is still to come.
+    fn unsettled(&self) -> Option<String> {
         let live: BTreeSet<SessionId> = {
             let history = self.history.lock();
             let live = history.lives.iter().filter(|life| life.end == End::Live);
             live.map(|life| life.session).collect()
         };
         let handles: Vec<_> = self.seats.iter().filter_map(Seat::handle).collect();
+        if handles.len() != MEMBERS as usize {
+            return Some(format!("{} members run", handles.len()));
+        }
         let applied: BTreeSet<u64> = handles
             .iter()
             .map(|handle| handle.status().last_applied.index)
             .collect();
-        let only_live = |handle: &crate::member::Handle| {
-            handle
-                .read()
-                .state()
-                .sessions()
-                .iter()
-                .all(|(id, _)| live.contains(&id))
-        };
-        handles.len() == MEMBERS as usize && applied.len() == 1 && handles.iter().all(only_live)
+        if applied.len() != 1 {
+            return Some(format!("members have applied {applied:?}"));
+        }
+        for handle in &handles {
+            let sessions: BTreeSet<SessionId> = {
+                let view = handle.read();
+                view.state().sessions().iter().map(|(id, _)| id).collect()
+            };
+            // A client that wakes up in the last moment of its session does not know yet that it has ended.
+            let is_known = |session: &&SessionId| {
+                sessions.contains(session)
+                    || handles.iter().any(|handle| handle.has_local(**session))
+            };
+            let ended: Vec<_> = live.iter().filter(|session| !is_known(session)).collect();
+            let orphaned: Vec<_> = sessions.difference(&live).collect();
+            if !ended.is_empty() || !orphaned.is_empty() {
+                return Some(format!(
+                    "clients hold {ended:?}, which have ended, and nobody holds {orphaned:?}"
+                ));
+            }
+        }
+        let reached = handles.iter().map(|handle| handle.read().zxid()).max();
+        let positions: Vec<_> = self
+            .subscribers
+            .iter()
+            .map(|known| known.lock().position)
+            .collect();
+        let is_behind = |position: &Zxid| Some(*position) < reached;
+        positions
+            .iter()
+            .any(is_behind)
+            .then(|| format!("subscribers are at {positions:?} of {reached:?}"))
     }
 
     /// Looks at each member: equal at equal entries, and no session gone that may still be relied on.
@@ -305,7 +368,8 @@ impl Driver {
                 };
                 self.finished.divergences.push(divergence);
             }
-            for life in history.lives.iter().filter(|life| life.end == End::Live) {
+            let live = history.lives.iter().filter(|life| life.end == End::Live);
+            for life in live.filter(|life| life.of_ensemble) {
                 // A member that has not applied what the client saw may not know the session yet.
                 let knows = life.zxid > Zxid::ZERO && state.zxid() >= life.zxid;
                 let earliest_ms = life.earliest_end_ms();

@@ -9,9 +9,10 @@ use super::link::{Attached, Broken, Credentials, Link};
 use super::member::{SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, client_address};
 use crate::model::{Acl, Refusal, Zxid};
 use crate::runtime::Network;
+use crate::session::began_local;
 use crate::testing::simulated;
 use crate::wire::reply::Reply;
-use crate::wire::{ClientRequest, CreateKind, CreateRequest};
+use crate::wire::{ClientRequest, CreateKind, CreateRequest, MultiOp};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -135,8 +136,15 @@ impl Worker {
         self.signals.settled.fetch_add(1, Ordering::AcqRel);
         loop {
             if self.attached().await {
-                self.send(vec![(ClientRequest::Ping, Purpose::Nothing)])
-                    .await;
+                // One that is new since is a local session until it has written.
+                let life = self.life();
+                let of_ensemble = |life: usize| self.history.lock().lives[life].of_ensemble;
+                if life.is_some_and(of_ensemble) {
+                    self.send(vec![(ClientRequest::Ping, Purpose::Nothing)])
+                        .await;
+                } else {
+                    self.prove().await;
+                }
                 self.pause(100, 400).await;
             } else {
                 self.pause(20, 200).await;
@@ -177,6 +185,7 @@ impl Worker {
                             client: self.client,
                             session: credentials.session,
                             timeout_ms: credentials.timeout_ms,
+                            of_ensemble: !began_local(credentials.session),
                             end: End::Live,
                             keys: BTreeMap::new(),
                             contacts: Vec::new(),
@@ -215,8 +224,8 @@ impl Worker {
             72..84 => self.use_shared().await,
             84..90 => self.link = None,
             90..93 => self.say_goodbye().await,
-            93..95 => self.end(End::Abandoned),
-            95..96 => self.use_odd_znodes().await,
+            93..94 => self.end(End::Abandoned),
+            94..96 => self.use_odd_znodes().await,
             96..97 => {
                 let ms = u64::from(SESSION_TIMEOUT_MS_MIN);
                 self.pause(ms / 2, 4 * ms).await;
@@ -248,7 +257,25 @@ impl Worker {
             ..ttl.clone()
         };
         let quota = format!("/zookeeper/quota{SHARED}");
+        // The second of them finds nothing to delete where the first was not done.
+        let pair = ["left", "right"].map(|name| format!("{ODD}{name}"));
+        let both = pair.clone().map(|path| {
+            MultiOp::Create(CreateRequest {
+                kind: CreateKind::Create2,
+                path,
+                flags: 0,
+                ..ttl.clone()
+            })
+        });
+        let set = MultiOp::SetData {
+            path: pair[0].clone(),
+            data: Some(Bytes::from_static(b"set")),
+            version: -1,
+        };
+        let neither = pair.map(|path| MultiOp::Delete { path, version: -1 });
         let requests = vec![
+            ClientRequest::Multi(both.into_iter().chain([set]).collect()),
+            ClientRequest::Multi(neither.into()),
             ClientRequest::Create(ttl),
             ClientRequest::Create(container),
             create(&format!("{ODD}container/x"), "1", true),
@@ -515,6 +542,8 @@ fn note(
             }
         }
         Purpose::Write { path, ticket } => {
+            // Refused for what it found, too.
+            life.of_ensemble = true;
             let register = life
                 .keys
                 .get_mut(path)

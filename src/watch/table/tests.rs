@@ -1,6 +1,7 @@
 //! What the watch table promises.
 
 use super::*;
+use crate::model::SessionId;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -21,6 +22,9 @@ fn fire(table: &mut WatchTable, kind: ChangeKind, path: &str) -> Told {
         zxid: Zxid(7),
         acl: None,
         parent_acl: None,
+        data: None,
+        version: 0,
+        owner: SessionId::NONE,
     };
     table.fire(&change, &mut |event, watchers| {
         assert_eq!(event.zxid, Zxid(7));
@@ -537,6 +541,9 @@ fn an_event_is_judged_by_the_list_of_the_znode_that_it_names() {
             zxid: Zxid(7),
             acl: Some(own.clone()),
             parent_acl: Some(parents.clone()),
+            data: None,
+            version: 0,
+            owner: SessionId::NONE,
         };
         let mut told = Vec::new();
         table.fire(&change, &mut |event, watchers| {

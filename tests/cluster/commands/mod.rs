@@ -2,6 +2,7 @@
 //! limits holds against ZooKeeper itself too.
 
 mod keys;
+mod restore;
 
 use crate::options;
 use crate::words::keys::is_zookeepers;
@@ -43,26 +44,36 @@ impl Answer {
 }
 
 fn ask(admin: SocketAddr, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+    let length = "content-length: 0";
     let mut stream = TcpStream::connect(admin).unwrap();
+    stream
+        .write_all(head(method, path, authorization, length).as_bytes())
+        .unwrap();
+    answer(&mut stream).unwrap()
+}
+
+fn head(method: &str, path: &str, authorization: Option<&str>, length: &str) -> String {
     let header = authorization.map(|value| format!("authorization: {value}\r\n"));
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: 0\r\n{}\r\n",
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n{length}\r\n{}\r\n",
         header.unwrap_or_default()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
+    )
+}
+
+fn answer(stream: &mut TcpStream) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
+    stream.read_to_end(&mut bytes)?;
     let end = bytes
         .windows(4)
         .position(|four| four == b"\r\n\r\n")
-        .unwrap();
+        .ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let body = bytes[end + 4..].to_vec();
-    Answer { status, head, body }
+    Ok(Answer { status, head, body })
 }
 
-fn command(cluster: &ProcessCluster, member: usize, name: &str) -> Value {
+pub fn command(cluster: &ProcessCluster, member: usize, name: &str) -> Value {
     let admin = cluster.member(member).admin_address();
     let answer = ask(admin, "GET", &format!("/commands/{name}"), None);
     assert_eq!(answer.status, 200, "{name}");
@@ -492,31 +503,4 @@ fn snapshots_and_all_commands_can_be_switched_off() {
     assert_eq!(ask(admin, "GET", "/commands/ruok", None).status, 404);
     assert_eq!(ask(admin, "GET", "/commands", None).status, 404);
     assert_eq!(ask(admin, "GET", "/healthz", None).status, 200);
-}
-
-#[test]
-fn restore_is_refused_and_says_so() {
-    let cluster = ProcessCluster::start(options(1).commands());
-    if !cluster.subject().is_vivarium() {
-        return;
-    }
-    let admin = cluster.member(1).admin_address();
-    let restore = |authorization| ask(admin, "POST", "/commands/restore", authorization);
-    assert_eq!(restore(None).status, 401);
-    let answer = restore(Some("ip"));
-    assert_eq!(answer.status, 503);
-    let told = answer.json();
-    assert_eq!(told["command"], "restore");
-    assert!(
-        told["error"]
-            .as_str()
-            .unwrap()
-            .starts_with("restore is not offered"),
-        "{told}"
-    );
-    assert_eq!(
-        ask(admin, "GET", "/commands/restore", Some("ip")).status,
-        405
-    );
-    assert_eq!(ask(admin, "POST", "/commands/ruok", None).status, 405);
 }

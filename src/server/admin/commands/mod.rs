@@ -1,6 +1,6 @@
 //! ZooKeeper's commands over HTTP: `GET /commands/<name>` gives JSON, `/commands` a list of them.
 //!
-//! Owns: the names, and when the next snapshot may be taken. What is told is gathered in `operator`,
+//! Owns: the names, and when the next snapshot may be taken or restored. What is told is gathered in `operator`,
 //! as it is for the four-letter words; here is how ZooKeeper names and nests it.
 //! At all times: an answer has the keys `command` and `error`; a command that cannot be carried out
 //! without a leader says so in `error`, with status 200, as in ZooKeeper.
@@ -10,6 +10,7 @@
 
 mod ensemble;
 mod permission;
+mod restore;
 mod server;
 mod sessions;
 mod snapshot;
@@ -18,6 +19,7 @@ use super::super::operator::{Operator, environment, monitor};
 use super::super::zookeeper::AuthOptions;
 use super::Peer;
 use crate::member::{MemberStatus, Mode};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -33,11 +35,14 @@ use std::time::Duration;
 /// What the operator decided for the commands.
 #[derive(Clone, Debug)]
 pub struct CommandOptions {
-    /// How it is proven who asks for a snapshot.
+    /// How it is proven who asks for a snapshot, or brings one.
     pub auth: AuthOptions,
     pub snapshots: bool,
-    /// From one snapshot to the next.
+    /// From one snapshot to the next, and from one restore to the next.
     pub snapshot_interval_min: Duration,
+    pub restores: bool,
+    /// Of a snapshot that is to be restored, as it is sent and unpacked.
+    pub restore_bytes_max: u64,
 }
 
 /// A command's name, and the shorter ones it has besides.
@@ -129,20 +134,20 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
-const NO_RESTORE: &str =
-    "restore is not offered: the members replicate one state, and one of them alone cannot go back";
 
 /// What the answers are made from.
 pub struct Commands {
     operator: Arc<Operator>,
     options: CommandOptions,
     limiter: Limiter,
+    restore_limiter: Limiter,
 }
 
 impl Commands {
     pub fn new(operator: Arc<Operator>, options: CommandOptions) -> Arc<Commands> {
         Arc::new(Commands {
             limiter: Limiter::new(options.snapshot_interval_min),
+            restore_limiter: Limiter::new(options.snapshot_interval_min),
             operator,
             options,
         })
@@ -208,12 +213,11 @@ async fn posted(
     Path(name): Path<String>,
     Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
+    body: Body,
 ) -> Response {
     match commands.admit(&name, peer, &headers) {
         Err(refused) => refused.answer(&name),
-        Ok((command, _)) if command.what == What::Restore => {
-            Refused::new(StatusCode::SERVICE_UNAVAILABLE, NO_RESTORE).answer(command.name)
-        }
+        Ok((command, _)) if command.what == What::Restore => commands.restore(body).await,
         Ok((command, _)) => Refused::method().answer(command.name),
     }
 }

@@ -4,12 +4,23 @@ use super::object;
 use crate::member::{Handle, WatchSummary, Watching};
 use crate::model::SessionId;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-/// When sessions end unless they are heard of, which the leader alone knows, and what ends with them.
+/// When sessions end unless they are heard of, and what ends with them. The deadlines of the ensemble's
+/// sessions are the leader's to know; those of local sessions are their member's.
 pub fn dump(handle: &Handle) -> Map<String, Value> {
-    let buckets = handle.deadlines().map(|deadlines| deadlines.buckets);
-    let expiring = buckets.unwrap_or_default().into_iter();
-    let expiring: Map<String, Value> = expiring
+    let mut deadlines: BTreeMap<u64, Vec<SessionId>> = BTreeMap::new();
+    let of_ensemble = handle.deadlines().unwrap_or_default().buckets;
+    for (deadline_ms, sessions) in handle
+        .local_deadlines()
+        .buckets
+        .into_iter()
+        .chain(of_ensemble)
+    {
+        deadlines.entry(deadline_ms).or_default().extend(sessions);
+    }
+    let expiring: Map<String, Value> = deadlines
+        .into_iter()
         .map(|(deadline_ms, sessions)| (deadline_ms.to_string(), ids(&sessions)))
         .collect();
     let view = handle.read();
@@ -78,7 +89,6 @@ fn ids(sessions: &[SessionId]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     #[test]

@@ -38,7 +38,7 @@ impl Limiter {
     }
 
     /// Whether it is long enough ago that one was let through.
-    fn allows(&self) -> bool {
+    pub fn allows(&self) -> bool {
         let mut last = self.last.lock();
         let allowed = last.is_none_or(|last| last.elapsed() >= self.interval);
         if allowed {

@@ -5,7 +5,7 @@
 //! of those names and says nothing under them that could not be said there.
 
 use crate::api;
-use crate::compat::{Entry, Failure};
+use crate::compat::{Entry, Failure, to_json};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ pub fn node_value(node: api::NodeInfo) -> Result<Bytes, Failure> {
     {
         return invalid("`weight` is 1 to 10000");
     }
-    to_value(&Node {
+    to_json(&Node {
         mac: node.mac,
         hostname: node.hostname,
         port: node.port,
@@ -91,7 +91,7 @@ pub fn job_value(job: api::JobInfo) -> Result<Bytes, Failure> {
             limit: APPLICATION_IDS_MAX,
         });
     }
-    to_value(&Job {
+    to_json(&Job {
         application_ids: job.application_ids,
         job_id: job.job_id,
         engine: job.engine,
@@ -123,7 +123,7 @@ pub fn message(entry: Entry) -> api::Entry {
     }
 }
 
-fn node_of(value: &[u8]) -> Option<api::NodeInfo> {
+pub fn node_of(value: &[u8]) -> Option<api::NodeInfo> {
     let node: Node = object(value)?;
     if node == Node::default() {
         return None;
@@ -141,7 +141,7 @@ fn node_of(value: &[u8]) -> Option<api::NodeInfo> {
     })
 }
 
-fn job_of(value: &[u8]) -> Option<api::JobInfo> {
+pub fn job_of(value: &[u8]) -> Option<api::JobInfo> {
     let job: Job = object(value)?;
     if job == Job::default() {
         return None;
@@ -160,12 +160,6 @@ fn object<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Option<T> {
     (value.first() == Some(&b'{'))
         .then(|| serde_json::from_slice(value).ok())
         .flatten()
-}
-
-fn to_value(value: &impl Serialize) -> Result<Bytes, Failure> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|error| Failure::Internal(error.to_string()))
 }
 
 fn is_mac(text: &str) -> bool {

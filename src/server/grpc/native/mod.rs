@@ -5,12 +5,16 @@
 //! | `vivarium.v1.SessionService` | `compat::Sessions` |
 //! | `vivarium.v1.RegistryService` | `compat::Registry` |
 //! | `vivarium.v1.LockService` | `compat::locks` |
+//! | `vivarium.v1.ChangeLogService` | `compat::events` |
 //! | `vivarium.v1.RingService` | `compat::rings` |
+//! | `vivarium.v1.TaskService` | `compat::tasks` |
 //!
 //! At all times: whatever fails is told with a status, and in its details with a reason that does not change
 //! (`google.rpc.ErrorInfo`, domain `vivarium`). What is asked for is checked here as far as its form goes; whether
 //! it may be is judged where it takes effect.
 
+mod change_log;
+mod counted;
 mod entry;
 mod identity;
 mod lock;
@@ -18,19 +22,26 @@ mod registry;
 mod ring;
 mod session;
 mod status;
+mod task;
+mod tokens;
+
+pub use tokens::Tokens;
 
 use crate::api;
+use crate::compat::events::Events;
 use crate::compat::locks::Locks;
 use crate::compat::rings::Rings;
+use crate::compat::tasks::Tasks;
 use crate::compat::{Credentials, Failure, Fence, Freshness, Registry, Sessions, Writer};
 use crate::member::{Handle, TimeoutBounds};
 use crate::model::{Password, SessionId, Zxid};
+use crate::runtime::{Clock, SystemClock};
 use crate::server::zookeeper::AuthOptions;
 use std::sync::Arc;
 use tonic::Status;
 
 /// What the operator decided about the native API.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     pub timeouts: TimeoutBounds,
     /// Sessions of the ensemble past which this door makes no more.
@@ -38,6 +49,8 @@ pub struct Options {
     /// Bytes of one value. A message is at most 64 KiB longer.
     pub value_bytes_max: usize,
     pub auth: AuthOptions,
+    /// `None` where there are no bearer tokens.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// Room for what a message has besides a value.
@@ -45,6 +58,8 @@ const MESSAGE_SLACK_BYTES: usize = 64 * 1024;
 /// Bytes of one answer: a page of entries, or one large value.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes of a message with a task: its properties, its payload and the rest.
+const TASK_BYTES_MAX: usize = 192 * 1024;
 /// Bytes of a message with keys: ten thousand of the longest.
 const KEYS_BYTES_MAX: usize = 12 * 1024 * 1024;
 
@@ -53,8 +68,11 @@ pub struct Native {
     sessions: Arc<Sessions>,
     registry: Arc<Registry>,
     locks: Locks,
-    rings: Rings,
+    events: Events,
+    rings: Arc<Rings>,
+    tasks: Tasks,
     auth: AuthOptions,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Native {
@@ -62,18 +80,23 @@ impl Native {
         let sessions = Sessions::new(handle, options.timeouts, options.sessions_max);
         let registry = Registry::new(sessions.clone(), options.value_bytes_max);
         let registry = Arc::new(registry);
+        let rings = Arc::new(Rings::new(sessions.clone(), registry.clone()));
+        let now = || SystemClock.wall_ms();
         Arc::new(Native {
-            rings: Rings::new(sessions.clone(), registry.clone()),
+            events: Events::new(sessions.clone(), registry.clone()),
+            tasks: Tasks::new(sessions.clone(), registry.clone(), rings.clone(), now),
+            rings,
             registry,
             locks: Locks::new(sessions.clone()),
             sessions,
             auth: options.auth.clone(),
+            tokens: options.tokens.clone(),
         })
     }
 
     /// Who calls, and whether they may call at all.
     fn caller<T>(&self, request: &tonic::Request<T>) -> Result<Arc<[crate::model::Id]>, Status> {
-        identity::of(request, &self.auth)
+        identity::of(request, &self.auth, self.tokens.as_deref())
     }
 
     async fn writer<T>(
@@ -114,10 +137,20 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
     let rings = api::ring_service_server::RingServiceServer::new(native.clone())
         .max_decoding_message_size(KEYS_BYTES_MAX)
         .max_encoding_message_size(KEYS_BYTES_MAX);
-    tonic::service::Routes::new(sessions)
+    let changes = api::change_log_service_server::ChangeLogServiceServer::from_arc(native.clone())
+        .max_decoding_message_size(MESSAGE_SLACK_BYTES)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let tasks = api::task_service_server::TaskServiceServer::new(native.clone())
+        .max_decoding_message_size(TASK_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let routes = tonic::service::Routes::new(sessions)
         .add_service(registry)
         .add_service(locks)
         .add_service(rings)
+        .add_service(changes)
+        .add_service(tasks);
+    let counted = axum::middleware::from_fn(counted::call);
+    routes.into_axum_router().layer(counted).into()
 }
 
 fn unknown(field: &str) -> Status {

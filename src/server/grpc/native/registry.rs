@@ -3,12 +3,13 @@
 use super::{Native, entry, freshness, page, status, unknown};
 use crate::api::registry_service_server::RegistryService;
 use crate::api::{
-    self, ChildrenRequest, ChildrenResponse, ExistsRequest, ExistsResponse, GetRequest,
-    GetResponse, ListRequest, ListResponse, RegisterRequest, RegisterResponse, UnregisterRequest,
-    UnregisterResponse, UpdateRequest, UpdateResponse,
+    self, ChildrenRequest, ChildrenResponse, ExistsRequest, ExistsResponse, FollowRequest,
+    FollowResponse, GetRequest, GetResponse, ListRequest, ListResponse, RegisterRequest,
+    RegisterResponse, UnregisterRequest, UnregisterResponse, UpdateRequest, UpdateResponse,
 };
 use crate::compat::{Failure, Lifetime, OnConflict, Registration};
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 const ANY_VERSION: i32 = -1;
@@ -165,6 +166,17 @@ impl RegistryService for Native {
             names: page.items,
             next_page_token: page.next.unwrap_or_default(),
         }))
+    }
+
+    type FollowStream = BoxStream<'static, Result<FollowResponse, Status>>;
+
+    async fn follow(
+        &self,
+        request: Request<FollowRequest>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let identities = self.caller(&request)?;
+        let following = self.follow_entries(identities, request.into_inner());
+        Ok(Response::new(following.await?))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {

@@ -1,5 +1,6 @@
 //! `vivarium.v1.RingService`.
 
+use super::counted::OpenStream;
 use super::{Native, freshness, status, unknown};
 use crate::api::ring_service_server::RingService;
 use crate::api::{
@@ -8,6 +9,7 @@ use crate::api::{
     SlotResponse,
 };
 use crate::compat::rings::{Bound, Membership, Mode, Question, Strategy};
+use crate::metrics::NATIVE_MESSAGES;
 use crate::model::Zxid;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -106,6 +108,8 @@ impl RingService for Arc<Native> {
             )
             .await
             .map_err(status::of)?;
+        let open = OpenStream::new("watch");
+        let sent = metrics::counter!(NATIVE_MESSAGES, "stream" => "watch");
         let following = (Arc::clone(self), None, false);
         let states = futures::stream::unfold(following, move |(native, known, ended)| {
             let (identities, path) = (identities.clone(), asked.path.clone());
@@ -122,6 +126,11 @@ impl RingService for Arc<Native> {
                     Err(failure) => (Err(status::of(failure)), (native, known, true)),
                 })
             }
+        });
+        let states = states.inspect(move |state: &Result<RingState, Status>| {
+            // For as long as there is the stream.
+            let _ = &open;
+            sent.increment(state.is_ok().into());
         });
         Ok(Response::new(states.boxed()))
     }

@@ -8,12 +8,16 @@ use crate::api::{
 };
 use crate::compat::{Failure, Opening, Session, client_of};
 use crate::member::Handle;
+use crate::metrics::{NATIVE_HEARTBEAT_LATENESS_SECONDS, NATIVE_HEARTBEATS};
 use crate::model::SessionId;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
+use metrics::{counter, histogram};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -128,6 +132,8 @@ async fn keep_alive(
     mut signs: impl Stream<Item = Result<KeepAliveRequest, Status>> + Unpin,
     answers: mpsc::Sender<Result<KeepAliveResponse, Status>>,
 ) {
+    let longest_pause = Duration::from_millis(session.timeout_ms().into()) / 3;
+    let mut last: Option<Instant> = None;
     let end = loop {
         let sign = tokio::select! {
             biased;
@@ -138,6 +144,10 @@ async fn keep_alive(
         // The client has gone, or says nothing more: its session goes on until it ends.
         let Some(Ok(sign)) = sign else { break None };
         session.touch();
+        if let Some(before) = last.replace(Instant::now()) {
+            let late = before.elapsed().saturating_sub(longest_pause);
+            histogram!(NATIVE_HEARTBEAT_LATENESS_SECONDS).record(late);
+        }
         if !handle.vouches_for(session.timeout_ms()) {
             break Some(Failure::NoLeader);
         }
@@ -147,7 +157,9 @@ async fn keep_alive(
             timeout_ms: session.timeout_ms(),
         };
         // One that takes no answers is not waited for: it is heard all the same.
-        let _ = answers.try_send(Ok(answer));
+        if answers.try_send(Ok(answer)).is_ok() {
+            counter!(NATIVE_HEARTBEATS).increment(1);
+        }
     };
     if let Some(failure) = end {
         // Nobody may be there to hear it.

@@ -88,6 +88,7 @@ fn kind(failure: &Failure) -> (Code, ErrorReason) {
             (Code::FailedPrecondition, ErrorReason::StaleFencingToken)
         }
         Failure::NotHolder { .. } => (Code::FailedPrecondition, ErrorReason::NotHolder),
+        Failure::NotClaimedByYou { .. } => (Code::FailedPrecondition, ErrorReason::NotClaimedByYou),
         Failure::AlreadyRegistered { .. } => (Code::AlreadyExists, ErrorReason::AlreadyRegistered),
         Failure::FromTheFuture { .. } => (Code::OutOfRange, ErrorReason::FromTheFuture),
         Failure::Compacted { .. } => (Code::OutOfRange, ErrorReason::Compacted),

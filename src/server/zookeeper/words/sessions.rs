@@ -11,8 +11,19 @@ use std::fmt::Write;
 
 pub fn dump(door: &Door) -> String {
     let mut text = "SessionTracker dump:\n".to_owned();
+    let wall_ms = door.clock.wall_ms();
+    let are_local = door.options.sessions.local;
+    if are_local {
+        text.push_str("Local ");
+        expiring(&mut text, &door.handle.local_deadlines(), wall_ms);
+    }
     match door.handle.deadlines() {
-        Some(deadlines) => expiring(&mut text, &deadlines, door.clock.wall_ms()),
+        Some(deadlines) => {
+            if are_local {
+                text.push_str("Global ");
+            }
+            expiring(&mut text, &deadlines, wall_ms);
+        }
         None => known(&mut text, door),
     }
     text.push_str("ephemeral nodes dump:\n");
@@ -31,7 +42,7 @@ pub fn dump(door: &Door) -> String {
     text
 }
 
-/// On a leader.
+/// Those of the ensemble on a leader, and a member's local ones.
 fn expiring(text: &mut String, deadlines: &Deadlines, wall_ms: i64) {
     let Deadlines { now_ms, buckets } = deadlines;
     let sessions: usize = buckets.iter().map(|(_, sessions)| sessions.len()).sum();

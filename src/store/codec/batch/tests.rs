@@ -181,13 +181,25 @@ fn command() -> impl Strategy<Value = Command> {
                 timeout_ms,
             }
         }),
-        (session.clone(), password, any::<u32>()).prop_map(|(session, password, timeout_ms)| {
-            Command::AttachSession {
-                session,
-                password,
-                timeout_ms,
+        (session.clone(), password.clone(), any::<u32>()).prop_map(
+            |(session, password, timeout_ms)| {
+                Command::AttachSession {
+                    session,
+                    password,
+                    timeout_ms,
+                }
             }
-        }),
+        ),
+        (session.clone(), any::<u32>(), password, any::<u32>()).prop_map(
+            |(session, generation, password, timeout_ms)| {
+                Command::UpgradeSession {
+                    session,
+                    generation,
+                    password,
+                    timeout_ms,
+                }
+            }
+        ),
         Just(Command::CloseSession),
         (session, any::<u32>()).prop_map(|(session, generation)| Command::ExpireSession {
             session,
@@ -206,6 +218,20 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         any::<String>().prop_map(|path| Command::RemoveExpired { path }),
         any::<u32>().prop_map(|format| Command::AgreeOnFormat { format }),
+        (any::<i64>(), any::<i64>(), any::<u64>(), any::<u64>()).prop_map(
+            |(zxid, next_session, znodes, digest)| Command::BeginRestore(RestoreAnnounced {
+                zxid: Zxid(zxid),
+                next_session,
+                znodes,
+                digest,
+            })
+        ),
+        (any::<u64>(), data()).prop_map(|(restore, rows)| Command::RestoreRows {
+            restore,
+            rows: rows.unwrap_or_default(),
+        }),
+        any::<u64>().prop_map(|restore| Command::FinishRestore { restore }),
+        any::<u64>().prop_map(|restore| Command::AbortRestore { restore }),
     ]
 }
 

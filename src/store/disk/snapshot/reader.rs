@@ -21,8 +21,13 @@ const BUFFER_BYTES: usize = 1 << 20;
 const WINDOW_LOG_MAX: u32 = 23;
 
 /// The verified state of the file.
-pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<State, StorageFault> {
+pub(super) fn read(
+    disk: &dyn Disk,
+    path: &Path,
+    row_bytes_max: u64,
+) -> Result<State, StorageFault> {
     let mut records = Records::open(disk, path)?;
+    records.bytes_max = row_bytes_max;
     let header = records.header()?;
     let mut sessions = Vec::new();
     for _ in 0..header.sessions {
@@ -54,6 +59,8 @@ struct Records<'a> {
     count: u64,
     /// Bytes decompressed so far: where in the stream a fault is.
     decompressed: u64,
+    /// More are not decompressed.
+    bytes_max: u64,
     trailer: Trailer,
 }
 
@@ -117,6 +124,7 @@ impl<'a> Records<'a> {
             record: Vec::new(),
             count: 0,
             decompressed: 0,
+            bytes_max: u64::MAX,
             trailer: Trailer {
                 records: u64::from_be_bytes(array(&trailer[8..16])),
                 hash: u64::from_be_bytes(array(&trailer[16..])),
@@ -150,6 +158,12 @@ impl<'a> Records<'a> {
     /// Reads until the record has `length` bytes. Grows with what is there, not with what is claimed.
     fn fill(&mut self, length: usize) -> Result<(), StorageFault> {
         let wanted = (length - self.record.len()) as u64;
+        if self.decompressed.saturating_add(wanted) > self.bytes_max {
+            return Err(StorageFault::TooLarge {
+                path: self.path.to_owned(),
+                bytes_max: self.bytes_max,
+            });
+        }
         let read = (&mut self.zstd)
             .take(wanted)
             .read_to_end(&mut self.record)

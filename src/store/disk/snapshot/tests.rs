@@ -2,6 +2,7 @@ use super::super::RealDisk;
 use super::super::test_disk::{Step, WatchedDisk};
 use super::super::test_states::Scripted;
 use super::*;
+use crate::store::codec::{encode_header, encode_session, encode_znode};
 use proptest::prelude::*;
 
 fn written(seed: u64, entries: usize) -> (tempfile::TempDir, Scripted, SnapshotFile) {
@@ -33,6 +34,32 @@ proptest! {
         prop_assert_eq!(state.digest(), scripted.state.digest());
         scripted.assert_same(&state);
         prop_assert_eq!(read_header(&RealDisk, &file.path).unwrap(), scripted.state.freeze().header);
+    }
+}
+
+#[test]
+fn no_more_rows_are_unpacked_than_the_caller_takes() {
+    let (_dir, scripted, file) = written(5, 3);
+    let image = scripted.state.freeze();
+    let rows = encode_header(&image.header).len()
+        + image
+            .sessions
+            .iter()
+            .map(|row| encode_session(row).len())
+            .sum::<usize>()
+        + image
+            .tree
+            .records()
+            .map(|row| encode_znode(&row).len())
+            .sum::<usize>();
+    let most = rows as u64;
+    assert!(read_at_most(&RealDisk, &file.path, most).is_ok());
+    for bytes_max in [0, 1, most / 2, most - 1] {
+        let refused = read_at_most(&RealDisk, &file.path, bytes_max).err();
+        assert!(
+            matches!(refused, Some(StorageFault::TooLarge { .. })),
+            "{refused:?}"
+        );
     }
 }
 

@@ -68,6 +68,14 @@ enum Step {
     NewTerm,
     AgreeOnFormat,
     Again,
+    /// Keeps the state, to be restored.
+    Keep,
+    BeginRestore,
+    Rows,
+    FinishRestore,
+    AbortRestore,
+    /// The member begins a new run.
+    Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -88,6 +96,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::NewTerm),
         1 => Just(Step::AgreeOnFormat),
         1 => Just(Step::Again),
+        1 => Just(Step::Keep),
+        2 => Just(Step::BeginRestore),
+        3 => Just(Step::Rows),
+        2 => Just(Step::FinishRestore),
+        1 => Just(Step::AbortRestore),
+        1 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -118,7 +132,10 @@ const MODES: [CreateMode; 8] = [
 fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
     let mut scout = Fixture::new();
     let mut entries: Vec<(EntryContext, MemberBatch)> = Vec::new();
+    let (mut incarnation, mut announced) = (1, RestoreRows::of(&State::new()).0);
+    let (mut kept, mut rows) = (State::new().freeze(), None);
     for step in steps {
+        let under_way = scout.state.restore_under_way().map_or(0, |now| now.id);
         let sessions: Vec<(SessionId, u32)> = scout
             .state
             .sessions()
@@ -171,6 +188,33 @@ fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
             }
             Step::AgreeOnFormat => internal(Command::AgreeOnFormat { format: FORMAT }),
             Step::Again => internal(Command::Sync),
+            Step::Keep => {
+                if under_way == 0 {
+                    kept = scout.state.freeze();
+                }
+                internal(Command::Sync)
+            }
+            Step::BeginRestore => {
+                if under_way == 0 {
+                    let (now, all) = RestoreRows::of(&restore(kept.clone()).unwrap());
+                    (announced, rows) = (now, Some(all));
+                }
+                internal(Command::BeginRestore(announced))
+            }
+            Step::Rows => internal(Command::RestoreRows {
+                restore: under_way,
+                rows: rows
+                    .as_mut()
+                    .and_then(|rows| rows.next(700))
+                    .unwrap_or_default(),
+            }),
+            Step::FinishRestore => internal(Command::FinishRestore { restore: under_way }),
+            Step::AbortRestore => internal(Command::AbortRestore { restore: under_way }),
+            Step::Restart => {
+                incarnation += 1;
+                scout.sequence = 0;
+                internal(Command::Sync)
+            }
         };
         let batch = match step {
             Step::Again if !entries.is_empty() => entries[entries.len() - 1].1.clone(),
@@ -178,7 +222,7 @@ fn entries(steps: &[Step]) -> Vec<(EntryContext, MemberBatch)> {
                 scout.sequence += 1;
                 MemberBatch {
                     rules: Rules::NONE.with(Rules::ENFORCE_QUOTA, scout.sequence.is_multiple_of(3)),
-                    ..batch(1, scout.sequence, vec![request])
+                    ..batch(incarnation, scout.sequence, vec![request])
                 }
             }
         };
@@ -253,20 +297,27 @@ fn assert_same(one: &State, other: &State) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The same entries make the same state, wherever it was carried through its rows between.
+    /// The same entries make the same state, wherever it was carried through its rows between: with what
+    /// had come after them applied again if they could not be taken at that moment.
     #[test]
     fn states_with_the_same_entries_are_the_same(steps in steps(), cut in 0..60usize) {
         let entries = entries(&steps);
         let cut = cut.min(entries.len());
         let (mut one, mut other) = (State::new(), State::new());
+        let mut taken = (other.freeze(), 0);
         for (number, entry) in entries.iter().enumerate() {
+            if one.restore_under_way().is_none() {
+                taken = (other.freeze(), number);
+            }
             if number == cut {
-                other = restore(other.freeze()).unwrap();
+                other = restore(taken.0.clone()).unwrap();
+                entries[taken.1..number].iter().for_each(|entry| apply(&mut other, entry));
                 assert_same(&one, &other)?;
             }
             apply(&mut one, entry);
             apply(&mut other, entry);
             prop_assert_eq!(one.digest(), other.digest());
+            prop_assert_eq!(one.restore_under_way(), other.restore_under_way());
         }
         assert_same(&one, &other)?;
     }
@@ -280,21 +331,33 @@ fn carry(
 ) -> Result<(), TestCaseError> {
     let (mut one, mut other) = (State::new(), State::new());
     let mut store = open();
+    let (mut saved, mut end) = (0, 0);
     for (number, chunk) in entries.chunks(every).enumerate() {
+        end += chunk.len();
         for entry in chunk {
             apply(&mut one, entry);
             apply(&mut other, entry);
         }
-        store.save(&other.take_delta()).unwrap();
+        if other.restore_under_way().is_none() {
+            store.save(&other.take_delta()).unwrap();
+            saved = end;
+        }
         if number % 2 == 1 {
             drop(store);
             store = open();
-            other = store.load().unwrap().expect("what was saved");
+            other = loaded(&mut *store, &entries[saved..end]);
         }
         assert_same(&one, &other)?;
     }
     drop(store);
-    assert_same(&one, &open().load().unwrap().expect("what was saved"))
+    assert_same(&one, &loaded(&mut *open(), &entries[saved..]))
+}
+
+/// What was saved, and the entries since.
+fn loaded(store: &mut dyn CheckpointStore, since: &[(EntryContext, MemberBatch)]) -> State {
+    let mut state = store.load().unwrap().unwrap_or_default();
+    since.iter().for_each(|entry| apply(&mut state, entry));
+    state
 }
 
 proptest! {

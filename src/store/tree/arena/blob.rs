@@ -12,6 +12,7 @@
 
 use super::varint;
 use crate::model::{SessionId, Zxid};
+use bytes::Bytes;
 use triomphe::{Arc, ThinArc};
 
 /// The number of an interned access list on this member.
@@ -182,6 +183,19 @@ impl Blob {
         let mut rest = self.split_name().1;
         let (stat, null_data) = PackedStat::unpack(&mut rest);
         (stat, (!null_data).then_some(rest))
+    }
+
+    /// The data, without a copy of them: they live as long as what this returns.
+    pub fn shared_data(&self) -> Option<Bytes> {
+        struct Whole(Blob);
+        impl AsRef<[u8]> for Whole {
+            fn as_ref(&self) -> &[u8] {
+                &self.0.0.slice
+            }
+        }
+        let data_bytes = self.data()?.len();
+        let whole = Bytes::from_owner(Whole(self.clone()));
+        Some(whole.slice(whole.len() - data_bytes..))
     }
 
     /// Replaces the stat and leaves name and data.

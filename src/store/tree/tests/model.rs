@@ -254,12 +254,20 @@ impl Model {
     fn changed(&self, kind: ChangeKind, path: &str, zxid: Zxid) -> Change {
         let family = matches!(kind, ChangeKind::Created | ChangeKind::Deleted);
         let parent_acl = family.then(|| shared(&self.get(parent_of(path)).unwrap().acl));
+        let znode = self.get(path).unwrap();
+        let data = match kind {
+            ChangeKind::AclChanged => None,
+            _ => znode.data.clone().map(bytes::Bytes::from),
+        };
         Change {
             kind,
             path: path.into(),
             zxid,
-            acl: shared(&self.get(path).unwrap().acl),
+            acl: shared(&znode.acl),
             parent_acl: parent_acl.flatten(),
+            data,
+            version: znode.stat.version,
+            owner: znode.stat.ephemeral_owner,
         }
     }
 

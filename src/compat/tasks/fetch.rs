@@ -1,0 +1,408 @@
+//! Who gets which task: candidates of the index that the ring gives to a server, claimed one by one.
+//!
+//! At all times: a candidate is no promise. It is claimed in one step that demands that the task is as it was seen,
+//! that nobody has claimed it, and that the server is still one of the ring's.
+
+use super::super::caller::Written;
+use super::super::failure::Failure;
+use super::super::json::to_json;
+use super::super::parents::{below, missing_above};
+use super::super::registry::check_path;
+use super::super::rings::Mode;
+use super::super::writing::Writer;
+use super::layout::{self, Claim, Task};
+use super::{Tasks, at_most, check_queue};
+use crate::model::{Acl, CreateMode, Operation, Refusal, Zxid, parent};
+use crate::ring::HashRing;
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Tasks of one fetch.
+pub const FETCH_MAX: usize = 64;
+/// How long a fetch waits at most.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Tasks that are pushed and not acknowledged.
+pub const WINDOW_MAX: usize = 256;
+pub const SERVER_BYTES_MAX: usize = 256;
+/// Claims of one fetch that are under way at once: a session's calls are limited.
+const CLAIMING_MAX: usize = 16;
+/// What is told of a task whose last attempt ended with its session.
+const SESSION_ENDED: &str = "the session that had claimed it ended";
+
+/// Who wants to do something.
+#[derive(Clone, Debug)]
+pub struct Fetching {
+    pub queue: String,
+    /// As the ring calls it.
+    pub server: String,
+    pub limit: usize,
+    pub wait: Duration,
+    /// Without one, whoever asks gets what is there.
+    pub ring: Option<String>,
+    /// By no other epoch of the ring than this.
+    pub epoch: Option<Zxid>,
+    /// What the session has claimed already comes first.
+    pub include_held: bool,
+}
+
+/// A task that the session has claimed.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    pub id: i64,
+    pub token: Zxid,
+    pub task: Task,
+    pub claim: Claim,
+}
+
+/// What was pushed to one stream.
+#[derive(Default)]
+pub struct Pushing {
+    unacknowledged: Vec<(i64, Zxid)>,
+}
+
+/// A ring as it is now, and its server that asks.
+struct Side {
+    path: String,
+    epoch: Zxid,
+    ring: Arc<HashRing>,
+}
+
+impl Tasks {
+    /// Claims tasks for the writer's session, by priority and id; waits until there are some, and answers none
+    /// when the time is over. Dropped, what it has claimed stays claimed: `include_held` tells it again.
+    pub async fn fetch(
+        &self,
+        writer: &Writer,
+        fetching: &Fetching,
+    ) -> Result<Vec<Offered>, Failure> {
+        check(fetching)?;
+        self.may_read(&writer.identities, &fetching.queue)?;
+        let index = self.index(&fetching.queue).await?;
+        if fetching.include_held {
+            let held = self.held(writer, fetching).await?;
+            if !held.is_empty() {
+                return Ok(held);
+            }
+        }
+        let deadline = Instant::now() + fetching.wait;
+        let mut seen: Option<(Option<Zxid>, u64)> = None;
+        loop {
+            let mut changes = index.changes();
+            let side = self.side(writer, fetching).await?;
+            let epoch = side.as_ref().map(|side| side.epoch);
+            // What was looked at by the same epoch and was not this server's is not looked at again.
+            let after = seen
+                .filter(|(by, _)| *by == epoch)
+                .map(|(_, through)| through);
+            let mine = |key: &str| match &side {
+                None => true,
+                Some(side) => side.ring.owner(key) == Some(fetching.server.as_str()),
+            };
+            let found = index.candidates(self.now_ms(), after, fetching.limit, mine);
+            let claimed = self
+                .claim_all(writer, fetching, side.as_ref(), &found.ids)
+                .await?;
+            if !claimed.is_empty() {
+                return Ok(claimed);
+            }
+            // Some may be left: those behind candidates that others were quicker to claim.
+            let is_all = found.ids.len() < fetching.limit;
+            seen = is_all.then_some((epoch, found.through));
+            if Instant::now() >= deadline {
+                return Ok(Vec::new());
+            }
+            let due = async {
+                match found.due_ms {
+                    Some(due_ms) => {
+                        let left_ms = due_ms.saturating_sub(self.now_ms()).max(1);
+                        tokio::time::sleep(Duration::from_millis(left_ms as u64)).await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            let ring_changed = async {
+                match &side {
+                    Some(side) => {
+                        let (identities, known) = (&writer.identities, Some(side.epoch));
+                        let changed =
+                            self.rings
+                                .changed(identities, &side.path, Mode::Equal, known);
+                        changed.await.map(|_| ())
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                reason = writer.session.detached() => return Err(reason.into()),
+                changed = changes.changed() => {
+                    changed.map_err(|_| Failure::ShuttingDown)?;
+                    changes.borrow_and_update().clone()?;
+                }
+                changed = ring_changed => changed?,
+                () = due => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    /// The next tasks of a stream of which no more than `window` are claimed and neither done nor failed.
+    pub async fn push(
+        &self,
+        writer: &Writer,
+        fetching: &Fetching,
+        window: usize,
+        pushing: &mut Pushing,
+    ) -> Result<Vec<Offered>, Failure> {
+        if window == 0 {
+            return Err(Failure::InvalidArgument("`window` is 0".to_owned()));
+        }
+        at_most("tasks of a window", window, WINDOW_MAX)?;
+        check(fetching)?;
+        let index = self.index(&fetching.queue).await?;
+        loop {
+            let mut changes = index.changes();
+            {
+                let view = self.sessions.handle().read();
+                let tree = view.state().tree();
+                pushing.unacknowledged.retain(|(id, token)| {
+                    let claim = tree.exists(&layout::claim(&fetching.queue, *id));
+                    claim.is_ok_and(|stat| stat.czxid == *token)
+                });
+            }
+            let room = window - pushing.unacknowledged.len();
+            if room > 0 {
+                let next = Fetching {
+                    limit: room.min(FETCH_MAX),
+                    wait: WAIT_MAX,
+                    ..fetching.clone()
+                };
+                let offered = self.fetch(writer, &next).await?;
+                if !offered.is_empty() {
+                    let pushed = offered.iter().map(|offered| (offered.id, offered.token));
+                    pushing.unacknowledged.extend(pushed);
+                    return Ok(offered);
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                reason = writer.session.detached() => return Err(reason.into()),
+                changed = changes.changed() => {
+                    changed.map_err(|_| Failure::ShuttingDown)?;
+                    changes.borrow_and_update().clone()?;
+                }
+            }
+        }
+    }
+
+    async fn side(&self, writer: &Writer, fetching: &Fetching) -> Result<Option<Side>, Failure> {
+        let Some(path) = &fetching.ring else {
+            return Ok(None);
+        };
+        let identities = &writer.identities;
+        let describe = || {
+            self.rings
+                .describe(identities, path, Mode::Equal, Default::default())
+        };
+        let mut membership = describe().await?;
+        if let Some(wanted) = fetching.epoch.filter(|wanted| *wanted != membership.epoch) {
+            // Nobody is refused because this member is behind.
+            self.registry.freshen_linearizable().await?;
+            membership = describe().await?;
+            if wanted != membership.epoch {
+                return Err(Failure::StaleEpoch {
+                    wanted,
+                    current: membership.epoch,
+                });
+            }
+        }
+        let epoch = membership.epoch;
+        let ring = self.rings.ring(path, Mode::Equal, epoch).await?;
+        Ok(Some(Side {
+            path: path.clone(),
+            epoch,
+            ring,
+        }))
+    }
+
+    async fn claim_all(
+        &self,
+        writer: &Writer,
+        fetching: &Fetching,
+        side: Option<&Side>,
+        ids: &[i64],
+    ) -> Result<Vec<Offered>, Failure> {
+        let claims = ids
+            .iter()
+            .map(|id| self.claim(writer, fetching, side, *id))
+            .collect::<Vec<_>>();
+        let claims: Vec<Result<Option<Offered>, Failure>> = futures::stream::iter(claims)
+            .buffered(CLAIMING_MAX)
+            .collect()
+            .await;
+        let mut claimed = Vec::new();
+        let mut failed = None;
+        for claim in claims {
+            match claim {
+                Ok(offered) => claimed.extend(offered),
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        // What was claimed is the session's, whatever became of the rest.
+        match failed {
+            Some(failure) if claimed.is_empty() => Err(failure),
+            _ => Ok(claimed),
+        }
+    }
+
+    /// `None` if it is not to be had any more.
+    async fn claim(
+        &self,
+        writer: &Writer,
+        fetching: &Fetching,
+        side: Option<&Side>,
+        id: i64,
+    ) -> Result<Option<Offered>, Failure> {
+        let claim = Claim {
+            server: fetching.server.clone(),
+            epoch: side.map_or(0, |side| side.epoch.0),
+        };
+        let (path, claim_path) = (
+            layout::task(&fetching.queue, id),
+            layout::claim(&fetching.queue, id),
+        );
+        let (operations, task) = {
+            let view = self.sessions.handle().read();
+            let tree = view.state().tree();
+            let (mut task, version, _) =
+                match self.read(tree, &writer.identities, &fetching.queue, id) {
+                    Ok(found) => found,
+                    Err(Failure::NoEntry(_)) => return Ok(None),
+                    Err(failure) => return Err(failure),
+                };
+            let is_pending = !task.dead && tree.exists(&claim_path).is_err();
+            let Some(czxid) = tree.exists(&path).ok().map(|stat| stat.czxid) else {
+                return Ok(None);
+            };
+            if !is_pending || task.not_before_ms > self.now_ms() {
+                return Ok(None);
+            }
+            let mut operations = vec![Operation::CheckCreated {
+                path: path.clone(),
+                czxid,
+            }];
+            if let Some(side) = side {
+                let entry = below(&side.path, &fetching.server);
+                let Ok(stat) = tree.exists(&entry) else {
+                    return Ok(None);
+                };
+                operations.push(Operation::CheckCreated {
+                    path: entry,
+                    czxid: stat.czxid,
+                });
+            }
+            let is_over = task.attempts >= task.attempts_max;
+            match is_over {
+                // Whoever had claimed it last fell silent, and so did all before.
+                true => {
+                    task.dead = true;
+                    task.error = SESSION_ENDED.to_owned();
+                }
+                false => {
+                    task.attempts += 1;
+                    task.not_before_ms = 0;
+                }
+            }
+            operations.push(Operation::SetData {
+                path: path.clone(),
+                data: Some(to_json(&task)?),
+                version,
+            });
+            if !is_over {
+                operations.extend(missing_above(tree, &claim_path));
+                operations.push(Operation::Create {
+                    path: claim_path,
+                    data: Some(to_json(&claim)?),
+                    acl: Acl::open(),
+                    mode: CreateMode::Ephemeral,
+                });
+            }
+            (operations, task)
+        };
+        let caller = &writer.session.caller;
+        match caller.write(&writer.identities, 0, operations).await? {
+            Written::Done { zxid, .. } => Ok((!task.dead).then_some(Offered {
+                id,
+                token: zxid,
+                task,
+                claim,
+            })),
+            Written::Refused(failure) => match failure.refusal {
+                Refusal::NodeExists | Refusal::NoNode | Refusal::BadVersion => Ok(None),
+                other => Err(Failure::of(other, &path)),
+            },
+            Written::Replayed { .. } => {
+                Err(Failure::Internal("a number that was not given".to_owned()))
+            }
+        }
+    }
+
+    /// What the session has claimed, by priority and id.
+    async fn held(&self, writer: &Writer, fetching: &Fetching) -> Result<Vec<Offered>, Failure> {
+        let session = writer.session.id();
+        // A claim whose answer was lost may be one that this member has not come to.
+        self.registry.freshen_linearizable().await?;
+        let view = self.sessions.handle().read();
+        let tree = view.state().tree();
+        let claims = layout::claims(&fetching.queue);
+        let own = tree.ephemerals_of(session);
+        let own = own.iter().filter(|path| parent(path) == Some(&claims));
+        let mut held = Vec::new();
+        for id in own.filter_map(|path| layout::id_of(path)) {
+            match self.found(tree, &writer.identities, &fetching.queue, id) {
+                Ok(found) => held.extend(found.claim.map(|claim| Offered {
+                    id,
+                    token: claim.token,
+                    task: found.task,
+                    claim: claim.claim,
+                })),
+                Err(Failure::NoEntry(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        held.sort_by_key(|offered| (offered.task.priority, offered.id));
+        held.truncate(fetching.limit);
+        Ok(held)
+    }
+}
+
+fn check(fetching: &Fetching) -> Result<(), Failure> {
+    check_queue(&fetching.queue)?;
+    if fetching.limit == 0 {
+        return Err(Failure::InvalidArgument("`limit` is 0".to_owned()));
+    }
+    at_most("tasks of one fetch", fetching.limit, FETCH_MAX)?;
+    at_most(
+        "milliseconds of a fetch's patience",
+        fetching.wait.as_millis() as usize,
+        WAIT_MAX.as_millis() as usize,
+    )?;
+    at_most(
+        "bytes of a server's name",
+        fetching.server.len(),
+        SERVER_BYTES_MAX,
+    )?;
+    match &fetching.ring {
+        None if fetching.epoch.is_some() => Err(Failure::InvalidArgument(
+            "`epoch` is one of a `ring`".to_owned(),
+        )),
+        None => Ok(()),
+        Some(_) if fetching.server.is_empty() || fetching.server.contains('/') => Err(
+            Failure::InvalidArgument("`server` is one of the ring's".to_owned()),
+        ),
+        Some(ring) => check_path(ring),
+    }
+}

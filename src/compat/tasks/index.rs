@@ -1,0 +1,538 @@
+//! What this member knows of a queue's tasks, in the order in which they are offered.
+//!
+//! Owns: one row for each task (about 200 bytes), fed by the change log, a moment behind the tree.
+//! At all times: it only says where to look. What is claimed, done or removed is judged where the write takes
+//! effect, so that an index that is behind costs an attempt and nothing else.
+
+use super::super::events::{ended, not_subscribed};
+use super::super::failure::Failure;
+use super::layout::{self, Task};
+use crate::member::{Handle, Subscription};
+use crate::model::{Change, ChangeKind, Zxid};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// Tasks of one queue that are indexed. More than a queue takes, because others can write there too.
+pub const ROWS_MAX: usize = 200_000;
+/// Entries that are read from the tree in one go.
+const PAGE: usize = 256;
+/// How long a call waits for the index.
+const LOADING_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Pending,
+    Delayed,
+    Claimed,
+    Dead,
+}
+
+/// How many there are of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub pending: usize,
+    pub delayed: usize,
+    pub claimed: usize,
+    pub dead: usize,
+    /// When the oldest of those that are pending was enqueued.
+    pub oldest_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    /// With the number of its arrival.
+    Ready(u64),
+    Delayed,
+    Dead,
+}
+
+struct Row {
+    zxid: Zxid,
+    created_ms: i64,
+    key: Arc<str>,
+    idempotency_key: Option<Arc<str>>,
+    priority: u8,
+    not_before_ms: i64,
+    dead: bool,
+    place: Place,
+}
+
+#[derive(Default)]
+struct Rows {
+    tasks: BTreeMap<i64, Row>,
+    claims: HashMap<i64, Zxid>,
+    ready: BTreeSet<(u8, i64)>,
+    delayed: BTreeSet<(i64, i64)>,
+    dead: BTreeSet<i64>,
+    by_key: HashMap<Arc<str>, i64>,
+    /// In the order in which they became ready.
+    arrivals: BTreeMap<u64, i64>,
+    last_arrival: u64,
+}
+
+impl Rows {
+    fn put(&mut self, id: i64, task: &Task, zxid: Zxid, time_ms: i64) {
+        let known = self.tasks.get(&id);
+        if known.is_some_and(|row| row.zxid > zxid) {
+            return;
+        }
+        let created_ms = known.map_or(time_ms, |row| row.created_ms);
+        self.withdraw(id);
+        let idempotency_key = (!task.idempotency_key.is_empty())
+            .then(|| Arc::<str>::from(task.idempotency_key.as_str()));
+        if let Some(key) = &idempotency_key {
+            self.by_key.insert(key.clone(), id);
+        }
+        let row = Row {
+            zxid,
+            created_ms,
+            key: task.key.as_str().into(),
+            idempotency_key,
+            priority: task.priority,
+            not_before_ms: task.not_before_ms,
+            dead: task.dead,
+            place: Place::Nowhere,
+        };
+        self.tasks.insert(id, row);
+        self.settle(id);
+    }
+
+    fn remove(&mut self, id: i64, zxid: Zxid) {
+        if self.tasks.get(&id).is_none_or(|row| row.zxid > zxid) {
+            return;
+        }
+        self.withdraw(id);
+        let row = self.tasks.remove(&id);
+        let key = row.and_then(|row| row.idempotency_key);
+        if let Some(key) = key.filter(|key| self.by_key.get(key) == Some(&id)) {
+            self.by_key.remove(&key);
+        }
+    }
+
+    fn claim(&mut self, id: i64, zxid: Zxid) {
+        if self.claims.get(&id).is_none_or(|known| *known <= zxid) {
+            self.claims.insert(id, zxid);
+            self.settle(id);
+        }
+    }
+
+    fn unclaim(&mut self, id: i64, zxid: Zxid) {
+        if self.claims.get(&id).is_some_and(|known| *known <= zxid) {
+            self.claims.remove(&id);
+            self.settle(id);
+        }
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.tasks.len().max(self.claims.len()) > ROWS_MAX
+    }
+
+    /// Out of whatever set it is in.
+    fn withdraw(&mut self, id: i64) {
+        let Some(row) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        match std::mem::replace(&mut row.place, Place::Nowhere) {
+            Place::Nowhere => {}
+            Place::Ready(arrival) => {
+                self.ready.remove(&(row.priority, id));
+                self.arrivals.remove(&arrival);
+            }
+            Place::Delayed => {
+                self.delayed.remove(&(row.not_before_ms, id));
+            }
+            Place::Dead => {
+                self.dead.remove(&id);
+            }
+        }
+    }
+
+    fn settle(&mut self, id: i64) {
+        self.withdraw(id);
+        let is_claimed = self.claims.contains_key(&id);
+        let Some(row) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        if row.dead {
+            row.place = Place::Dead;
+            self.dead.insert(id);
+        } else if is_claimed {
+            row.place = Place::Nowhere;
+        } else if row.not_before_ms > 0 {
+            row.place = Place::Delayed;
+            self.delayed.insert((row.not_before_ms, id));
+        } else {
+            self.arrive(id);
+        }
+    }
+
+    fn arrive(&mut self, id: i64) {
+        let Some(row) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        self.last_arrival += 1;
+        row.place = Place::Ready(self.last_arrival);
+        self.ready.insert((row.priority, id));
+        self.arrivals.insert(self.last_arrival, id);
+    }
+
+    /// Those whose time has come are ready.
+    fn advance(&mut self, now_ms: i64) {
+        while let Some((due_ms, id)) = self.delayed.first().copied()
+            && due_ms <= now_ms
+        {
+            self.withdraw(id);
+            self.arrive(id);
+        }
+    }
+
+    fn standing(&self, id: i64) -> Option<Standing> {
+        let row = self.tasks.get(&id)?;
+        Some(match row.place {
+            Place::Dead => Standing::Dead,
+            Place::Nowhere => Standing::Claimed,
+            Place::Delayed => Standing::Delayed,
+            Place::Ready(_) => Standing::Pending,
+        })
+    }
+}
+
+/// What may be tried.
+pub struct Candidates {
+    pub ids: Vec<i64>,
+    /// Whoever asks again with this is told of what became ready since.
+    pub through: u64,
+    /// When the next delayed one is due.
+    pub due_ms: Option<i64>,
+}
+
+/// How far the index has come; nothing while it is read for the first time.
+type Progress = Result<Option<Zxid>, Failure>;
+
+struct Shared {
+    queue: String,
+    rows: Mutex<Rows>,
+    progress: watch::Sender<Progress>,
+}
+
+/// See the module's text.
+pub struct Index {
+    shared: Arc<Shared>,
+    following: AbortHandle,
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl Index {
+    pub fn start(handle: &Handle, queue: &str) -> Arc<Index> {
+        let shared = Arc::new(Shared {
+            queue: queue.to_owned(),
+            rows: Mutex::default(),
+            progress: watch::Sender::new(Ok(None)),
+        });
+        let following = tokio::spawn({
+            let (shared, handle) = (shared.clone(), handle.clone());
+            async move {
+                let failure = shared.follow(&handle).await;
+                shared.tell(Err(failure));
+            }
+        });
+        Arc::new(Index {
+            shared,
+            following: following.abort_handle(),
+        })
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.shared.progress.borrow().is_err()
+    }
+
+    /// Returns once everything through `zxid` that concerns the queue is known.
+    pub async fn reach(&self, zxid: Zxid) -> Result<(), Failure> {
+        let mut progress = self.shared.progress.subscribe();
+        let there = progress.wait_for(|progress| match progress {
+            Ok(reached) => reached.is_some_and(|reached| reached >= zxid),
+            Err(_) => true,
+        });
+        match tokio::time::timeout(LOADING_MAX, there).await {
+            Ok(Ok(progress)) => progress.clone().map(|_| ()),
+            Ok(Err(_)) => Err(Failure::ShuttingDown),
+            Err(_) => Err(Failure::NoLeader),
+        }
+    }
+
+    /// Wakes with every change of the queue from now on.
+    pub fn changes(&self) -> watch::Receiver<Progress> {
+        let mut changes = self.shared.progress.subscribe();
+        changes.mark_unchanged();
+        changes
+    }
+
+    /// The first that are pending and `mine`, by priority and id. With `after`, only what became ready after that.
+    pub fn candidates(
+        &self,
+        now_ms: i64,
+        after: Option<u64>,
+        limit: usize,
+        mine: impl Fn(&str) -> bool,
+    ) -> Candidates {
+        let mut rows = self.shared.rows.lock();
+        rows.advance(now_ms);
+        let is_mine = |id: &i64| rows.tasks.get(id).is_some_and(|row| mine(&row.key));
+        let ids = match after {
+            None => {
+                let ready = rows.ready.iter().map(|(_, id)| *id);
+                ready.filter(|id| is_mine(id)).take(limit).collect()
+            }
+            Some(after) => {
+                let later = rows
+                    .arrivals
+                    .range((Bound::Excluded(after), Bound::Unbounded));
+                let mut later: Vec<(u8, i64)> = later
+                    .map(|(_, id)| *id)
+                    .filter(|id| is_mine(id))
+                    .filter_map(|id| Some((rows.tasks.get(&id)?.priority, id)))
+                    .collect();
+                later.sort_unstable();
+                later.into_iter().take(limit).map(|(_, id)| id).collect()
+            }
+        };
+        Candidates {
+            ids,
+            through: rows.last_arrival,
+            due_ms: rows.delayed.first().map(|(due_ms, _)| *due_ms),
+        }
+    }
+
+    /// The task that was enqueued with this key and has not ended.
+    pub fn with_key(&self, idempotency_key: &str) -> Option<i64> {
+        self.shared.rows.lock().by_key.get(idempotency_key).copied()
+    }
+
+    /// The first tasks after one, by id.
+    pub fn page(
+        &self,
+        now_ms: i64,
+        standing: Option<Standing>,
+        after: Option<i64>,
+        count: usize,
+    ) -> Vec<(i64, Standing)> {
+        let mut rows = self.shared.rows.lock();
+        rows.advance(now_ms);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = rows.tasks.range((from, Bound::Unbounded));
+        later
+            .filter_map(|(id, _)| Some((*id, rows.standing(*id)?)))
+            .filter(|(_, found)| standing.is_none_or(|wanted| wanted == *found))
+            .take(count)
+            .collect()
+    }
+
+    pub fn counts(&self, now_ms: i64) -> Counts {
+        let mut rows = self.shared.rows.lock();
+        rows.advance(now_ms);
+        let first = |priority: u8| {
+            let from = rows.ready.range((priority, i64::MIN)..);
+            let first = from.take_while(|(found, _)| *found == priority).next();
+            first.map(|(_, id)| *id)
+        };
+        let oldest = (0..=u8::MAX).filter_map(first).min();
+        let settled = rows.ready.len() + rows.delayed.len() + rows.dead.len();
+        Counts {
+            pending: rows.ready.len(),
+            delayed: rows.delayed.len(),
+            claimed: rows.tasks.len() - settled,
+            dead: rows.dead.len(),
+            oldest_ms: oldest
+                .and_then(|id| rows.tasks.get(&id))
+                .map(|row| row.created_ms),
+        }
+    }
+}
+
+impl Shared {
+    fn tell(&self, progress: Progress) {
+        self.progress.send_modify(|known| *known = progress);
+    }
+
+    /// Only ends when nothing can be told any more.
+    async fn follow(&self, handle: &Handle) -> Failure {
+        loop {
+            match self.follow_once(handle).await {
+                // Too much happened at once: what there is is read anew.
+                Failure::Compacted { .. } => {}
+                failure => return failure,
+            }
+        }
+    }
+
+    async fn follow_once(&self, handle: &Handle) -> Failure {
+        let prefixes = [layout::tasks(&self.queue), layout::claims(&self.queue)];
+        let subscribed = handle.changes().snapshot_and_subscribe(&prefixes);
+        let (mut pages, subscription) = match subscribed {
+            Ok(subscribed) => subscribed,
+            Err(why) => return not_subscribed(why, None),
+        };
+        let mut rows = Rows {
+            // Whoever asks for what became ready later is told of everything.
+            last_arrival: self.rows.lock().last_arrival,
+            ..Rows::default()
+        };
+        loop {
+            let page = pages.next_page(PAGE);
+            if page.is_empty() {
+                break;
+            }
+            for entry in page {
+                let stat = entry.stat;
+                let Some(id) = layout::id_of(&entry.path) else {
+                    continue;
+                };
+                if entry.path == layout::claim(&self.queue, id) {
+                    rows.claim(id, stat.czxid);
+                } else if entry.path == layout::task(&self.queue, id)
+                    && let Some(task) = Task::of(entry.data.as_deref())
+                {
+                    rows.put(id, &task, stat.mzxid, stat.ctime_ms);
+                }
+            }
+            if rows.is_overfull() {
+                return too_many();
+            }
+            tokio::task::yield_now().await;
+        }
+        *self.rows.lock() = rows;
+        self.tell(Ok(Some(pages.zxid())));
+        self.listen(subscription).await
+    }
+
+    async fn listen(&self, mut subscription: Subscription) -> Failure {
+        loop {
+            let transaction = match subscription.next().await {
+                Ok(transaction) => transaction,
+                Err(why) => return ended(why),
+            };
+            {
+                let mut rows = self.rows.lock();
+                for change in &transaction.changes {
+                    self.learn(&mut rows, change, transaction.time_ms);
+                }
+                if rows.is_overfull() {
+                    return too_many();
+                }
+            }
+            self.tell(Ok(Some(transaction.zxid)));
+        }
+    }
+
+    fn learn(&self, rows: &mut Rows, change: &Change, time_ms: i64) {
+        let Some(id) = layout::id_of(&change.path) else {
+            return;
+        };
+        let is_claim = *change.path == *layout::claim(&self.queue, id);
+        if !is_claim && *change.path != *layout::task(&self.queue, id) {
+            return;
+        }
+        match (change.kind, is_claim) {
+            (ChangeKind::Created, true) => rows.claim(id, change.zxid),
+            (ChangeKind::Deleted, true) => rows.unclaim(id, change.zxid),
+            (ChangeKind::Deleted, false) => rows.remove(id, change.zxid),
+            (ChangeKind::Created | ChangeKind::DataChanged, false) => {
+                match Task::of(change.data.as_deref()) {
+                    Some(task) => rows.put(id, &task, change.zxid, time_ms),
+                    None => rows.remove(id, change.zxid),
+                }
+            }
+            (ChangeKind::DataChanged, true) | (ChangeKind::AclChanged, _) => {}
+        }
+    }
+}
+
+fn too_many() -> Failure {
+    Failure::LimitReached {
+        what: "tasks of a queue that are indexed",
+        limit: ROWS_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(priority: u8, not_before_ms: i64, dead: bool) -> Task {
+        Task {
+            key: "k".into(),
+            action: String::new(),
+            engine: String::new(),
+            properties: BTreeMap::new(),
+            payload: bytes::Bytes::new(),
+            auto_start: false,
+            priority,
+            idempotency_key: "once".into(),
+            attempts: 0,
+            attempts_max: 1,
+            not_before_ms,
+            dead,
+            error: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_what_is_known_changes_nothing() {
+        let mut rows = Rows::default();
+        rows.put(1, &task(5, 0, true), Zxid(20), 0);
+        rows.put(1, &task(5, 0, false), Zxid(15), 0);
+        rows.remove(1, Zxid(18));
+        assert_eq!(rows.standing(1), Some(Standing::Dead));
+        rows.claim(2, Zxid(9));
+        rows.unclaim(2, Zxid(8));
+        rows.put(2, &task(5, 0, false), Zxid(7), 0);
+        assert_eq!(rows.standing(2), Some(Standing::Claimed));
+        rows.unclaim(2, Zxid(10));
+        assert_eq!(rows.standing(2), Some(Standing::Pending));
+        rows.remove(2, Zxid(10));
+        assert_eq!(rows.standing(2), None);
+        assert!(rows.ready.is_empty() && rows.arrivals.is_empty());
+    }
+
+    #[test]
+    fn more_rows_than_the_limit_are_too_many() {
+        let mut rows = Rows::default();
+        for id in 0..ROWS_MAX as i64 {
+            rows.put(id, &task(5, 0, true), Zxid(1), 0);
+        }
+        assert!(!rows.is_overfull());
+        rows.put(ROWS_MAX as i64, &task(5, 0, true), Zxid(1), 0);
+        assert!(rows.is_overfull());
+    }
+
+    #[test]
+    fn a_delayed_task_arrives_when_its_time_has_come() {
+        let mut rows = Rows::default();
+        rows.put(1, &task(0, 100, false), Zxid(1), 0);
+        rows.advance(99);
+        assert_eq!(rows.standing(1), Some(Standing::Delayed));
+        rows.advance(100);
+        assert_eq!(rows.standing(1), Some(Standing::Pending));
+        assert_eq!(rows.last_arrival, 1);
+        // Claimed and given back, it arrives anew.
+        rows.claim(1, Zxid(2));
+        assert!(rows.ready.is_empty() && rows.arrivals.is_empty());
+        rows.unclaim(1, Zxid(3));
+        rows.advance(100);
+        assert_eq!(rows.last_arrival, 2);
+        assert_eq!(rows.by_key.len(), 1);
+        rows.remove(1, Zxid(4));
+        assert!(rows.by_key.is_empty() && rows.tasks.is_empty());
+    }
+}

@@ -1,0 +1,155 @@
+//! How a queue lies in the tree.
+//!
+//! | znode | lives | holds |
+//! |---|---|---|
+//! | `QUEUE/tasks/t-ID` | until the task is done, cancelled or discarded | the task, as JSON |
+//! | `QUEUE/claims/t-ID` | with the session that claimed the task | for which server, and by which epoch of the ring |
+//! | `QUEUE/keys/KEY` | with the task, and an hour longer | nothing, and once the task has ended its id |
+//!
+//! An id is the number of a sequential znode: ten digits in the name, and never given twice.
+
+use super::super::parents::{below, segment};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+
+const TASK_PREFIX: &str = "t-";
+
+/// A task, and what has become of it so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Of the job that it is about: who owns the key gets the task.
+    pub key: String,
+    pub action: String,
+    pub engine: String,
+    pub properties: BTreeMap<String, String>,
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    pub payload: Bytes,
+    pub auto_start: bool,
+    /// 0 goes first.
+    pub priority: u8,
+    /// Empty for none.
+    pub idempotency_key: String,
+    /// How often it was claimed.
+    pub attempts: u32,
+    pub attempts_max: u32,
+    /// Milliseconds since 1970.
+    pub not_before_ms: i64,
+    pub dead: bool,
+    /// What the last attempt failed of.
+    pub error: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub server: String,
+    /// 0 without a ring.
+    pub epoch: i64,
+}
+
+fn to_base64<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let bytes = STANDARD.decode(text).map_err(serde::de::Error::custom)?;
+    Ok(bytes.into())
+}
+
+impl Task {
+    /// `None` for what somebody else wrote there.
+    pub fn of(data: Option<&[u8]>) -> Option<Task> {
+        serde_json::from_slice(data?).ok()
+    }
+}
+
+impl Claim {
+    pub fn of(data: Option<&[u8]>) -> Option<Claim> {
+        serde_json::from_slice(data?).ok()
+    }
+}
+
+pub fn tasks(queue: &str) -> String {
+    below(queue, "tasks")
+}
+
+pub fn claims(queue: &str) -> String {
+    below(queue, "claims")
+}
+
+/// What a new task is called, before its number.
+pub fn task_prefix(queue: &str) -> String {
+    below(&tasks(queue), TASK_PREFIX)
+}
+
+pub fn task(queue: &str, id: i64) -> String {
+    format!("{}/{TASK_PREFIX}{id:010}", tasks(queue))
+}
+
+pub fn claim(queue: &str, id: i64) -> String {
+    format!("{}/{TASK_PREFIX}{id:010}", claims(queue))
+}
+
+pub fn key(queue: &str, idempotency_key: &str) -> String {
+    below(&below(queue, "keys"), &segment(idempotency_key))
+}
+
+/// The task that the last segment of a path names.
+pub fn id_of(path: &str) -> Option<i64> {
+    let (_, name) = path.rsplit_once('/')?;
+    let digits = name.strip_prefix(TASK_PREFIX)?;
+    let is_number = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::json::to_json;
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_znode_is_its_id_and_nothing_else_is() {
+        assert_eq!(task("/q", 7), "/q/tasks/t-0000000007");
+        assert_eq!(id_of(&task("/q", 7)), Some(7));
+        assert_eq!(id_of(&claim("/q", 2_147_483_647)), Some(2_147_483_647));
+        for other in [
+            "/q/tasks",
+            "/q/tasks/t-",
+            "/q/tasks/t-7",
+            "/q/tasks/t-+000000007",
+            "/q/tasks/x-0000000007",
+            "t-0000000007",
+        ] {
+            assert_eq!(id_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_task_is_a_json_object_and_is_read_back() {
+        let task = Task {
+            key: "100000".into(),
+            action: "START".into(),
+            engine: "FLINK".into(),
+            properties: [("a".into(), "b".into())].into(),
+            payload: Bytes::from_static(&[0, 255]),
+            auto_start: true,
+            priority: 9,
+            idempotency_key: String::new(),
+            attempts: 1,
+            attempts_max: 3,
+            not_before_ms: 5,
+            dead: false,
+            error: "x".into(),
+        };
+        let data = to_json(&task).unwrap();
+        assert!(data.starts_with(br#"{"key":"100000","action":"START""#));
+        assert_eq!(Task::of(Some(&data)), Some(task));
+        for other in [&b""[..], b"{}", b"[]", b"\xff"] {
+            assert_eq!(Task::of(Some(other)), None);
+        }
+        assert_eq!(Task::of(None), None);
+    }
+}
