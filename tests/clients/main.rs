@@ -11,6 +11,7 @@ mod dubbo;
 mod faults;
 mod java;
 mod kazoo;
+mod native;
 mod program;
 mod proofs;
 mod read_only;
