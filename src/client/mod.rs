@@ -9,6 +9,8 @@
 //! | entries: register, update, find | [`Client::registry`] |
 //! | locks, with a guard and a fencing token | [`Client::locks`] |
 //! | who is responsible for what | [`Client::rings`] |
+//! | what happens, each change once and in order | [`Client::changes`] |
+//! | a copy of a path that is kept up to date | [`Client::cache`] |
 //! | CONNECTED, SUSPENDED, RECONNECTED, LOST | [`Client::states`] |
 //!
 //! ```no_run
@@ -31,23 +33,31 @@
 //! Rules from: Apache Curator's connection states; docs/native-api.md.
 
 mod backoff;
+mod cache;
 mod calls;
 mod error;
+mod events;
 mod keeper;
 mod locks;
 mod options;
 mod registry;
 mod rings;
+mod seen;
 mod session;
 mod shared;
 mod state;
 mod window;
 
+pub use crate::api::{Change, ChangeKind, ChangeLogStatusResponse as ChangeLogStatus, Transaction};
 pub use crate::api::{
     Entry, Fence, JobInfo, Lifetime, LockMode, LockPlace, MovedKey, NodeInfo, OnConflict,
     PickStrategy, RingMode, RingServer,
 };
+pub use cache::{
+    CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheListener, CacheOptions, CachedEntry,
+};
 pub use error::{Error, Reason, Refusal, Tried};
+pub use events::{Changes, Event, Interest, Page, Query, Start, Subscription};
 pub use locks::{Asking, LockGuard, Locks, Places};
 pub use options::{ClientOptions, Credentials, ENDPOINTS_MAX};
 pub use registry::{Registered, Registration, Registry, Value};
@@ -143,6 +153,10 @@ impl Client {
 
     pub fn rings(&self) -> Rings {
         Rings::new(self.clone())
+    }
+
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.clone())
     }
 
     /// By this process' own clock: SUSPENDED also when its tasks had no chance to notice.

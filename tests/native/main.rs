@@ -4,6 +4,7 @@
 mod caller;
 mod cli;
 mod client;
+mod client_events;
 mod events;
 mod locks;
 mod metrics;
