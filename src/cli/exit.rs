@@ -24,10 +24,17 @@ pub enum Exit {
     Unreachable,
     /// `bench verify`: an acknowledged write is missing.
     WriteMissing,
+    /// The session was lost, and with it what the command held.
+    SessionLost,
+    /// `lock run`: the lock was not to be had in time, and nothing was run.
+    NotAcquired,
+    /// `lock run`: what the command that was run returned.
+    Command(u8),
 }
 
 impl Exit {
-    pub const ALL: [Exit; 10] = [
+    /// All but those that are a command's own.
+    pub const ALL: [Exit; 12] = [
         Exit::Success,
         Exit::Failure,
         Exit::Usage,
@@ -38,6 +45,8 @@ impl Exit {
         Exit::ConsensusStopped,
         Exit::Unreachable,
         Exit::WriteMissing,
+        Exit::SessionLost,
+        Exit::NotAcquired,
     ];
 
     /// Never changed once released: scripts and supervisors depend on it.
@@ -53,6 +62,9 @@ impl Exit {
             Exit::ConsensusStopped => 7,
             Exit::Unreachable => 8,
             Exit::WriteMissing => 9,
+            Exit::SessionLost => 10,
+            Exit::NotAcquired => 11,
+            Exit::Command(code) => code,
         }
     }
 }

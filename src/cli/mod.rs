@@ -8,7 +8,12 @@
 mod bench;
 mod cluster;
 mod exit;
+mod lock;
 mod logging;
+mod native;
+mod output;
+mod registry;
+mod ring;
 mod server;
 mod serving;
 mod settings;
@@ -17,7 +22,7 @@ pub use exit::Exit;
 
 use crate::config;
 use crate::store::disk::abort_on_panic;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use logging::LogFormat;
 use std::io::Write;
 
@@ -40,6 +45,14 @@ enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Show who belongs to the ensemble, and change it
     Cluster(Box<cluster::ClusterArgs>),
+    /// Register entries, and find them
+    Registry(Box<registry::RegistryArgs>),
+    /// Run a command under a lock, and show who holds one
+    Lock(Box<lock::LockArgs>),
+    /// Show who is responsible for what
+    Ring(Box<ring::RingArgs>),
+    /// Print what a shell needs to complete this command line
+    Completion { shell: clap_complete::Shell },
     /// List every setting with its default, bounds and meaning
     Settings,
 }
@@ -52,6 +65,15 @@ pub fn run(cli: Cli) -> Exit {
         Command::Server(args) => server::run(&args, runtime()?),
         Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
         Command::Cluster(args) => runtime()?.block_on(cluster::run(*args)),
+        Command::Registry(args) => runtime()?.block_on(registry::run(*args)),
+        Command::Lock(args) => runtime()?.block_on(lock::run(*args)),
+        Command::Ring(args) => runtime()?.block_on(ring::run(*args)),
+        Command::Completion { shell } => {
+            let mut page = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "vivarium", &mut page);
+            output::print(&String::from_utf8_lossy(&page))?;
+            Ok(Exit::Success)
+        }
         Command::Settings => {
             print!("{}", settings::reference());
             Ok(Exit::Success)
@@ -70,6 +92,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         Exit::Configuration
     } else if error.is::<bench::NobodyAnswers>() || error.is::<cluster::NobodyAnswers>() {
         Exit::Unreachable
+    } else if let Some(failed) = error.downcast_ref::<native::Failed>() {
+        failed.exit()
     } else {
         serving::exit_of(error).unwrap_or(Exit::Failure)
     }
@@ -86,7 +110,6 @@ mod tests {
     use super::*;
     use crate::raft::StartError;
     use crate::store::StorageFault;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

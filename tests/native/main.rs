@@ -2,6 +2,7 @@
 //! protocol on the same data.
 
 mod caller;
+mod cli;
 mod client;
 mod client_events;
 mod events;

@@ -1,0 +1,352 @@
+//! The command line as an operator uses it: the real program, its output and its exit codes.
+
+use super::cluster;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use vivarium::ring::HashRing;
+use vivarium::testing::eventually;
+use vivarium::testing::processes::{PATIENCE, ProcessCluster, free_port};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vivarium"));
+    command.args(arguments).env_remove("VIVARIUM_ENDPOINTS");
+    command
+}
+
+/// With all members known, and as much time as a busy machine takes.
+fn against(cluster: &ProcessCluster, arguments: &[&str]) -> Command {
+    let members = (1..=cluster.size()).map(|number| cluster.member(number).grpc_address());
+    let members: Vec<String> = members.map(|address| address.to_string()).collect();
+    let mut command = program(&arguments[..2]);
+    command
+        .args(["--request-timeout", "60s"])
+        .args(&arguments[2..])
+        .env("VIVARIUM_ENDPOINTS", members.join(","));
+    command
+}
+
+fn run(mut command: Command) -> (i32, String, String) {
+    told(&command.output().expect("it runs"))
+}
+
+fn told(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a text");
+    let code = output.status.code().expect("it ends by itself");
+    (code, text(&output.stdout), text(&output.stderr))
+}
+
+/// What it prints, of one that goes well.
+#[track_caller]
+fn printed(command: Command) -> String {
+    let (code, out, err) = run(command);
+    assert_eq!(code, 0, "{out}{err}");
+    out
+}
+
+/// Ended with the test, whatever becomes of that.
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> (Running, BufReader<std::process::ChildStdout>) {
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().expect("it starts");
+        let out = child.stdout.take().expect("it is piped");
+        (Running(child), BufReader::new(out))
+    }
+
+    fn signal(&self, signal: i32) {
+        let id = i32::try_from(self.0.id()).expect("a process id");
+        // SAFETY: it is a child of ours that was not waited for.
+        unsafe { libc::kill(id, signal) };
+    }
+
+    fn end(&mut self) -> i32 {
+        let status = self.0.wait().expect("it is ours");
+        status.code().expect("it ends by itself")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn line(out: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).expect("it can be read");
+    line.trim_end().to_owned()
+}
+
+/// A file name that nobody else has.
+fn file(name: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("native-cli");
+    std::fs::create_dir_all(&directory).expect("the directory can be made");
+    let file = directory.join(format!("{name}-{}-{count}", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    file
+}
+
+#[test]
+fn owners_are_computed_without_any_member() {
+    let servers = ["10.0.0.1:1000", "10.0.0.2:1000"];
+    let ring = HashRing::new(servers).unwrap();
+    let asked = [
+        "ring", "owner", "--server", servers[0], "--server", servers[1],
+    ];
+    let keys = ["100001", "100002", "x y"];
+    let arguments: Vec<&str> = asked.into_iter().chain(keys).collect();
+    let expected: String = keys
+        .iter()
+        .map(|key| format!("{key}\t{}\n", ring.owner(key).unwrap()))
+        .collect();
+    assert_eq!(printed(program(&arguments)), expected);
+    let mut json = program(&arguments);
+    json.args(["--output", "json"]);
+    let owners: serde_json::Value = serde_json::from_str(&printed(json)).unwrap();
+    assert_eq!(owners[2]["key"], "x y");
+    assert_eq!(owners[0]["owner"], ring.owner("100001").unwrap());
+    let (code, _, err) = run(program(&["ring", "owner", "1"]));
+    assert_eq!(code, 2, "{err}");
+}
+
+#[test]
+fn shells_are_told_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let page = printed(program(&["completion", shell]));
+        assert!(
+            page.contains("vivarium") && page.contains("registry"),
+            "{shell}"
+        );
+    }
+    assert_eq!(run(program(&["completion", "abacus"])).0, 2);
+}
+
+#[test]
+fn who_reaches_nobody_is_told_what_to_do() {
+    let port = format!("127.0.0.1:{}", free_port());
+    let asked = [
+        "registry",
+        "list",
+        "--request-timeout",
+        "300ms",
+        "--endpoint",
+        &port,
+    ];
+    let (code, out, err) = run(program(&asked));
+    assert_eq!((code, out.as_str()), (8, ""), "{err}");
+    assert!(
+        err.contains(&port) && err.contains("VIVARIUM_ENDPOINTS"),
+        "{err}"
+    );
+    let (code, _, err) = run(program(&["registry", "list", "--endpoint", "nowhere"]));
+    assert_eq!(code, 2, "{err}");
+}
+
+#[test]
+fn entries_are_written_and_shown_in_every_form() {
+    let cluster = cluster(1);
+    let vivarium = |arguments: &[&str]| against(&cluster, arguments);
+    let value = "{\"a\": \"ä: #1\"}";
+    let text = printed(vivarium(&[
+        "registry",
+        "register",
+        "/a/b",
+        value,
+        "--persistent",
+    ]));
+    assert_eq!(text, "registered /a/b\n");
+    let text = printed(vivarium(&["registry", "get", "/a/b"]));
+    assert!(text.contains(value) && text.contains("/a/b"), "{text}");
+    let json = printed(vivarium(&["registry", "get", "/a/b", "-o", "json"]));
+    let entry: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&entry["value"], &entry["version"]),
+        (&value.into(), &0.into())
+    );
+    assert!(entry["session"].is_null());
+    let yaml = printed(vivarium(&["registry", "list", "/a", "-o", "yaml"]));
+    let listed: serde_json::Value = serde_yaml_ng::from_str(&yaml).unwrap();
+    assert_eq!(listed[0]["value"], value);
+    let text = printed(vivarium(&[
+        "registry",
+        "update",
+        "/a/b",
+        "2",
+        "--if-version",
+        "0",
+    ]));
+    assert_eq!(text, "updated /a/b, version 1\n");
+    let stale = run(vivarium(&[
+        "registry",
+        "update",
+        "/a/b",
+        "2",
+        "--if-version",
+        "0",
+    ]));
+    assert!(
+        stale.0 == 1 && stale.2.contains("VERSION_MISMATCH"),
+        "{stale:?}"
+    );
+    assert!(stale.2.contains("registry get"), "{stale:?}");
+    assert_eq!(printed(vivarium(&["registry", "children", "/a"])), "b\n");
+    let full = run(vivarium(&["registry", "unregister", "/a"]));
+    assert!(full.0 == 1 && full.2.contains("--recursive"), "{full:?}");
+    let text = printed(vivarium(&["registry", "unregister", "/a", "--recursive"]));
+    assert!(text.contains("2 entries"), "{text}");
+    let none = run(vivarium(&["registry", "get", "/a/b"]));
+    assert!(
+        none.0 == 1 && none.1.is_empty() && none.2.contains("NO_ENTRY"),
+        "{none:?}"
+    );
+}
+
+#[test]
+fn an_entry_of_a_session_stays_until_its_command_is_interrupted() {
+    let cluster = cluster(1);
+    let register = against(&cluster, &["registry", "register", "/nodes/a", "x"]);
+    let (mut running, mut out) = Running::start(register);
+    assert!(line(&mut out).starts_with("registered /nodes/a"));
+    let taken = run(against(
+        &cluster,
+        &["registry", "register", "/nodes/a", "y"],
+    ));
+    assert!(taken.0 == 1 && taken.2.contains("--take-over"), "{taken:?}");
+    let names = || printed(against(&cluster, &["registry", "children", "/nodes"]));
+    assert_eq!(names(), "a\n");
+    running.signal(libc::SIGINT);
+    assert_eq!(running.end(), 0);
+    assert_eq!(names(), "");
+}
+
+#[test]
+fn a_command_runs_while_its_lock_is_held() {
+    let cluster = cluster(1);
+    let under = |wait: &str, script: &str| {
+        let mut command = against(&cluster, &["lock", "run", "--lock", "/l", "--wait", wait]);
+        command.args(["--", "sh", "-c", script]);
+        command
+    };
+    let text = printed(under("60s", "echo $VIVARIUM_LOCK $VIVARIUM_LOCK_TOKEN"));
+    assert!(
+        text.starts_with("/l ") && text.trim_end().len() > 3,
+        "{text}"
+    );
+    assert_eq!(run(under("60s", "exit 7")).0, 7);
+    assert_eq!(run(under("60s", "kill -9 $$")).0, 137);
+    let mut nothing = against(&cluster, &["lock", "run", "--lock", "/l"]);
+    nothing.args(["--", "/no/such/program"]);
+    assert_eq!(run(nothing).0, 127);
+
+    let (mut holder, mut out) = Running::start(under("60s", "echo held; exec sleep 1000"));
+    assert_eq!(line(&mut out), "held");
+    let late = run(under("0s", "echo never"));
+    assert!(
+        late.0 == 11 && late.1.is_empty() && late.2.contains("lock show"),
+        "{late:?}"
+    );
+    let shown = printed(against(
+        &cluster,
+        &["lock", "show", "--lock", "/l", "-o", "json"],
+    ));
+    let places: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&places[0]["holds"], &places[0]["mode"]),
+        (&true.into(), &"mutex".into())
+    );
+    // What ends the command reaches what it runs.
+    holder.signal(libc::SIGTERM);
+    assert_eq!(holder.end(), 128 + libc::SIGTERM);
+    assert_eq!(printed(under("0s", "echo free")), "free\n");
+}
+
+#[test]
+fn readers_run_together_and_a_writer_alone() {
+    let cluster = cluster(1);
+    let under = |mode: &str, script: &str| {
+        let mut command = against(&cluster, &["lock", "run", "--lock", "/l", "--wait", "0s"]);
+        command.args([mode, "--", "sh", "-c", script]);
+        command
+    };
+    let (_reader, mut out) = Running::start(under("--shared", "echo held; exec sleep 1000"));
+    assert_eq!(line(&mut out), "held");
+    assert_eq!(printed(under("--shared", "echo too")), "too\n");
+    assert_eq!(run(under("--exclusive", "echo never")).0, 11);
+}
+
+#[test]
+fn what_runs_under_a_lock_is_killed_when_the_session_is_lost() {
+    let cluster = cluster(1);
+    let file = file("alive");
+    let script = format!(
+        "echo $$ > {0}.new; mv {0}.new {0}; sleep 1000",
+        file.display()
+    );
+    let mut command = against(
+        &cluster,
+        &["lock", "run", "--session-timeout", "1s", "--lock", "/l"],
+    );
+    command.args(["--", "sh", "-c", &script]);
+    let (mut running, _out) = Running::start(command);
+    let id = eventually("the command runs", PATIENCE, || {
+        std::fs::read_to_string(&file).ok()
+    });
+    let id: i32 = id.trim().parse().expect("a process id");
+    cluster.pause(1);
+    assert_eq!(running.end(), 10);
+    // SAFETY: signal 0 is sent to nobody.
+    let alive = unsafe { libc::kill(id, 0) } == 0;
+    cluster.resume(1);
+    assert!(!alive, "it goes on without its lock");
+    std::fs::remove_file(&file).expect("it is ours");
+}
+
+#[test]
+fn a_ring_is_shown_watched_and_compared() {
+    let cluster = cluster(1);
+    let vivarium = |arguments: &[&str]| against(&cluster, arguments);
+    let join = |server: &str| {
+        let path = format!("/ring/{server}");
+        printed(vivarium(&["registry", "register", &path, "--persistent"]))
+    };
+    let empty = run(vivarium(&["ring", "owner", "--path", "/ring", "1"]));
+    assert!(empty.0 == 1 && empty.2.contains("EMPTY_RING"), "{empty:?}");
+    join("10.0.0.1:1000");
+    let (mut watching, mut out) = Running::start(vivarium(&["ring", "watch", "--path", "/ring"]));
+    let first = line(&mut out);
+    let (epoch, servers) = first.split_once('\t').expect("two columns");
+    assert_eq!(servers, "10.0.0.1:1000");
+    join("10.0.0.2:1000");
+    let second = line(&mut out);
+    assert!(
+        second.ends_with("\t10.0.0.1:1000 10.0.0.2:1000"),
+        "{second}"
+    );
+    watching.signal(libc::SIGINT);
+    assert_eq!(watching.end(), 0);
+    let ring = HashRing::new(["10.0.0.1:1000", "10.0.0.2:1000"]).unwrap();
+    let owner = printed(vivarium(&["ring", "owner", "--path", "/ring", "7"]));
+    assert_eq!(owner, format!("7\t{}\n", ring.owner("7").unwrap()));
+    let shown = printed(vivarium(&["ring", "show", "--path", "/ring"]));
+    assert!(
+        shown.contains("10.0.0.2:1000") && shown.contains("epoch "),
+        "{shown}"
+    );
+    let keys: Vec<String> = (0..50).map(|key| key.to_string()).collect();
+    let mut moved = vivarium(&[
+        "ring", "moved", "--path", "/ring", "--from", epoch, "-o", "json",
+    ]);
+    moved.args(&keys);
+    let moved: serde_json::Value = serde_json::from_str(&printed(moved)).unwrap();
+    let expected = keys
+        .iter()
+        .filter(|key| ring.owner(key) == Some("10.0.0.2:1000"));
+    assert_eq!(moved.as_array().unwrap().len(), expected.count());
+    assert_eq!(moved[0]["from"], "10.0.0.1:1000");
+}
