@@ -274,10 +274,13 @@ fn readers_run_together_and_a_writer_alone() {
         command.args([mode, "--", "sh", "-c", script]);
         command
     };
-    let (_reader, mut out) = Running::start(under("--shared", "echo held; exec sleep 1000"));
+    let (mut reader, mut out) = Running::start(under("--shared", "echo held; exec sleep 1000"));
     assert_eq!(line(&mut out), "held");
     assert_eq!(printed(under("--shared", "echo too")), "too\n");
     assert_eq!(run(under("--exclusive", "echo never")).0, 11);
+    // Killed with SIGKILL, it would leave what it runs behind.
+    reader.signal(libc::SIGTERM);
+    assert_eq!(reader.end(), 128 + libc::SIGTERM);
 }
 
 #[test]
