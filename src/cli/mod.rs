@@ -7,6 +7,7 @@
 
 mod bench;
 mod cluster;
+mod events;
 mod exit;
 mod lock;
 mod logging;
@@ -51,6 +52,8 @@ enum Command {
     Lock(Box<lock::LockArgs>),
     /// Show who is responsible for what
     Ring(Box<ring::RingArgs>),
+    /// Show what happens, and what happened
+    Events(Box<events::EventsArgs>),
     /// Print what a shell needs to complete this command line
     Completion { shell: clap_complete::Shell },
     /// List every setting with its default, bounds and meaning
@@ -68,6 +71,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Registry(args) => runtime()?.block_on(registry::run(*args)),
         Command::Lock(args) => runtime()?.block_on(lock::run(*args)),
         Command::Ring(args) => runtime()?.block_on(ring::run(*args)),
+        Command::Events(args) => runtime()?.block_on(events::run(*args)),
         Command::Completion { shell } => {
             let mut page = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "vivarium", &mut page);

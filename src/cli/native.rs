@@ -161,7 +161,7 @@ impl Failed {
                 "an entry is either persistent or a session's; a lock is either a mutex or asked for with --shared and --exclusive"
             }
             Some(Reason::EmptyRing) => "register servers right below the path first",
-            Some(Reason::Compacted) => "ask another member, or from a later epoch",
+            Some(Reason::Compacted) => "ask another member, or begin later",
             Some(Reason::StaleEpoch) => "the ring changed meanwhile: ask again",
             _ => "",
         }

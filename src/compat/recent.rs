@@ -35,12 +35,12 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         value
     }
 
-    pub fn values(&self) -> impl Iterator<Item = &V> {
-        self.rows.values().map(|(_, value)| value)
-    }
-
     pub fn retain(&mut self, keep: impl Fn(&V) -> bool) {
         self.rows.retain(|_, (_, value)| keep(value));
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.rows.values().map(|(_, value)| value)
     }
 }
 

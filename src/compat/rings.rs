@@ -494,12 +494,6 @@ impl Rings {
     }
 }
 
-/// Of `SAMPLE` keys, those that have another owner.
-fn moved(before: &HashRing, after: &HashRing) -> usize {
-    let has_moved = |id: &i64| before.owner_of_task(*id) != after.owner_of_task(*id);
-    (0..SAMPLE).filter(has_moved).count()
-}
-
 fn check_keys(keys: &[String]) -> Result<(), Failure> {
     if keys.is_empty() {
         return Err(Failure::InvalidArgument("`keys` is empty".to_owned()));
@@ -517,6 +511,12 @@ fn check_keys(keys: &[String]) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Of `SAMPLE` keys, those that have another owner.
+fn moved(before: &HashRing, after: &HashRing) -> usize {
+    let has_moved = |id: &i64| before.owner_of_task(*id) != after.owner_of_task(*id);
+    (0..SAMPLE).filter(has_moved).count()
 }
 
 #[cfg(test)]

@@ -274,10 +274,13 @@ fn readers_run_together_and_a_writer_alone() {
         command.args([mode, "--", "sh", "-c", script]);
         command
     };
-    let (_reader, mut out) = Running::start(under("--shared", "echo held; exec sleep 1000"));
+    let (mut reader, mut out) = Running::start(under("--shared", "echo held; exec sleep 1000"));
     assert_eq!(line(&mut out), "held");
     assert_eq!(printed(under("--shared", "echo too")), "too\n");
     assert_eq!(run(under("--exclusive", "echo never")).0, 11);
+    // Killed with SIGKILL, it would leave what it runs behind.
+    reader.signal(libc::SIGTERM);
+    assert_eq!(reader.end(), 128 + libc::SIGTERM);
 }
 
 #[test]
@@ -349,4 +352,99 @@ fn a_ring_is_shown_watched_and_compared() {
         .filter(|key| ring.owner(key) == Some("10.0.0.2:1000"));
     assert_eq!(moved.as_array().unwrap().len(), expected.count());
     assert_eq!(moved[0]["from"], "10.0.0.1:1000");
+}
+
+#[test]
+fn changes_are_shown_through_whatever_member_and_found_later() {
+    let mut cluster = cluster(3);
+    let put = |cluster: &ProcessCluster, path: &str, value: &str| {
+        let asked = ["registry", "register", path, value, "--persistent"];
+        printed(against(cluster, &asked))
+    };
+    put(&cluster, "/e", "x\ty");
+    let tail = [
+        "events",
+        "tail",
+        "/e",
+        "--subscriber",
+        "me",
+        "--session-timeout",
+        "60s",
+        "-o",
+        "json",
+    ];
+    let (mut running, mut out) = Running::start(against(&cluster, &tail));
+    let mut told = || -> serde_json::Value { serde_json::from_str(&line(&mut out)).unwrap() };
+    assert_eq!(told()["event"], "snapshot_begin");
+    let entry = told();
+    assert_eq!(
+        (&entry["event"], &entry["value"]),
+        (&"entry".into(), &"x\ty".into())
+    );
+    assert_eq!(told()["event"], "snapshot_end");
+    put(&cluster, "/e/a", "1");
+    let first = told();
+    assert_eq!(first["changes"][0]["path"], "/e/a");
+    assert_eq!(first["changes"][0]["kind"], "added");
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    put(&cluster, "/e/a", "2");
+    let second = told();
+    assert_eq!(second["changes"][0]["value"], "2");
+    cluster.start_member(leader);
+    cluster.await_serving(leader);
+    // What was shown is acknowledged, sooner or later.
+    let cursor = eventually("it is noted", PATIENCE, || {
+        let asked = ["events", "cursor", "me", "-o", "json"];
+        let cursor: serde_json::Value =
+            serde_json::from_str(&printed(against(&cluster, &asked))).unwrap();
+        (cursor["zxid"] == second["zxid"]).then_some(cursor)
+    });
+    assert_eq!(cursor["subscriber"], "me");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 0);
+    // The next one goes on there.
+    put(&cluster, "/e/a", "3");
+    let again = ["events", "tail", "/e", "--subscriber", "me", "--count", "1"];
+    let text = printed(against(&cluster, &again));
+    assert!(text.ends_with("\tupdated\t/e/a\t3\n"), "{text}");
+    let after = first["zxid"].to_string();
+    let asked = ["events", "tail", "/e", "--after", &after, "--count", "2"];
+    let text = printed(against(&cluster, &asked));
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let asked = ["events", "query", "/e", "--last", "1h", "-o", "yaml"];
+    // What a member that was killed has missed is not in its log until it has caught up.
+    let found = eventually("all of it is found", PATIENCE, || {
+        let yaml = printed(against(&cluster, &asked));
+        let found: serde_json::Value = serde_yaml_ng::from_str(&yaml).unwrap();
+        (found.as_array()?.len() == 4).then_some(found)
+    });
+    assert_eq!(found[0]["changes"][0]["value"], "x\ty");
+    assert_eq!(found[3]["changes"][0]["value"], "3");
+    let table = printed(against(&cluster, &["events", "query", "/e"]));
+    assert!(table.contains("/e/a") && table.contains("zxid"), "{table}");
+    let status = printed(against(&cluster, &["events", "status", "-o", "json"]));
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert!(status["enabled"] == true && status["transactions"].as_u64() >= Some(4));
+    let forget = against(&cluster, &["events", "forget", "me"]);
+    assert_eq!(printed(forget), "forgotten\n");
+    let cursor = against(&cluster, &["events", "cursor", "me"]);
+    assert_eq!(printed(cursor), "nothing is acknowledged\n");
+
+    let far = i64::MAX.to_string();
+    let future = run(against(
+        &cluster,
+        &["events", "tail", "/e", "--after", &far],
+    ));
+    assert!(
+        future.0 == 1 && future.2.contains("FROM_THE_FUTURE"),
+        "{future:?}"
+    );
+    let wrong = run(against(&cluster, &["events", "query", "e/"]));
+    assert!(
+        wrong.0 == 1 && wrong.2.contains("INVALID_PATH"),
+        "{wrong:?}"
+    );
+    let usage = run(against(&cluster, &["events", "tail", "--after", "later"]));
+    assert_eq!(usage.0, 2, "{usage:?}");
 }

@@ -44,7 +44,7 @@ async fn calls_sessions_locks_rings_and_streams_are_counted() {
 
     let mut first = caller.open("").await;
     let second = caller.open("").await;
-    let expiring = caller.open_with("", 1_000).await;
+    let expiring = caller.open_with("", 3_000).await;
     shown("vivarium_native_sessions", 3.0).await;
     let sign = KeepAliveRequest {
         session: None,
