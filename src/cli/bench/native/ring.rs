@@ -3,18 +3,18 @@
 
 use super::{Checked, Figures, Outcome, Run, comes_true, failed};
 use crate::cli::native::{Failed, close};
-use crate::client::{Client, Error, RingMode, RingWatch};
+use crate::client::{Client, Error, Ring, RingMode, RingWatch};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Servers of the ring: computing one of four takes each client some 40 ms.
 const SERVERS_MAX: usize = 4;
 /// How often a server comes or goes.
-const CHANGE_EVERY: Duration = Duration::from_millis(500);
+const CHANGE_EVERY: Duration = Duration::from_secs(1);
 /// Keys that are asked for at once.
 const KEYS: usize = 100;
 const MODE: RingMode = RingMode::Equal;
@@ -39,8 +39,7 @@ impl Agreed {
     }
 
     /// As a client computes them.
-    fn note_of(&self, watch: &RingWatch) {
-        let ring = watch.current();
+    fn note_of(&self, ring: &Ring) {
         let owners = self.keys.iter();
         let owners: Option<Vec<String>> = owners
             .map(|key| ring.owner(key).map(str::to_owned))
@@ -61,9 +60,9 @@ pub async fn run(run: &Arc<Run>, observer: &Client) -> anyhow::Result<Outcome> {
     });
     let registered = observer.registry().register(&server(run, 0), "").await;
     registered.map_err(Failed::from)?;
-    let workers = (0..run.clients()).map(|number| {
+    let workers = (0..run.clients()).map(|_| {
         let (run, agreed) = (run.clone(), agreed.clone());
-        tokio::spawn(work(run, agreed, number))
+        tokio::spawn(work(run, agreed))
     });
     let working: Vec<_> = workers.collect();
     let changing = tokio::spawn(change(run.clone()));
@@ -93,7 +92,7 @@ pub async fn run(run: &Arc<Run>, observer: &Client) -> anyhow::Result<Outcome> {
             let (epoch, error) = (watch.current().epoch(), watch.error());
             format!("a client stayed at {epoch}: {error:?}")
         });
-        agreed.note_of(watch);
+        agreed.note_of(&watch.current());
         let rings = client.linearizable().rings();
         let owners = rings.owners(&run.root, MODE, &agreed.keys, None).await;
         let owners = owners.map_err(Failed::from)?;
@@ -115,39 +114,34 @@ fn server(run: &Run, number: usize) -> String {
 }
 
 /// One operation is to ask for the owners of all keys.
-async fn work(
-    run: Arc<Run>,
-    agreed: Arc<Agreed>,
-    number: usize,
-) -> Result<(Figures, Client, RingWatch), Failed> {
+async fn work(run: Arc<Run>, agreed: Arc<Agreed>) -> Result<(Figures, Client, RingWatch), Failed> {
     let mut figures = Figures::new();
     let client = run.lasting_client().await?;
     let rings = client.rings();
     let mut watch = rings.watch(&run.root, MODE).await?;
-    let mut is_watching = true;
-    tracing::debug!(number, "asks for owners");
-    while !run.is_over() {
-        let begun = Instant::now();
-        let answer = tokio::select! {
-            biased;
-            ring = watch.changed(), if is_watching => {
-                // What ended it is told by the check at the end.
-                is_watching = ring.is_some();
-                agreed.note_of(&watch);
-                continue;
-            }
-            answer = rings.owners(&run.root, MODE, &agreed.keys, None) => answer,
-        };
-        match answer {
-            Ok(owners) => {
-                run.done(&mut figures, begun);
-                agreed.note(owners.epoch, owners.owners);
-            }
-            Err(error) => {
-                failed(&mut figures, &error);
+    // What ends the watch is told by the check at the end.
+    let follow = async {
+        let mut next = timeout_at(run.deadline, watch.changed()).await;
+        while let Ok(Some(ring)) = next {
+            agreed.note_of(&ring);
+            next = timeout_at(run.deadline, watch.changed()).await;
+        }
+    };
+    let ask = async {
+        while !run.is_over() {
+            let begun = Instant::now();
+            match rings.owners(&run.root, MODE, &agreed.keys, None).await {
+                Ok(owners) => {
+                    run.done(&mut figures, begun);
+                    agreed.note(owners.epoch, owners.owners);
+                }
+                Err(error) => {
+                    failed(&mut figures, &error);
+                }
             }
         }
-    }
+    };
+    tokio::join!(follow, ask);
     Ok((figures, client, watch))
 }
 
