@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Loads a fresh cluster, kills its leader in the middle, kills every member at the end, and looks for
-# every write that was acknowledged. Fails if one is missing.
+# Loads a fresh cluster, kills its leader in the middle, and looks whether what was promised held. Fails if it
+# did not.
 set -euo pipefail
 
 usage() {
   cat >&2 <<'TEXT'
 usage: load-test.sh [SECONDS [N [BASEPORT [DIR]]]]
+       load-test.sh registry|lock|ring|events [CLIENTS [SECONDS [N [BASEPORT [DIR]]]]]
 
+Without a word, the load are writes by the ZooKeeper protocol; every member is killed at the end, and every
+write that was acknowledged is looked for on each. With one, the load comes through the native API, and is
+checked by it (`vivarium bench lock`, say); the report is a table with percentiles.
+
+  CLIENTS   each with a session of its own (default 8)
   SECONDS   of load (default 30, at least 6); the leader is killed after a third, and brought back
             after two
   N         members (default 3)
@@ -22,8 +28,16 @@ die() { echo "load-test.sh: $*" >&2; exit 1; }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
+subject= clients=8
+case ${1:-} in
+  registry | lock | ring | events)
+    subject=$1 clients=${2:-8}
+    shift $(($# < 2 ? $# : 2))
+    ;;
+esac
 seconds=${1:-30} members=${2:-3} base=${3:-22180} directory=${4:-$root/target/load-test}
 [ $# -le 4 ] && [[ $seconds =~ ^[0-9]+$ ]] && [ "$seconds" -ge 6 ] || usage
+[[ $clients =~ ^[0-9]+$ ]] && [ "$clients" -ge 1 ] || usage
 export VIVARIUM_BIN="${VIVARIUM_BIN:-${CARGO_TARGET_DIR:-$root/target}/release/vivarium}"
 [ -x "$VIVARIUM_BIN" ] || (cd "$root" && cargo build --release --locked --bin vivarium)
 
@@ -42,15 +56,25 @@ rm -f "$ledger"
 cluster start
 hosts=$(cluster hosts)
 
-"$VIVARIUM_BIN" bench create --servers "$hosts" --seconds "$seconds" --connections 16 --in-flight 16 \
-  --ledger "$ledger" --json "$directory/load.jsonl" &
+if [ -n "$subject" ]; then
+  endpoints=
+  for i in $(seq "$members"); do endpoints+=${endpoints:+,}127.0.0.1:$((base + 200 + i)); done
+  "$VIVARIUM_BIN" bench "$subject" --endpoint "$endpoints" --clients "$clients" --seconds "$seconds" &
+else
+  "$VIVARIUM_BIN" bench create --servers "$hosts" --seconds "$seconds" --connections 16 --in-flight 16 \
+    --ledger "$ledger" --json "$directory/load.jsonl" &
+fi
 load=$!
 sleep $((seconds / 3))
 [ "$members" -eq 1 ] || cluster kill-leader
 sleep $((seconds / 3))
 cluster start
-wait "$load" || die "the load has failed"
+wait "$load" || die "the load has failed; everything is kept in $directory"
 load=
+if [ -n "$subject" ]; then
+  echo "PASSED: what $subject promises held"
+  exit
+fi
 
 echo "Killing every member, and starting them again"
 for i in $(seq "$members"); do cluster kill "$i"; done

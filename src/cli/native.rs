@@ -57,6 +57,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 impl ClientArgs {
     /// A client whose session is not followed by another one.
     pub async fn connect(&self) -> Result<Client, Failed> {
+        self.connect_within(self.request_timeout, false).await
+    }
+
+    /// A client whose session, where it is to `reopen`, is followed by another one.
+    pub async fn connect_within(&self, patience: Duration, reopen: bool) -> Result<Client, Failed> {
         let credentials = self.user.as_ref().map(|user| Credentials {
             user: user.clone(),
             password: std::env::var("VIVARIUM_PASSWORD").unwrap_or_default(),
@@ -64,9 +69,9 @@ impl ClientArgs {
         let options = ClientOptions {
             timeout: self.session_timeout,
             request_timeout: self.request_timeout,
-            connect_timeout: self.request_timeout,
+            connect_timeout: patience,
             credentials,
-            reopen: false,
+            reopen,
             ..ClientOptions::new(self.endpoints.clone())
         };
         Ok(Client::connect(options).await?)

@@ -216,3 +216,26 @@ fn the_load_test_kills_the_leader_and_then_all_and_misses_no_acknowledged_write(
     assert!(said.ends_with("PASSED: no acknowledged write is missing on any member"));
     assert_eq!(cluster.run(&["pids"]), "", "it stops what it has started");
 }
+
+#[test]
+fn the_load_test_of_the_native_api_kills_the_leader_and_finds_every_promise_kept() {
+    const SECONDS: &str = "6";
+    for subject in ["registry", "lock", "ring", "events"] {
+        let cluster = Scripted::new();
+        let mut command = Command::new(script("load-test.sh"));
+        command
+            .args([subject, "4", SECONDS, &MEMBERS.to_string()])
+            .arg(cluster.base.to_string())
+            .arg(&cluster.directory)
+            .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"));
+        let said = printed(command, &[subject]);
+        assert_eq!(said.matches("KILLED=").count(), 1, "{said}");
+        assert!(said.matches(" 0 broken").count() >= 2, "{said}");
+        assert!(!said.contains(": 0 looked at"), "{said}");
+        assert!(said.contains("p99"), "{said}");
+        assert!(
+            said.ends_with(&format!("PASSED: what {subject} promises held")),
+            "{said}"
+        );
+    }
+}

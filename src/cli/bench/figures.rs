@@ -2,13 +2,13 @@
 
 use super::client::ClientError;
 use super::drive::Live;
-use super::workload::Workload;
 use crate::model::Refusal;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +42,11 @@ impl Figures {
     }
 
     pub fn refused(&mut self, refusal: Refusal) {
-        *self.refused.entry(refusal.to_string()).or_default() += 1;
+        self.refused_as(&refusal.to_string());
+    }
+
+    pub fn refused_as(&mut self, reason: &str) {
+        *self.refused.entry(reason.to_owned()).or_default() += 1;
     }
 
     /// The connection broke while it was under way.
@@ -77,7 +81,7 @@ impl Figures {
 }
 
 struct Row {
-    workload: Workload,
+    workload: String,
     figures: Figures,
     worked: Duration,
     gap_max: Duration,
@@ -97,9 +101,9 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn add(&mut self, workload: Workload, figures: Figures, live: &Live) {
+    pub fn add(&mut self, workload: impl ToString, figures: Figures, live: &Live) {
         self.rows.push(Row {
-            workload,
+            workload: workload.to_string(),
             figures,
             worked: live.worked(),
             gap_max: live.gap_max(),
@@ -150,7 +154,7 @@ impl Report {
         for row in &self.rows {
             let figures = &row.figures;
             table.add_row([
-                row.workload.to_string(),
+                row.workload.clone(),
                 figures.operations().to_string(),
                 format!("{:.0}", row.per_second()),
                 milliseconds(figures.quantile_us(0.5)),
@@ -168,10 +172,16 @@ impl Report {
     }
 
     fn json_lines(&self) -> String {
+        let lines = self.facts().into_iter().map(|line| format!("{line}\n"));
+        lines.collect()
+    }
+
+    /// What the JSON lines say.
+    pub fn facts(&self) -> Vec<serde_json::Value> {
         let lines = self.rows.iter().map(|row| {
             let figures = &row.figures;
-            let line = json!({
-                "workload": row.workload.to_string(),
+            json!({
+                "workload": row.workload,
                 "ops": figures.operations(),
                 "seconds": row.worked.as_secs_f64(),
                 "ops_per_second": row.per_second(),
@@ -183,10 +193,15 @@ impl Report {
                 "refused": figures.refused,
                 "unknown": figures.unknown,
                 "reconnects": row.reconnects,
-            });
-            format!("{line}\n")
+            })
         });
         lines.collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.table().fmt(f)
     }
 }
 
@@ -197,6 +212,7 @@ fn milliseconds(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::workload::Workload;
 
     #[test]
     fn merged_figures_are_those_of_one_run() {

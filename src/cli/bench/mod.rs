@@ -1,4 +1,5 @@
-//! `vivarium bench`: bounded load on anything that speaks the ZooKeeper protocol, and a report.
+//! `vivarium bench`: bounded load on anything that speaks the ZooKeeper protocol, or through the native API, and a
+//! report.
 //!
 //! Owns: its own client, so that no other library stands between the wire and the clock.
 //! At all times: a run is bounded by time and by count, works below a znode of its own and clears it
@@ -9,6 +10,7 @@ mod client;
 mod drive;
 mod figures;
 mod ledger;
+mod native;
 mod options;
 mod prepare;
 mod progress;
@@ -23,6 +25,7 @@ use crate::runtime::{Environment, Network};
 use drive::{Live, Plan};
 use figures::Report;
 use ledger::Ledger;
+use native::Subject;
 use options::{BenchCommand, LoadArgs, VerifyArgs};
 use prepare::Servers;
 use progress::Progress;
@@ -34,6 +37,10 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<Exit> {
     let network = Environment::real().network;
     match args.command {
         Some(BenchCommand::Verify(verify)) => check_ledger(verify, network).await,
+        Some(BenchCommand::Registry(args)) => native::run(Subject::Registry, args).await,
+        Some(BenchCommand::Lock(args)) => native::run(Subject::Lock, args).await,
+        Some(BenchCommand::Ring(args)) => native::run(Subject::Ring, args).await,
+        Some(BenchCommand::Events(args)) => native::run(Subject::Events, args).await,
         None => load(args.load, network).await,
     }
 }
@@ -58,7 +65,7 @@ async fn load(args: LoadArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit>
             ledger.clone(),
         ));
         let live = Arc::new(Live::start());
-        let progress = Progress::show(&plan, live.clone());
+        let progress = Progress::show(workload, plan.seconds, live.clone());
         let figures = match workload {
             Workload::Watch => watch_fanout::run(&plan, &live).await,
             _ => drive::run(plan, live.clone()).await,

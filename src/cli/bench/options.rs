@@ -1,5 +1,6 @@
 //! The flags of `vivarium bench`, and their bounds.
 
+use super::native::NativeArgs;
 use super::workload::{Mix, Workload};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
@@ -19,6 +20,14 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Check that every create a ledger says was acknowledged exists
     Verify(VerifyArgs),
+    /// Sessions register, update and remove entries; each client sees what the others have
+    Registry(NativeArgs),
+    /// Clients contend for locks and count under them
+    Lock(NativeArgs),
+    /// Servers come and go while clients ask for owners
+    Ring(NativeArgs),
+    /// Clients write, and all are told of every change
+    Events(NativeArgs),
 }
 
 #[derive(Args, Debug)]

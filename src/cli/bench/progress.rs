@@ -1,6 +1,6 @@
 //! The progress bar: where standard error is a terminal, and silent elsewhere.
 
-use super::drive::{Live, Plan};
+use super::drive::Live;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn show(plan: &Plan, live: Arc<Live>) -> Progress {
+    pub fn show(what: impl ToString, seconds: u64, live: Arc<Live>) -> Progress {
         let style = ProgressStyle::with_template("{prefix:8} [{bar:30}] {pos:>3}/{len} s  {msg}")
             .expect("the template is a constant that indicatif reads");
-        let bar = ProgressBar::new(plan.seconds).with_style(style);
-        bar.set_prefix(plan.workload.to_string());
+        let bar = ProgressBar::new(seconds).with_style(style);
+        bar.set_prefix(what.to_string());
         let shown = bar.clone();
         let refresher = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(REFRESH);
