@@ -9,6 +9,7 @@
 //! | entries: register, update, find | [`Client::registry`] |
 //! | locks, with a guard and a fencing token | [`Client::locks`] |
 //! | who is responsible for what | [`Client::rings`] |
+//! | what is to be done once, and by whom | [`Client::tasks`] |
 //! | CONNECTED, SUSPENDED, RECONNECTED, LOST | [`Client::states`] |
 //!
 //! ```no_run
@@ -32,6 +33,7 @@
 
 mod backoff;
 mod calls;
+mod claims;
 mod error;
 mod keeper;
 mod locks;
@@ -41,18 +43,21 @@ mod rings;
 mod session;
 mod shared;
 mod state;
+mod tasks;
 mod window;
 
 pub use crate::api::{
-    Entry, Fence, JobInfo, Lifetime, LockMode, LockPlace, MovedKey, NodeInfo, OnConflict,
-    PickStrategy, RingMode, RingServer,
+    ClaimedTask, Entry, Fence, JobInfo, Lifetime, LockMode, LockPlace, MovedKey, NodeInfo,
+    OnConflict, PickStrategy, RingMode, RingServer, Task, TaskStanding, TaskState,
 };
+pub use claims::CLAIMS_MAX;
 pub use error::{Error, Reason, Refusal, Tried};
 pub use locks::{Asking, LockGuard, Locks, Places};
 pub use options::{ClientOptions, Credentials, ENDPOINTS_MAX};
 pub use registry::{Registered, Registration, Registry, Value};
 pub use rings::{Owners, Ring, RingWatch, Rings, Slot};
 pub use state::{ConnectionState, States};
+pub use tasks::{Claimed, Counts, Enqueued, FETCH_MAX, Fetching, Incoming, Tasks, WINDOW_MAX};
 pub use window::{LOCK_CALLS_MAX, WRITES_MAX};
 
 use crate::api::CloseRequest;
@@ -143,6 +148,10 @@ impl Client {
 
     pub fn rings(&self) -> Rings {
         Rings::new(self.clone())
+    }
+
+    pub fn tasks(&self) -> Tasks {
+        Tasks::new(self.clone())
     }
 
     /// By this process' own clock: SUSPENDED also when its tasks had no chance to notice.

@@ -3,6 +3,7 @@
 
 mod caller;
 mod client;
+mod client_tasks;
 mod events;
 mod locks;
 mod metrics;
