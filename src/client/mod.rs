@@ -47,8 +47,8 @@ mod tasks;
 mod window;
 
 pub use crate::api::{
-    ClaimedTask, Entry, Fence, JobInfo, Lifetime, LockMode, LockPlace, MovedKey, NodeInfo,
-    OnConflict, PickStrategy, RingMode, RingServer, Task, TaskStanding, TaskState,
+    ClaimedTask, Entry, Fence, JobInfo, KeyGrant, Lifetime, LockMode, LockPlace, MovedKey,
+    NodeInfo, OnConflict, PickStrategy, RingMode, RingServer, Task, TaskStanding, TaskState,
 };
 pub use claims::CLAIMS_MAX;
 pub use error::{Error, Reason, Refusal, Tried};

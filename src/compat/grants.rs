@@ -237,9 +237,13 @@ impl Grants {
         let found = self.acknowledged(path, server).await?;
         let found = found.filter(|found| found.own.mzxid == acknowledged);
         let found = found.ok_or_else(|| Failure::NoEntry(entry(path, server)))?;
-        let grants =
-            tokio::task::block_in_place(|| keys.iter().map(|key| found.grant(key)).collect());
-        Ok(grants)
+        let keys = keys.to_vec();
+        // Ten thousand keys, by hundreds of servers' rings.
+        let judging =
+            tokio::task::spawn_blocking(move || keys.iter().map(|key| found.grant(key)).collect());
+        judging
+            .await
+            .map_err(|error| Failure::Internal(error.to_string()))
     }
 
     /// `None` where the server has acknowledged nothing.

@@ -190,6 +190,126 @@ async fn what_nobody_waits_for_any_more_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_had_a_key_stops_before_who_gets_it_begins() {
+    const RING: &str = "/servers";
+    let cluster = cluster(3);
+    let (one, other) = (connect(&cluster, 1).await, connect(&cluster, 2).await);
+    let (old, new) = ("10.0.0.1:10000", "10.0.0.2:10000");
+    let keys: Vec<String> = (0..60).map(|key| key.to_string()).collect();
+    for key in &keys {
+        let tasks = one.tasks();
+        tasks
+            .enqueue(QUEUE, about(key), Duration::ZERO)
+            .await
+            .unwrap();
+    }
+    let join = async |client: &Client, server: &str| {
+        let path = format!("{RING}/{server}");
+        client.registry().register(&path, "").await.unwrap();
+        let rings = client.rings();
+        rings.describe(RING, RingMode::Equal).await.unwrap()
+    };
+    let acknowledge = async |client: &Client, server: &str, epoch| {
+        let rings = client.rings();
+        rings.acknowledge(RING, server, epoch).await
+    };
+    let granted = async |client: &Client, server: &str, acknowledged| {
+        let rings = client.rings();
+        rings.granted(RING, server, acknowledged, &keys).await
+    };
+    let alone = join(&one, old).await;
+    let first = acknowledge(&one, old, alone.epoch()).await.unwrap();
+    let all = granted(&one, old, first).await.unwrap();
+    assert!(all.iter().all(|grant| grant.granted));
+
+    let both = join(&other, new).await;
+    let stale = acknowledge(&other, new, alone.epoch()).await.unwrap_err();
+    assert_eq!(stale.reason(), Some(Reason::StaleEpoch));
+    let taken = acknowledge(&other, old, both.epoch()).await.unwrap_err();
+    assert_eq!(taken.reason(), Some(Reason::AlreadyRegistered));
+    let second = acknowledge(&other, new, both.epoch()).await.unwrap();
+    let withheld = granted(&other, new, second).await.unwrap();
+    for (key, grant) in keys.iter().zip(withheld) {
+        assert!(!grant.granted);
+        assert_eq!(Some(grant.owner.as_str()), both.owner(key));
+        assert_eq!(grant.holder, old);
+        assert_eq!(grant.holder_epoch, alone.epoch());
+    }
+    // A task of a key that is not granted is not offered, whoever owns it by the newest ring.
+    let wanted = |wait| Fetching {
+        limit: 64,
+        wait,
+        ..Fetching::owned(QUEUE, RING, new)
+    };
+    let none = other.tasks().fetch(&wanted(Duration::ZERO)).await.unwrap();
+    assert!(none.is_empty());
+    // Whoever waits is told once they are.
+    let waiting = tokio::spawn({
+        let (tasks, wanted) = (other.tasks(), wanted(PATIENCE));
+        async move { tasks.fetch(&wanted).await }
+    });
+    let third = acknowledge(&one, old, both.epoch()).await.unwrap();
+    let claimed = waiting.await.unwrap().unwrap();
+    assert!(!claimed.is_empty());
+    for task in &claimed {
+        assert_eq!(both.owner(&task.task().key), Some(new));
+    }
+    let olds = granted(&one, old, third).await.unwrap();
+    let news = granted(&other, new, second).await.unwrap();
+    for (old, new) in olds.iter().zip(&news) {
+        assert!(old.granted != new.granted, "{old:?} {new:?}");
+    }
+    // What was said before is not in force any more.
+    let stale = granted(&one, old, first).await.unwrap_err();
+    assert_eq!(stale.reason(), Some(Reason::NoEntry));
+    // The end of a session frees its keys at once.
+    one.close().await.unwrap();
+    let rest = other.rings().describe(RING, RingMode::Equal).await.unwrap();
+    let last = acknowledge(&other, new, rest.epoch()).await.unwrap();
+    let all = granted(&other, new, last).await.unwrap();
+    assert!(all.iter().all(|grant| grant.granted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_is_one_unit_for_whoever_has_claimed_a_task_of_it() {
+    const RING: &str = "/servers";
+    let cluster = cluster(1);
+    let client = connect(&cluster, 1).await;
+    let (tasks, registry) = (client.tasks(), client.registry());
+    let enqueue = async |key: &str| {
+        let enqueued = tasks.enqueue(QUEUE, about(key), Duration::ZERO).await;
+        enqueued.unwrap().id
+    };
+    let fetch = async |server: &str| {
+        let wanted = Fetching {
+            limit: 8,
+            wait: PATIENCE,
+            ..Fetching::owned(QUEUE, RING, server)
+        };
+        tasks.fetch(&wanted).await.unwrap()
+    };
+    let [a, b] = ["a:1", "b:1"].map(|server| format!("{RING}/{server}"));
+    registry.register(&a, "").await.unwrap();
+    let first = enqueue("1").await;
+    let claimed = fetch("a:1").await.pop().expect("the first");
+    let second = enqueue("1").await;
+    let elsewhere = enqueue("2").await;
+    registry.register(&b, "").await.unwrap();
+    registry.unregister(&a, None).await.unwrap();
+    // All is b's now, and the one task is still in the hands of a.
+    wait_for(&client, [2, 0, 1, 0]).await;
+    let mut got = fetch("b:1").await;
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].id(), elsewhere);
+    let (waiting, ()) = tokio::join!(fetch("b:1"), async {
+        assert_eq!(claimed.id(), first);
+        claimed.complete().await.unwrap();
+    });
+    got.extend(waiting);
+    assert_eq!(got[1].id(), second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_task_is_done_once_while_members_are_killed() {
     const TASKS: usize = 120;
     let mut cluster = cluster(3);
