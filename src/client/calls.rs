@@ -114,9 +114,16 @@ impl Client {
         }
     }
 
-    /// A member that has not come to what this client has seen elsewhere: it will, or another one has.
+    /// A member that has not come to what this client has seen elsewhere: it will, or another one has. One that
+    /// has is right to refuse a zxid that is none yet.
     pub(super) fn is_behind(&self, error: &Error) -> bool {
-        error.reason() == Some(Reason::FromTheFuture)
+        let Error::Refused(refusal) = error else {
+            return false;
+        };
+        let reached = refusal.details.get("zxid");
+        let reached = reached.and_then(|zxid| zxid.parse().ok());
+        refusal.reason == Reason::FromTheFuture
+            && reached.is_none_or(|reached: i64| reached < self.shared.seen())
     }
 
     /// A write, which takes effect once however often it is sent.

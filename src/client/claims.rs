@@ -6,6 +6,7 @@
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OwnedMutexGuard;
 
 /// Tasks that one client has claimed at once.
@@ -15,6 +16,7 @@ pub const CLAIMS_MAX: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Claims {
     tokens: Mutex<BTreeSet<i64>>,
+    is_broken_off: AtomicBool,
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -29,6 +31,16 @@ impl Claims {
 
     pub fn tokens(&self) -> Vec<i64> {
         self.tokens.lock().iter().copied().collect()
+    }
+
+    /// A call was broken off: what it claimed nobody was told of.
+    pub fn broken_off(&self) {
+        self.is_broken_off.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a call was ever broken off.
+    pub fn may_be_unknown(&self) -> bool {
+        self.is_broken_off.load(Ordering::Relaxed)
     }
 
     /// Returns once no other call asks for tasks of this queue.

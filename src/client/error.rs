@@ -69,6 +69,9 @@ pub enum Error {
     /// [`Client::close`](super::Client::close) was called.
     #[error("the client was closed")]
     Closed,
+    /// A [`Cache`](super::Cache) was to hold more than it may, and is not kept up to date any more.
+    #[error("the cache may hold {limit} {what}, and there are more")]
+    CacheFull { what: &'static str, limit: usize },
     /// Something between this client and the ensemble failed, or answers that are none of the protocol's.
     #[error("{code}: {message}")]
     Transport { code: Code, message: String },
@@ -101,7 +104,10 @@ impl Error {
             Error::TimedOut { sent, .. } => *sent,
             Error::SessionLost | Error::Transport { .. } => true,
             Error::Refused(refusal) => refusal.reason == Reason::NoLeader,
-            Error::Unreachable(_) | Error::InvalidOptions(_) | Error::Closed => false,
+            Error::Unreachable(_)
+            | Error::InvalidOptions(_)
+            | Error::Closed
+            | Error::CacheFull { .. } => false,
         }
     }
 

@@ -10,6 +10,9 @@
 //! | locks, with a guard and a fencing token | [`Client::locks`] |
 //! | who is responsible for what | [`Client::rings`] |
 //! | what is to be done once, and by whom | [`Client::tasks`] |
+//! | the task service of a host | [`TaskService`] |
+//! | what happens, each change once and in order | [`Client::changes`] |
+//! | a copy of a path that is kept up to date | [`Client::cache`] |
 //! | CONNECTED, SUSPENDED, RECONNECTED, LOST | [`Client::states`] |
 //!
 //! ```no_run
@@ -32,31 +35,41 @@
 //! Rules from: Apache Curator's connection states; docs/native-api.md.
 
 mod backoff;
+mod cache;
 mod calls;
 mod claims;
 mod error;
+mod events;
 mod keeper;
 mod locks;
 mod options;
 mod registry;
 mod rings;
+mod seen;
 mod session;
 mod shared;
 mod state;
+mod task_service;
 mod tasks;
 mod window;
 
+pub use crate::api::{Change, ChangeKind, ChangeLogStatusResponse as ChangeLogStatus, Transaction};
 pub use crate::api::{
     ClaimedTask, Entry, Fence, JobInfo, KeyGrant, Lifetime, LockMode, LockPlace, MovedKey,
     NodeInfo, OnConflict, PickStrategy, RingMode, RingServer, Task, TaskStanding, TaskState,
 };
+pub use cache::{
+    CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheListener, CacheOptions, CachedEntry,
+};
 pub use claims::CLAIMS_MAX;
 pub use error::{Error, Reason, Refusal, Tried};
+pub use events::{Changes, Event, Interest, Page, Query, Start, Subscription};
 pub use locks::{Asking, LockGuard, Locks, Places};
 pub use options::{ClientOptions, Credentials, ENDPOINTS_MAX};
 pub use registry::{Registered, Registration, Registry, Value};
 pub use rings::{Owners, Ring, RingWatch, Rings, Slot};
 pub use state::{ConnectionState, States};
+pub use task_service::{JOBS_MAX, Retry, TaskHost, TaskService, TaskServiceOptions};
 pub use tasks::{Claimed, Counts, Enqueued, FETCH_MAX, Fetching, Incoming, Tasks, WINDOW_MAX};
 pub use window::{LOCK_CALLS_MAX, WRITES_MAX};
 
@@ -152,6 +165,10 @@ impl Client {
 
     pub fn tasks(&self) -> Tasks {
         Tasks::new(self.clone())
+    }
+
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.clone())
     }
 
     /// By this process' own clock: SUSPENDED also when its tasks had no chance to notice.

@@ -329,11 +329,11 @@ impl Registry {
 }
 
 /// Where the next page begins, if there is one.
-fn following(token: String) -> Option<String> {
+pub(super) fn following(token: String) -> Option<String> {
     (!token.is_empty()).then_some(token)
 }
 
-fn flat<T: Send + 'static>(
+pub(super) fn flat<T: Send + 'static>(
     pages: impl futures::Stream<Item = Result<Vec<T>, Error>> + Send + 'static,
 ) -> BoxStream<'static, Result<T, Error>> {
     let items = pages.map(|page| match page {

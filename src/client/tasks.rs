@@ -31,6 +31,9 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const FETCH_MAX: u32 = 64;
 /// Tasks of an [`Incoming`] that are claimed and not finished.
 pub const WINDOW_MAX: u32 = 256;
+/// How long a member may go on with a call that was broken off, before it hears of that. What it claims later is
+/// found by the next fetch.
+const BREAKING_OFF: Duration = Duration::from_millis(100);
 /// How long a member lets one call wait.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -472,12 +475,14 @@ impl Asked {
             || {
                 let left = turn.saturating_duration_since(Instant::now());
                 let is_first = is_first.swap(false, Ordering::Relaxed);
+                let claims = &asked.session.claims;
+                let include_held = !is_first || claims.may_be_unknown();
                 FetchRequest {
                     wait_ms: left.as_millis() as u32,
-                    include_held: !is_first,
-                    known: match is_first {
-                        true => Vec::new(),
-                        false => asked.session.claims.tokens(),
+                    include_held,
+                    known: match include_held {
+                        true => claims.tokens(),
+                        false => Vec::new(),
                     },
                     ..asked.request.clone()
                 }
@@ -541,6 +546,8 @@ impl Drop for Asked {
             is_open: false,
         };
         runtime.spawn(async move {
+            asked.session.claims.broken_off();
+            tokio::time::sleep(BREAKING_OFF).await;
             let held = asked.client.call_until(
                 Deadline(None),
                 Some(&asked.session),

@@ -45,11 +45,20 @@ pub enum Start {
 /// What a subscriber is told.
 #[derive(Clone, Debug)]
 pub enum Told {
-    SnapshotBegin { zxid: Zxid, compacted: bool },
+    SnapshotBegin {
+        zxid: Zxid,
+        compacted: bool,
+    },
     Entry(SnapshotEntry),
-    SnapshotEnd { zxid: Zxid },
+    /// No entry of it shows anything later than `through`.
+    SnapshotEnd {
+        zxid: Zxid,
+        through: Zxid,
+    },
     Transaction(Arc<Transaction>),
-    Progress { zxid: Zxid },
+    Progress {
+        zxid: Zxid,
+    },
 }
 
 /// See the module's text.
@@ -325,10 +334,11 @@ impl Stream {
             }
             page = pages.next_page(SNAPSHOT_PAGE).into_iter();
             if page.len() == 0 {
-                // No page shows anything later than this.
                 self.seen_through = self.handle.read().zxid();
-                let zxid = pages.zxid();
-                return Ok(Told::SnapshotEnd { zxid });
+                return Ok(Told::SnapshotEnd {
+                    zxid: pages.zxid(),
+                    through: self.seen_through,
+                });
             }
         }
     }

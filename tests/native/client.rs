@@ -12,12 +12,12 @@ use vivarium::client::{
 };
 use vivarium::testing::processes::{PATIENCE, ProcessCluster, free_port};
 
-fn endpoint(cluster: &ProcessCluster, number: usize) -> String {
+pub fn endpoint(cluster: &ProcessCluster, number: usize) -> String {
     cluster.member(number).grpc_address().to_string()
 }
 
 /// Of all members, `first` before the others.
-fn all(cluster: &ProcessCluster, first: usize) -> ClientOptions {
+pub fn all(cluster: &ProcessCluster, first: usize) -> ClientOptions {
     let numbers = (0..cluster.size()).map(|i| (first - 1 + i) % cluster.size() + 1);
     ClientOptions {
         timeout: Duration::from_secs(6),
@@ -27,7 +27,7 @@ fn all(cluster: &ProcessCluster, first: usize) -> ClientOptions {
     }
 }
 
-async fn connect(options: ClientOptions) -> Client {
+pub async fn connect(options: ClientOptions) -> Client {
     Client::connect(options).await.expect("a session")
 }
 

@@ -3,6 +3,7 @@
 
 mod caller;
 mod client;
+mod client_events;
 mod client_tasks;
 mod events;
 mod locks;
@@ -11,6 +12,7 @@ mod registry;
 mod rings;
 mod security;
 mod sessions;
+mod task_service;
 mod tasks;
 
 use std::path::Path;

@@ -108,9 +108,11 @@ fn an_empty_ring_owns_nothing_and_one_server_owns_all() {
 
 #[test]
 fn a_hash_on_a_point_is_its_owners_and_one_past_the_last_wraps_to_the_first() {
+    let keys = vec![i64::MIN + 5, -7, 20];
     let ring = HashRing {
         servers: vec!["a".into(), "b".into(), "c".into()],
-        keys: vec![i64::MIN + 5, -7, 20],
+        buckets: Buckets::new(&keys),
+        keys,
         owners: vec![2, 0, 1],
     };
     for (hash, owner) in [

@@ -224,7 +224,10 @@ fn subscribed(told: Told) -> api::subscribe_response::Message {
             compacted,
         }),
         Told::Entry(entry) => Message::Entry(entry::message(as_entry(entry))),
-        Told::SnapshotEnd { zxid } => Message::SnapshotEnd(SnapshotEnd { zxid: zxid.0 }),
+        Told::SnapshotEnd { zxid, through } => Message::SnapshotEnd(SnapshotEnd {
+            zxid: zxid.0,
+            through_zxid: through.0,
+        }),
         Told::Transaction(told) => Message::Transaction(transaction(&told)),
         Told::Progress { zxid } => Message::Progress(Progress { zxid: zxid.0 }),
     }
@@ -248,10 +251,11 @@ fn followed(told: Told, reset: bool) -> Vec<api::follow_response::Message> {
                 job: entry.job,
             })]
         }
-        Told::SnapshotEnd { zxid } => {
-            let zxid = zxid.0;
-            vec![Message::Initial(InitialState { zxid, reset })]
-        }
+        Told::SnapshotEnd { zxid, through } => vec![Message::Initial(InitialState {
+            zxid: zxid.0,
+            reset,
+            through_zxid: through.0,
+        })],
         Told::Progress { zxid } => vec![Message::ProgressZxid(zxid.0)],
         Told::Transaction(transaction) => {
             let changes = &transaction.changes;
