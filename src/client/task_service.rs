@@ -98,6 +98,8 @@ struct Inner<H> {
     host: H,
     state: Mutex<State>,
     ended: Notify,
+    /// Something is asked for that others have not stopped yet.
+    withheld: Notify,
     /// Of the calls to `lost` and `gained`.
     telling: tokio::sync::Mutex<()>,
     /// The epoch that is acted by, or why there is none.
@@ -135,6 +137,7 @@ impl<H: TaskHost> TaskService<H> {
             host,
             state: Mutex::default(),
             ended: Notify::new(),
+            withheld: Notify::new(),
             telling: tokio::sync::Mutex::default(),
             acts: watch::Sender::new(None),
         });
@@ -182,7 +185,9 @@ impl<H: TaskHost> TaskService<H> {
     pub async fn monitored(&self, jobs: &[i64]) -> Vec<i64> {
         let jobs = &jobs[..jobs.len().min(JOBS_MAX)];
         self.inner.state.lock().monitored = jobs.iter().copied().collect();
-        self.inner.gain().await;
+        if self.inner.gain().await {
+            self.inner.withheld.notify_one();
+        }
         let own = jobs.iter().copied();
         own.filter(|job| self.inner.is_local(*job)).collect()
     }
@@ -344,6 +349,7 @@ impl<H: TaskHost> Inner<H> {
                         Some(claimed) => self.begin(claimed),
                         None => return Err(Error::Closed),
                     },
+                    () = self.withheld.notified() => is_withheld = true,
                     () = tokio::time::sleep(ASK_AGAIN), if is_withheld => {
                         is_withheld = self.gain().await;
                     }
@@ -521,8 +527,9 @@ impl<H: TaskHost> Inner<H> {
         let (rings, path) = (self.client.rings(), &self.options.ring);
         let registry = self.client.registry();
         registry.unregister(&self.entry(&self.server), None).await?;
+        let newest = self.client.linearizable().rings();
         loop {
-            let ring = rings.describe(path, RingMode::Equal).await?;
+            let ring = newest.describe(path, RingMode::Equal).await?;
             let left = rings.acknowledge(path, &self.server, ring.epoch()).await;
             match left {
                 Err(error) if error.reason() == Some(Reason::StaleEpoch) => {}
