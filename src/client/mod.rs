@@ -37,6 +37,7 @@
 mod backoff;
 mod cache;
 mod calls;
+mod claimed;
 mod claims;
 mod error;
 mod events;
@@ -61,6 +62,7 @@ pub use crate::api::{
 pub use cache::{
     CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheListener, CacheOptions, CachedEntry,
 };
+pub use claimed::Claimed;
 pub use claims::CLAIMS_MAX;
 pub use error::{Error, Reason, Refusal, Tried};
 pub use events::{Changes, Event, Interest, Page, Query, Start, Subscription};
@@ -70,7 +72,7 @@ pub use registry::{Registered, Registration, Registry, Value};
 pub use rings::{Owners, Ring, RingWatch, Rings, Slot};
 pub use state::{ConnectionState, States};
 pub use task_service::{JOBS_MAX, Retry, TaskHost, TaskService, TaskServiceOptions};
-pub use tasks::{Claimed, Counts, Enqueued, FETCH_MAX, Fetching, Incoming, Tasks, WINDOW_MAX};
+pub use tasks::{Counts, Enqueued, FETCH_MAX, Fetching, Incoming, Tasks, WINDOW_MAX};
 pub use window::{LOCK_CALLS_MAX, WRITES_MAX};
 
 use crate::api::CloseRequest;

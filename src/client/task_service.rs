@@ -19,9 +19,10 @@
 
 use super::backoff::Backoff;
 use super::calls::Deadline;
+use super::claimed::Claimed;
 use super::error::Error;
 use super::session::Session;
-use super::tasks::{Claimed, Enqueued, Fetching, WINDOW_MAX};
+use super::tasks::{Enqueued, Fetching, WINDOW_MAX};
 use super::{Client, Lifetime, Reason, Registration, Ring, RingMode, Task};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
