@@ -9,6 +9,8 @@
 //! | entries: register, update, find | [`Client::registry`] |
 //! | locks, with a guard and a fencing token | [`Client::locks`] |
 //! | who is responsible for what | [`Client::rings`] |
+//! | what is to be done once, and by whom | [`Client::tasks`] |
+//! | the task service of a host | [`TaskService`] |
 //! | what happens, each change once and in order | [`Client::changes`] |
 //! | a copy of a path that is kept up to date | [`Client::cache`] |
 //! | CONNECTED, SUSPENDED, RECONNECTED, LOST | [`Client::states`] |
@@ -35,6 +37,8 @@
 mod backoff;
 mod cache;
 mod calls;
+mod claimed;
+mod claims;
 mod error;
 mod events;
 mod keeper;
@@ -46,16 +50,20 @@ mod seen;
 mod session;
 mod shared;
 mod state;
+mod task_service;
+mod tasks;
 mod window;
 
 pub use crate::api::{Change, ChangeKind, ChangeLogStatusResponse as ChangeLogStatus, Transaction};
 pub use crate::api::{
-    Entry, Fence, JobInfo, Lifetime, LockMode, LockPlace, MovedKey, NodeInfo, OnConflict,
-    PickStrategy, RingMode, RingServer,
+    ClaimedTask, Entry, Fence, JobInfo, KeyGrant, Lifetime, LockMode, LockPlace, MovedKey,
+    NodeInfo, OnConflict, PickStrategy, RingMode, RingServer, Task, TaskStanding, TaskState,
 };
 pub use cache::{
     CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheListener, CacheOptions, CachedEntry,
 };
+pub use claimed::Claimed;
+pub use claims::CLAIMS_MAX;
 pub use error::{Error, Reason, Refusal, Tried};
 pub use events::{Changes, Event, Interest, Page, Query, Start, Subscription};
 pub use locks::{Asking, LockGuard, Locks, Places};
@@ -63,6 +71,8 @@ pub use options::{ClientOptions, Credentials, ENDPOINTS_MAX};
 pub use registry::{Registered, Registration, Registry, Value};
 pub use rings::{Owners, Ring, RingWatch, Rings, Slot};
 pub use state::{ConnectionState, States};
+pub use task_service::{JOBS_MAX, Retry, TaskHost, TaskService, TaskServiceOptions};
+pub use tasks::{Counts, Enqueued, FETCH_MAX, Fetching, Incoming, Tasks, WINDOW_MAX};
 pub use window::{LOCK_CALLS_MAX, WRITES_MAX};
 
 use crate::api::CloseRequest;
@@ -153,6 +163,10 @@ impl Client {
 
     pub fn rings(&self) -> Rings {
         Rings::new(self.clone())
+    }
+
+    pub fn tasks(&self) -> Tasks {
+        Tasks::new(self.clone())
     }
 
     pub fn changes(&self) -> Changes {

@@ -2,10 +2,11 @@
 
 use super::backoff::Backoff;
 use super::error::Error;
-use super::{Client, MovedKey, PickStrategy, RingMode, RingServer};
+use super::{Client, KeyGrant, MovedKey, PickStrategy, RingMode, RingServer};
 use crate::api::ring_service_client::RingServiceClient;
 use crate::api::{
-    DescribeRingRequest, MovedRequest, OwnersRequest, PickRequest, RingState, SlotRequest,
+    AcknowledgeRingRequest, DescribeRingRequest, GrantedRequest, MovedRequest, OwnersRequest,
+    PickRequest, RingState, SlotRequest,
 };
 use crate::ring::HashRing;
 use std::sync::Arc;
@@ -221,6 +222,58 @@ impl Rings {
             slot: answer.slot,
             total: answer.total,
         })
+    }
+
+    /// Says that `server`, for which this client's session stands, acts by this epoch (of the ring of equals), and
+    /// has stopped everything that is not its own by it. The answer is what grants are asked for with. It holds
+    /// until the session ends, or the next one.
+    ///
+    /// # Errors
+    /// `STALE_EPOCH` where the ring is of another epoch; `ALREADY_REGISTERED` while another session stands for
+    /// this server.
+    pub async fn acknowledge(&self, path: &str, server: &str, epoch: i64) -> Result<i64, Error> {
+        let answer = self.client.write(
+            |header| AcknowledgeRingRequest {
+                header: Some(header),
+                path: path.to_owned(),
+                server: server.to_owned(),
+                epoch,
+            },
+            |channel, request| async move { Self::service(channel).acknowledge(request).await },
+        );
+        let zxid = answer.await?.zxid;
+        self.client.saw(zxid);
+        Ok(zxid)
+    }
+
+    /// On which of 1 to 10,000 keys the server may act, and who else still does. Who had a key has to stop before
+    /// who gets it is granted it; once granted, it stays so for as long as the server's acknowledgements go on
+    /// giving it the key.
+    ///
+    /// # Errors
+    /// `NO_ENTRY` unless the acknowledgement that was answered with `acknowledged` is in force.
+    pub async fn granted(
+        &self,
+        path: &str,
+        server: &str,
+        acknowledged: i64,
+        keys: &[String],
+    ) -> Result<Vec<KeyGrant>, Error> {
+        let answer = self.client.call(
+            None,
+            || GrantedRequest {
+                path: path.to_owned(),
+                server: server.to_owned(),
+                acknowledged,
+                keys: keys.to_vec(),
+            },
+            |channel, request| async move { Self::service(channel).granted(request).await },
+        );
+        let grants = answer.await?.grants;
+        match grants.len() == keys.len() {
+            true => Ok(grants),
+            false => Err(Error::protocol("there is not one grant for each key")),
+        }
     }
 
     /// The ring as it is, and as it changes from now on, also through other members when one fails.

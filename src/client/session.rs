@@ -1,5 +1,6 @@
 //! A session as its client knows it, and the member through which it is used.
 
+use super::claims::Claims;
 use super::error::Error;
 use super::window::Window;
 use crate::api::SessionRef;
@@ -60,6 +61,7 @@ pub struct Session {
     pub timeout: Duration,
     pub incarnation: i64,
     pub window: Window,
+    pub claims: Claims,
     /// Cancelled when it is over.
     pub lost: CancellationToken,
     vouched: Mutex<Vouched>,
@@ -72,6 +74,7 @@ impl Session {
             timeout,
             incarnation,
             window: Window::new(),
+            claims: Claims::default(),
             lost: CancellationToken::new(),
             vouched: Mutex::new(Vouched {
                 sent: Instant::now(),

@@ -7,6 +7,7 @@
 //! | `events` | everything that happens, in order, from wherever a subscriber was |
 //! | `locks` | who may go on, in order, with a number that proves it |
 //! | `rings` | which server is responsible for what |
+//! | `grants` | who may act on a key while its ring changes |
 //! | `tasks` | what is to be done once, and who does it |
 //! | `selector` | which server a host picks |
 //!
@@ -19,6 +20,7 @@ mod caller;
 mod clients;
 pub mod events;
 mod failure;
+pub mod grants;
 mod json;
 pub mod locks;
 mod parents;

@@ -35,6 +35,14 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         value
     }
 
+    /// The row of `key`, if there is one.
+    pub fn find(&mut self, key: &K) -> Option<&mut V> {
+        let (used, value) = self.rows.get_mut(key)?;
+        self.uses += 1;
+        *used = self.uses;
+        Some(value)
+    }
+
     pub fn retain(&mut self, keep: impl Fn(&V) -> bool) {
         self.rows.retain(|_, (_, value)| keep(value));
     }
@@ -57,6 +65,7 @@ mod tests {
         let mut kept: Vec<i32> = recent.rows.keys().copied().collect();
         kept.sort_unstable();
         assert_eq!(kept, [1, 3, 4]);
+        assert_eq!(recent.find(&2), None);
         recent.retain(|value| *value != 3);
         assert_eq!(*recent.get(&3, || 9), 9);
         assert_eq!(*recent.get(&4, || 9), 4);

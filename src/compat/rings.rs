@@ -494,7 +494,7 @@ impl Rings {
     }
 }
 
-fn check_keys(keys: &[String]) -> Result<(), Failure> {
+pub(super) fn check_keys(keys: &[String]) -> Result<(), Failure> {
     if keys.is_empty() {
         return Err(Failure::InvalidArgument("`keys` is empty".to_owned()));
     }

@@ -5,6 +5,7 @@ mod caller;
 mod cli;
 mod client;
 mod client_events;
+mod client_tasks;
 mod events;
 mod locks;
 mod metrics;
@@ -12,6 +13,7 @@ mod registry;
 mod rings;
 mod security;
 mod sessions;
+mod task_service;
 mod tasks;
 
 use std::path::Path;

@@ -93,6 +93,7 @@ async fn fail(
         token: claimed.token,
         error: "no room".to_owned(),
         retry_after_ms,
+        not_begun: false,
     };
     let answer = tasks(caller).fail(request).await?;
     Ok(answer.into_inner())
@@ -813,6 +814,7 @@ async fn what_cannot_be_is_refused() {
         token: claimed.token,
         error: "x".repeat(4_097),
         retry_after_ms: 0,
+        not_begun: false,
     };
     assert_eq!(reason(tasks(&caller).fail(long).await).1, "LIMIT_REACHED");
     for id in [-1, i64::MAX] {

@@ -1,20 +1,23 @@
 //! Who gets which task: candidates of the index that the ring gives to a server, claimed one by one.
 //!
 //! At all times: a candidate is no promise. It is claimed in one step that demands that the task is as it was seen,
-//! that nobody has claimed it, and that the server is still one of the ring's.
+//! that nobody has claimed it, that the server is still one of the ring's, and that the server acts by the epoch by
+//! which it was granted the key, if it has acknowledged any.
 
 use super::super::caller::Written;
 use super::super::failure::Failure;
+use super::super::grants::Acknowledged;
 use super::super::json::to_json;
 use super::super::parents::{below, missing_above};
 use super::super::registry::check_path;
 use super::super::rings::Mode;
 use super::super::writing::Writer;
 use super::layout::{self, Claim, Task};
-use super::{Tasks, at_most, check_queue};
+use super::{FoundClaim, Tasks, at_most, check_queue};
 use crate::model::{Acl, CreateMode, Operation, Refusal, Zxid, parent};
 use crate::ring::HashRing;
 use futures::StreamExt;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,6 +28,8 @@ pub const FETCH_MAX: usize = 64;
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Tasks that are pushed and not acknowledged.
 pub const WINDOW_MAX: usize = 256;
+/// Claims of which a fetch says that they are known.
+pub const KNOWN_MAX: usize = 1_024;
 pub const SERVER_BYTES_MAX: usize = 256;
 /// Claims of one fetch that are under way at once: a session's calls are limited.
 const CLAIMING_MAX: usize = 16;
@@ -45,6 +50,10 @@ pub struct Fetching {
     pub epoch: Option<Zxid>,
     /// What the session has claimed already comes first.
     pub include_held: bool,
+    /// Tokens of claims that are not told again.
+    pub known: HashSet<Zxid>,
+    /// Nothing is claimed.
+    pub held_only: bool,
 }
 
 /// A task that the session has claimed.
@@ -67,6 +76,23 @@ struct Side {
     path: String,
     epoch: Zxid,
     ring: Arc<HashRing>,
+    /// `None` where the server has acknowledged no epoch.
+    acknowledged: Option<Acknowledged>,
+}
+
+impl Side {
+    /// Another one whenever something else may be the server's.
+    fn mark(&self) -> (Zxid, Zxid) {
+        let acknowledged = self.acknowledged.as_ref();
+        let changed = acknowledged.map_or(Zxid::ZERO, |acknowledged| acknowledged.changed);
+        (self.epoch, changed)
+    }
+
+    fn is_owner(&self, server: &str, key: &str) -> bool {
+        let acknowledged = self.acknowledged.as_ref();
+        self.ring.owner(key) == Some(server)
+            && acknowledged.is_none_or(|acknowledged| acknowledged.grant(key).is_granted)
+    }
 }
 
 impl Tasks {
@@ -82,25 +108,26 @@ impl Tasks {
         let index = self.index(&fetching.queue).await?;
         if fetching.include_held {
             let held = self.held(writer, fetching).await?;
-            if !held.is_empty() {
+            if fetching.held_only || !held.is_empty() {
                 return Ok(held);
             }
         }
         let deadline = Instant::now() + fetching.wait;
-        let mut seen: Option<(Option<Zxid>, u64)> = None;
+        let mut seen: Option<(Option<(Zxid, Zxid)>, u64)> = None;
         loop {
             let mut changes = index.changes();
             let side = self.side(writer, fetching).await?;
-            let epoch = side.as_ref().map(|side| side.epoch);
+            let mark = side.as_ref().map(Side::mark);
             // What was looked at by the same epoch and was not this server's is not looked at again.
             let after = seen
-                .filter(|(by, _)| *by == epoch)
+                .filter(|(by, _)| *by == mark)
                 .map(|(_, through)| through);
             let mine = |key: &str| match &side {
                 None => true,
-                Some(side) => side.ring.owner(key) == Some(fetching.server.as_str()),
+                Some(side) => side.is_owner(&fetching.server, key),
             };
-            let found = index.candidates(self.now_ms(), after, fetching.limit, mine);
+            let unit = side.as_ref().map(|_| fetching.server.as_str());
+            let found = index.candidates(self.now_ms(), after, fetching.limit, unit, mine);
             let claimed = self
                 .claim_all(writer, fetching, side.as_ref(), &found.ids)
                 .await?;
@@ -108,8 +135,8 @@ impl Tasks {
                 return Ok(claimed);
             }
             // Some may be left: those behind candidates that others were quicker to claim.
-            let is_all = found.ids.len() < fetching.limit;
-            seen = is_all.then_some((epoch, found.through));
+            let is_all = found.ids.len() < fetching.limit && !found.is_kept_back;
+            seen = is_all.then_some((mark, found.through));
             if Instant::now() >= deadline {
                 return Ok(Vec::new());
             }
@@ -129,7 +156,12 @@ impl Tasks {
                         let changed =
                             self.rings
                                 .changed(identities, &side.path, Mode::Equal, known);
-                        changed.await.map(|_| ())
+                        let granted = self.grants.changed(&side.path, side.mark().1);
+                        tokio::select! {
+                            changed = changed => changed.map(|_| ()),
+                            // Whoever acknowledges nothing has nothing to wait for.
+                            granted = granted, if side.acknowledged.is_some() => granted,
+                        }
                     }
                     None => std::future::pending().await,
                 }
@@ -225,6 +257,7 @@ impl Tasks {
             path: path.clone(),
             epoch,
             ring,
+            acknowledged: self.grants.acknowledged(path, &fetching.server).await?,
         }))
     }
 
@@ -303,6 +336,8 @@ impl Tasks {
                     path: entry,
                     czxid: stat.czxid,
                 });
+                let acknowledged = side.acknowledged.iter();
+                operations.extend(acknowledged.flat_map(Acknowledged::demand));
             }
             let is_over = task.attempts >= task.attempts_max;
             match is_over {
@@ -353,17 +388,18 @@ impl Tasks {
     /// What the session has claimed, by priority and id.
     async fn held(&self, writer: &Writer, fetching: &Fetching) -> Result<Vec<Offered>, Failure> {
         let session = writer.session.id();
-        // A claim whose answer was lost may be one that this member has not come to.
-        self.registry.freshen_linearizable().await?;
+        // Behind all that the session asked for before: a claim whose answer was lost may be under way yet.
+        writer.session.caller.sync().await?;
         let view = self.sessions.handle().read();
         let tree = view.state().tree();
         let claims = layout::claims(&fetching.queue);
         let own = tree.ephemerals_of(session);
         let own = own.iter().filter(|path| parent(path) == Some(&claims));
+        let is_news = |claim: &FoundClaim| !fetching.known.contains(&claim.token);
         let mut held = Vec::new();
         for id in own.filter_map(|path| layout::id_of(path)) {
             match self.found(tree, &writer.identities, &fetching.queue, id) {
-                Ok(found) => held.extend(found.claim.map(|claim| Offered {
+                Ok(found) => held.extend(found.claim.filter(is_news).map(|claim| Offered {
                     id,
                     token: claim.token,
                     task: found.task,
@@ -395,6 +431,12 @@ fn check(fetching: &Fetching) -> Result<(), Failure> {
         fetching.server.len(),
         SERVER_BYTES_MAX,
     )?;
+    at_most("claims that are known", fetching.known.len(), KNOWN_MAX)?;
+    if fetching.held_only && !fetching.include_held {
+        return Err(Failure::InvalidArgument(
+            "`held_only` goes with `include_held`".to_owned(),
+        ));
+    }
     match &fetching.ring {
         None if fetching.epoch.is_some() => Err(Failure::InvalidArgument(
             "`epoch` is one of a `ring`".to_owned(),

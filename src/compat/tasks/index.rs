@@ -6,10 +6,11 @@
 
 use super::super::events::{ended, not_subscribed};
 use super::super::failure::Failure;
-use super::layout::{self, Task};
+use super::layout::{self, Claim, Task};
 use crate::member::{Handle, Subscription};
 use crate::model::{Change, ChangeKind, Zxid};
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -63,10 +64,18 @@ struct Row {
     place: Place,
 }
 
+/// Since when, and for whom.
+struct Claimed {
+    zxid: Zxid,
+    server: Arc<str>,
+}
+
 #[derive(Default)]
 struct Rows {
     tasks: BTreeMap<i64, Row>,
-    claims: HashMap<i64, Zxid>,
+    claims: HashMap<i64, Claimed>,
+    /// Which tasks of a key are claimed.
+    units: HashMap<Arc<str>, BTreeSet<i64>>,
     ready: BTreeSet<(u8, i64)>,
     delayed: BTreeSet<(i64, i64)>,
     dead: BTreeSet<i64>,
@@ -99,7 +108,9 @@ impl Rows {
             dead: task.dead,
             place: Place::Nowhere,
         };
+        self.leave_unit(id);
         self.tasks.insert(id, row);
+        self.join_unit(id);
         self.settle(id);
     }
 
@@ -108,6 +119,7 @@ impl Rows {
             return;
         }
         self.withdraw(id);
+        self.leave_unit(id);
         let row = self.tasks.remove(&id);
         let key = row.and_then(|row| row.idempotency_key);
         if let Some(key) = key.filter(|key| self.by_key.get(key) == Some(&id)) {
@@ -115,18 +127,51 @@ impl Rows {
         }
     }
 
-    fn claim(&mut self, id: i64, zxid: Zxid) {
-        if self.claims.get(&id).is_none_or(|known| *known <= zxid) {
-            self.claims.insert(id, zxid);
+    fn claim(&mut self, id: i64, zxid: Zxid, server: &str) {
+        if self.claims.get(&id).is_none_or(|known| known.zxid <= zxid) {
+            let server = server.into();
+            self.claims.insert(id, Claimed { zxid, server });
+            self.join_unit(id);
             self.settle(id);
         }
     }
 
     fn unclaim(&mut self, id: i64, zxid: Zxid) {
-        if self.claims.get(&id).is_some_and(|known| *known <= zxid) {
+        if self.claims.get(&id).is_some_and(|known| known.zxid <= zxid) {
+            self.leave_unit(id);
             self.claims.remove(&id);
             self.settle(id);
         }
+    }
+
+    fn join_unit(&mut self, id: i64) {
+        if let Some(row) = self.tasks.get(&id)
+            && self.claims.contains_key(&id)
+        {
+            self.units.entry(row.key.clone()).or_default().insert(id);
+        }
+    }
+
+    fn leave_unit(&mut self, id: i64) {
+        let Some(row) = self.tasks.get(&id) else {
+            return;
+        };
+        if let Some(unit) = self.units.get_mut(&row.key) {
+            unit.remove(&id);
+            if unit.is_empty() {
+                self.units.remove(&row.key);
+            }
+        }
+    }
+
+    /// Whether nobody but `server` has claimed a task of this key.
+    fn is_free(&self, key: &str, server: &str) -> bool {
+        self.units.get(key).is_none_or(|unit| {
+            let servers = unit.iter().filter_map(|id| self.claims.get(id));
+            servers
+                .into_iter()
+                .all(|claimed| &*claimed.server == server)
+        })
     }
 
     fn is_overfull(&self) -> bool {
@@ -208,6 +253,8 @@ pub struct Candidates {
     pub ids: Vec<i64>,
     /// Whoever asks again with this is told of what became ready since.
     pub through: u64,
+    /// Some are pending and `mine` that somebody else's claim of the same key keeps back.
+    pub is_kept_back: bool,
     /// When the next delayed one is due.
     pub due_ms: Option<i64>,
 }
@@ -278,17 +325,27 @@ impl Index {
         changes
     }
 
-    /// The first that are pending and `mine`, by priority and id. With `after`, only what became ready after that.
+    /// The first that are pending and `mine`, by priority and id. With `unit`, none of whose key another server than
+    /// that has claimed a task. With `after`, only what became ready after that.
     pub fn candidates(
         &self,
         now_ms: i64,
         after: Option<u64>,
         limit: usize,
+        unit: Option<&str>,
         mine: impl Fn(&str) -> bool,
     ) -> Candidates {
         let mut rows = self.shared.rows.lock();
         rows.advance(now_ms);
-        let is_mine = |id: &i64| rows.tasks.get(id).is_some_and(|row| mine(&row.key));
+        let is_kept_back = Cell::new(false);
+        let is_mine = |id: &i64| {
+            let row = rows.tasks.get(id).filter(|row| mine(&row.key));
+            row.is_some_and(|row| {
+                let is_free = unit.is_none_or(|server| rows.is_free(&row.key, server));
+                is_kept_back.set(is_kept_back.get() || !is_free);
+                is_free
+            })
+        };
         let ids = match after {
             None => {
                 let ready = rows.ready.iter().map(|(_, id)| *id);
@@ -310,6 +367,7 @@ impl Index {
         Candidates {
             ids,
             through: rows.last_arrival,
+            is_kept_back: is_kept_back.get(),
             due_ms: rows.delayed.first().map(|(due_ms, _)| *due_ms),
         }
     }
@@ -399,7 +457,7 @@ impl Shared {
                     continue;
                 };
                 if entry.path == layout::claim(&self.queue, id) {
-                    rows.claim(id, stat.czxid);
+                    rows.claim(id, stat.czxid, &server_of(entry.data.as_deref()));
                 } else if entry.path == layout::task(&self.queue, id)
                     && let Some(task) = Task::of(entry.data.as_deref())
                 {
@@ -444,7 +502,9 @@ impl Shared {
             return;
         }
         match (change.kind, is_claim) {
-            (ChangeKind::Created, true) => rows.claim(id, change.zxid),
+            (ChangeKind::Created, true) => {
+                rows.claim(id, change.zxid, &server_of(change.data.as_deref()));
+            }
             (ChangeKind::Deleted, true) => rows.unclaim(id, change.zxid),
             (ChangeKind::Deleted, false) => rows.remove(id, change.zxid),
             (ChangeKind::Created | ChangeKind::DataChanged, false) => {
@@ -456,6 +516,11 @@ impl Shared {
             (ChangeKind::DataChanged, true) | (ChangeKind::AclChanged, _) => {}
         }
     }
+}
+
+/// Empty for whatever somebody else wrote there.
+fn server_of(claim: Option<&[u8]>) -> String {
+    Claim::of(claim).map_or(String::new(), |claim| claim.server)
 }
 
 fn too_many() -> Failure {
@@ -494,7 +559,7 @@ mod tests {
         rows.put(1, &task(5, 0, false), Zxid(15), 0);
         rows.remove(1, Zxid(18));
         assert_eq!(rows.standing(1), Some(Standing::Dead));
-        rows.claim(2, Zxid(9));
+        rows.claim(2, Zxid(9), "s");
         rows.unclaim(2, Zxid(8));
         rows.put(2, &task(5, 0, false), Zxid(7), 0);
         assert_eq!(rows.standing(2), Some(Standing::Claimed));
@@ -503,6 +568,24 @@ mod tests {
         rows.remove(2, Zxid(10));
         assert_eq!(rows.standing(2), None);
         assert!(rows.ready.is_empty() && rows.arrivals.is_empty());
+    }
+
+    #[test]
+    fn who_has_claimed_a_task_of_a_key_has_the_key() {
+        let mut rows = Rows::default();
+        // The claim may be heard of before its task.
+        rows.claim(1, Zxid(2), "a");
+        rows.put(1, &task(5, 0, false), Zxid(2), 0);
+        rows.put(2, &task(5, 0, false), Zxid(3), 0);
+        assert!(rows.is_free("k", "a") && !rows.is_free("k", "b") && rows.is_free("l", "b"));
+        rows.claim(2, Zxid(4), "a");
+        rows.unclaim(1, Zxid(5));
+        assert!(!rows.is_free("k", "b"));
+        // Done: the claim goes with the task.
+        rows.remove(2, Zxid(6));
+        assert!(rows.is_free("k", "b") && rows.units.is_empty());
+        rows.unclaim(2, Zxid(6));
+        assert!(rows.claims.is_empty());
     }
 
     #[test]
@@ -526,7 +609,7 @@ mod tests {
         assert_eq!(rows.standing(1), Some(Standing::Pending));
         assert_eq!(rows.last_arrival, 1);
         // Claimed and given back, it arrives anew.
-        rows.claim(1, Zxid(2));
+        rows.claim(1, Zxid(2), "s");
         assert!(rows.ready.is_empty() && rows.arrivals.is_empty());
         rows.unclaim(1, Zxid(3));
         rows.advance(100);

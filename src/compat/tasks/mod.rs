@@ -23,6 +23,7 @@ pub use index::{Counts, Standing};
 pub use layout::{Claim, Task};
 
 use super::failure::Failure;
+use super::grants::Grants;
 use super::json::to_json;
 use super::parents::missing_above;
 use super::recent::Recent;
@@ -102,6 +103,7 @@ pub struct Tasks {
     sessions: Arc<Sessions>,
     registry: Arc<Registry>,
     rings: Arc<Rings>,
+    grants: Arc<Grants>,
     now: Now,
     indexes: Mutex<Recent<String, Arc<Index>>>,
 }
@@ -115,11 +117,21 @@ enum Planned {
     },
 }
 
+/// An attempt that came to nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed<'a> {
+    pub error: &'a str,
+    /// Until the next one.
+    pub delay: Duration,
+    /// Unless it was begun, it does not count.
+    pub is_begun: bool,
+}
+
 /// What is said of one task.
 #[derive(Clone, Copy)]
 enum Verdict<'a> {
     Complete,
-    Fail { error: &'a str, delay: Duration },
+    Fail(Failed<'a>),
 }
 
 impl Tasks {
@@ -127,12 +139,14 @@ impl Tasks {
         sessions: Arc<Sessions>,
         registry: Arc<Registry>,
         rings: Arc<Rings>,
+        grants: Arc<Grants>,
         now: Now,
     ) -> Tasks {
         Tasks {
             sessions,
             registry,
             rings,
+            grants,
             now,
             indexes: Mutex::new(Recent::new(QUEUES_MAX)),
         }
@@ -234,18 +248,17 @@ impl Tasks {
         queue: &str,
         id: i64,
         token: Zxid,
-        error: &str,
-        delay: Duration,
+        failed: Failed<'_>,
     ) -> Result<(Zxid, bool), Failure> {
-        if error.len() > ERROR_BYTES_MAX {
+        if failed.error.len() > ERROR_BYTES_MAX {
             return Err(Failure::LimitReached {
                 what: "bytes of an error",
                 limit: ERROR_BYTES_MAX,
             });
         }
-        check_delay(delay)?;
-        let verdict = Verdict::Fail { error, delay };
-        self.judge(writer, queue, id, token, verdict).await
+        check_delay(failed.delay)?;
+        self.judge(writer, queue, id, token, Verdict::Fail(failed))
+            .await
     }
 
     /// When, and whether the task is dead now.
@@ -287,12 +300,17 @@ impl Tasks {
                     operations.extend(ending(tree, queue, id, &task, version));
                     task.dead = false;
                 }
-                Verdict::Fail { error, delay } => {
-                    task.error = error.to_owned();
-                    task.dead = task.attempts >= task.attempts_max;
-                    task.not_before_ms = match delay.is_zero() || task.dead {
+                Verdict::Fail(failed) => {
+                    match failed.is_begun {
+                        true => {
+                            task.error = failed.error.to_owned();
+                            task.dead = task.attempts >= task.attempts_max;
+                        }
+                        false => task.attempts = task.attempts.saturating_sub(1),
+                    }
+                    task.not_before_ms = match failed.delay.is_zero() || task.dead {
                         true => 0,
-                        false => self.after(delay),
+                        false => self.after(failed.delay),
                     };
                     operations.push(Operation::SetData {
                         path: path.clone(),

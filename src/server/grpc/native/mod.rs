@@ -29,6 +29,7 @@ pub use tokens::Tokens;
 
 use crate::api;
 use crate::compat::events::Events;
+use crate::compat::grants::Grants;
 use crate::compat::locks::Locks;
 use crate::compat::rings::Rings;
 use crate::compat::tasks::Tasks;
@@ -71,6 +72,7 @@ pub struct Native {
     locks: Locks,
     events: Events,
     rings: Arc<Rings>,
+    grants: Arc<Grants>,
     tasks: Tasks,
     auth: AuthOptions,
     tokens: Option<Arc<Tokens>>,
@@ -93,11 +95,20 @@ impl Native {
         let registry = Registry::new(sessions.clone(), options.value_bytes_max);
         let registry = Arc::new(registry);
         let rings = Arc::new(Rings::new(sessions.clone(), registry.clone()));
+        let grants = Grants::new(sessions.clone(), registry.clone(), rings.clone());
+        let grants = Arc::new(grants);
         let now = || SystemClock.wall_ms();
         let native = Arc::new(Native {
             events: Events::new(sessions.clone(), registry.clone()),
-            tasks: Tasks::new(sessions.clone(), registry.clone(), rings.clone(), now),
+            tasks: Tasks::new(
+                sessions.clone(),
+                registry.clone(),
+                rings.clone(),
+                grants.clone(),
+                now,
+            ),
             rings,
+            grants,
             registry,
             locks: Locks::new(sessions.clone()),
             sessions,

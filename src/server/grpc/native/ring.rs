@@ -4,9 +4,10 @@ use super::counted::OpenStream;
 use super::{Native, freshness, status, unknown};
 use crate::api::ring_service_server::RingService;
 use crate::api::{
-    DescribeRingRequest, MovedKey, MovedRequest, MovedResponse, OwnersRequest, OwnersResponse,
-    PickRequest, PickResponse, PickStrategy, RingMode, RingServer, RingState, SlotRequest,
-    SlotResponse,
+    AcknowledgeRingRequest, AcknowledgeRingResponse, DescribeRingRequest, GrantedRequest,
+    GrantedResponse, KeyGrant, MovedKey, MovedRequest, MovedResponse, OwnersRequest,
+    OwnersResponse, PickRequest, PickResponse, PickStrategy, RingMode, RingServer, RingState,
+    SlotRequest, SlotResponse,
 };
 use crate::compat::rings::{Bound, Membership, Mode, Question, Strategy};
 use crate::metrics::NATIVE_MESSAGES;
@@ -167,6 +168,54 @@ impl RingService for Arc<Native> {
             epoch: epoch.0,
             slot: slot.slot as u32,
             total: slot.total as u32,
+        }))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<AcknowledgeRingRequest>,
+    ) -> Result<Response<AcknowledgeRingResponse>, Status> {
+        let writer = self
+            .writer(&request, request.get_ref().header.as_ref())
+            .await?;
+        let asked = request.into_inner();
+        let acknowledged = self
+            .grants
+            .acknowledge(&writer, &asked.path, &asked.server, Zxid(asked.epoch))
+            .await;
+        let zxid = acknowledged.map_err(status::of)?.0;
+        Ok(Response::new(AcknowledgeRingResponse { zxid }))
+    }
+
+    async fn granted(
+        &self,
+        request: Request<GrantedRequest>,
+    ) -> Result<Response<GrantedResponse>, Status> {
+        let identities = self.caller(&request)?;
+        let asked = request.into_inner();
+        let acknowledged = Zxid(asked.acknowledged);
+        let granted = self
+            .grants
+            .granted(
+                &identities,
+                &asked.path,
+                &asked.server,
+                acknowledged,
+                &asked.keys,
+            )
+            .await
+            .map_err(status::of)?;
+        let grants = granted.into_iter().map(|grant| {
+            let (holder, epoch) = grant.holder.unwrap_or((String::new(), Zxid::ZERO));
+            KeyGrant {
+                granted: grant.is_granted,
+                owner: grant.owner.unwrap_or_default(),
+                holder,
+                holder_epoch: epoch.0,
+            }
+        });
+        Ok(Response::new(GrantedResponse {
+            grants: grants.collect(),
         }))
     }
 }

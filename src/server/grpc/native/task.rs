@@ -9,12 +9,13 @@ use crate::api::{
     TaskStanding, TaskState,
 };
 use crate::compat::tasks::{
-    self, Enqueuing, FETCH_MAX, Fetching, Found, Offered, Pushing, Standing, Task,
+    self, Enqueuing, FETCH_MAX, Failed, Fetching, Found, Offered, Pushing, Standing, Task,
 };
 use crate::compat::{Failure, Writer};
 use crate::model::Zxid;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -63,6 +64,8 @@ impl TaskService for Arc<Native> {
             ring: (!asked.ring.is_empty()).then_some(asked.ring),
             epoch: asked.epoch.map(Zxid),
             include_held: asked.include_held,
+            known: asked.known.into_iter().map(Zxid).collect(),
+            held_only: asked.held_only,
         };
         let offered = self.tasks.fetch(&writer, &fetching).await;
         Ok(Response::new(fetched(offered.map_err(status::of)?)))
@@ -86,6 +89,8 @@ impl TaskService for Arc<Native> {
             ring: (!asked.ring.is_empty()).then_some(asked.ring),
             epoch: asked.epoch.map(Zxid),
             include_held: false,
+            known: HashSet::new(),
+            held_only: false,
         };
         let pushing = Some((Arc::clone(self), Pushing::default()));
         let pushed = futures::stream::unfold(pushing, move |pushing| {
@@ -125,17 +130,15 @@ impl TaskService for Arc<Native> {
             .writer(&request, request.get_ref().header.as_ref())
             .await?;
         let asked = request.into_inner();
-        let delay = Duration::from_millis(asked.retry_after_ms);
+        let failed = Failed {
+            error: &asked.error,
+            delay: Duration::from_millis(asked.retry_after_ms),
+            is_begun: !asked.not_begun,
+        };
+        let token = Zxid(asked.token);
         let failed = self
             .tasks
-            .fail(
-                &writer,
-                &asked.queue,
-                asked.id,
-                Zxid(asked.token),
-                &asked.error,
-                delay,
-            )
+            .fail(&writer, &asked.queue, asked.id, token, failed)
             .await;
         let (zxid, dead) = failed.map_err(status::of)?;
         Ok(Response::new(FailResponse { zxid: zxid.0, dead }))
