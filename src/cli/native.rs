@@ -111,8 +111,17 @@ pub async fn close(client: &Client) {
 }
 
 /// A call that failed, with what to do next.
-#[derive(Debug, thiserror::Error)]
-pub struct Failed(#[from] Error);
+#[derive(Debug)]
+pub struct Failed(Error);
+
+/// It says all that its cause says, so it has none.
+impl std::error::Error for Failed {}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed(error)
+    }
+}
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,7 +172,7 @@ impl Failed {
                 "`vivarium registry get` shows the version that it has now"
             }
             Some(Reason::KindMismatch) => {
-                "an entry is either persistent or a session's; a lock is either a mutex or asked for with --shared and --exclusive"
+                "an entry is either persistent or a session's; a lock is either a mutex or asked for with --shared and --exclusive; `vivarium task list` shows which tasks are dead"
             }
             Some(Reason::EmptyRing) => "register servers right below the path first",
             Some(Reason::Compacted) => "ask another member, or begin later",

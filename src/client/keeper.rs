@@ -24,6 +24,7 @@ use crate::api::session_service_client::SessionServiceClient;
 use crate::api::{KeepAliveRequest, KeepAliveResponse, OpenRequest};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -88,6 +89,10 @@ async fn keep_on(shared: &Arc<Shared>, mut kept: Kept) {
                     ConnectionState::Reconnected,
                 );
                 kept
+            }
+            None if shared.closing.load(Ordering::SeqCst) => {
+                shared.lost(&session, At::Over(Error::Closed));
+                return;
             }
             None => {
                 let reopen = shared.options.reopen;

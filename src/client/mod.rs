@@ -79,6 +79,7 @@ use crate::api::CloseRequest;
 use crate::api::session_service_client::SessionServiceClient;
 use shared::Shared;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::DropGuard;
 
@@ -220,6 +221,7 @@ impl Client {
         let request = CloseRequest {
             session: Some(session.reference.clone()),
         };
+        self.shared.closing.store(true, Ordering::SeqCst);
         // The task goes on meanwhile: it may have to find a member first.
         let closed =
             self.call(

@@ -7,7 +7,7 @@ use super::state::{ConnectionState, Told};
 use super::window::LOCK_CALLS_MAX;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -39,6 +39,8 @@ pub struct Shared {
     /// The largest zxid that any answer had: no later read is answered from before it.
     seen: AtomicI64,
     pub lock_calls: Semaphore,
+    /// Nobody wants the session any more: that it ends is no loss, and none follows.
+    pub closing: AtomicBool,
     /// For the task that keeps the session.
     pub stop: CancellationToken,
 }
@@ -58,6 +60,7 @@ impl Shared {
             changing: Mutex::new(()),
             seen: AtomicI64::new(0),
             lock_calls: Semaphore::new(LOCK_CALLS_MAX),
+            closing: AtomicBool::new(false),
             stop: CancellationToken::new(),
         })
     }
