@@ -6,7 +6,7 @@ set -euo pipefail
 usage() {
   cat >&2 <<'TEXT'
 usage: load-test.sh [SECONDS [N [BASEPORT [DIR]]]]
-       load-test.sh registry|lock|ring|events [CLIENTS [SECONDS [N [BASEPORT [DIR]]]]]
+       load-test.sh registry|lock|ring|task|events [CLIENTS [SECONDS [N [BASEPORT [DIR]]]]]
 
 Without a word, the load are writes by the ZooKeeper protocol; every member is killed at the end, and every
 write that was acknowledged is looked for on each. With one, the load comes through the native API, and is
@@ -30,7 +30,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 subject= clients=8
 case ${1:-} in
-  registry | lock | ring | events)
+  registry | lock | ring | task | events)
     subject=$1 clients=${2:-8}
     shift $(($# < 2 ? $# : 2))
     ;;

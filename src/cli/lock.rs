@@ -4,14 +4,14 @@
 //! its process group as soon as the session is lost, because another one may hold the lock then.
 
 use super::exit::Exit;
+use super::group::Group;
 use super::native::{ClientArgs, Ending, Failed, close, duration};
 use super::output::table;
 use crate::client::{Asking, Client, Error, LockGuard, LockMode, LockPlace};
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -139,40 +139,30 @@ async fn run_under(
     ending: &mut Ending,
 ) -> anyhow::Result<Exit> {
     let (program, arguments) = command.split_first().context("there is nothing to run")?;
-    let started = Command::new(program)
+    let mut started = Command::new(program);
+    started
         .args(arguments)
         .env("VIVARIUM_LOCK", guard.lock())
-        .env("VIVARIUM_LOCK_TOKEN", guard.token().to_string())
-        .process_group(0)
-        .spawn();
-    let mut child = match started {
-        Ok(child) => child,
+        .env("VIVARIUM_LOCK_TOKEN", guard.token().to_string());
+    let mut group = match Group::start(&mut started) {
+        Ok(group) => group,
         Err(error) => {
             eprintln!("vivarium: {} cannot be started: {error}", program.display());
             return Ok(Exit::Command(NOT_STARTED));
         }
     };
-    let group = Pid::from_child(&child);
-    let mut ended = tokio::task::spawn_blocking(move || child.wait());
     loop {
         let passed_on = tokio::select! {
             biased;
-            status = &mut ended => return Ok(Exit::Command(code(status??))),
+            status = group.ended() => return Ok(Exit::Command(code(status?))),
             () = guard.lost() => {
-                kill(group, Signal::KILL);
-                ended.await??;
+                group.kill().await?;
                 eprintln!("vivarium: {}", Failed::from(Error::SessionLost));
                 return Ok(Exit::SessionLost);
             }
             asked = ending.asked() => asked,
         };
-        kill(group, passed_on);
-    }
-}
-
-fn kill(group: Pid, with: Signal) {
-    if let Err(error) = kill_process_group(group, with) {
-        tracing::debug!(%error, "there is nobody to be told");
+        group.pass_on(passed_on);
     }
 }
 

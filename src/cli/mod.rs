@@ -9,6 +9,7 @@ mod bench;
 mod cluster;
 mod events;
 mod exit;
+mod group;
 mod lock;
 mod logging;
 mod native;
@@ -18,6 +19,7 @@ mod ring;
 mod server;
 mod serving;
 mod settings;
+mod task;
 
 pub use exit::Exit;
 
@@ -52,6 +54,8 @@ enum Command {
     Lock(Box<lock::LockArgs>),
     /// Show who is responsible for what
     Ring(Box<ring::RingArgs>),
+    /// Enqueue tasks, do them, and look at what there is to do
+    Task(Box<task::TaskArgs>),
     /// Show what happens, and what happened
     Events(Box<events::EventsArgs>),
     /// Print what a shell needs to complete this command line
@@ -71,6 +75,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Registry(args) => runtime()?.block_on(registry::run(*args)),
         Command::Lock(args) => runtime()?.block_on(lock::run(*args)),
         Command::Ring(args) => runtime()?.block_on(ring::run(*args)),
+        Command::Task(args) => runtime()?.block_on(task::run(*args)),
         Command::Events(args) => runtime()?.block_on(events::run(*args)),
         Command::Completion { shell } => {
             let mut page = Vec::new();

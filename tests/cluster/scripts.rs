@@ -220,7 +220,7 @@ fn the_load_test_kills_the_leader_and_then_all_and_misses_no_acknowledged_write(
 #[test]
 fn the_load_test_of_the_native_api_kills_the_leader_and_finds_every_promise_kept() {
     const SECONDS: &str = "6";
-    for subject in ["registry", "lock", "ring", "events"] {
+    for subject in ["registry", "lock", "ring", "task", "events"] {
         let cluster = Scripted::new();
         let mut command = Command::new(script("load-test.sh"));
         command

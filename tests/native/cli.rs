@@ -448,3 +448,85 @@ fn changes_are_shown_through_whatever_member_and_found_later() {
     let usage = run(against(&cluster, &["events", "tail", "--after", "later"]));
     assert_eq!(usage.0, 2, "{usage:?}");
 }
+
+#[test]
+fn tasks_are_enqueued_done_and_looked_at() {
+    let cluster = cluster(1);
+    let task = |arguments: &[&str]| {
+        let (verb, rest) = arguments.split_first().expect("a verb");
+        against(&cluster, &[&["task", verb, "--queue", "/q"], rest].concat())
+    };
+    let id = printed(task(&["enqueue", "job-1", "START", "--payload", "hello"]));
+    assert_eq!(id, "0\n");
+    let known = [
+        "enqueue",
+        "job-2",
+        "--idempotency-key",
+        "k",
+        "--attempts",
+        "1",
+        "-o",
+        "json",
+    ];
+    for is_known in [false, true] {
+        let told: serde_json::Value = serde_json::from_str(&printed(task(&known))).unwrap();
+        assert_eq!((&told["id"], &told["known"]), (&1.into(), &is_known.into()));
+    }
+    let late = ["enqueue", "job-3", "--delay", "1h", "--property", "a=b"];
+    assert_eq!(printed(task(&late)), "2\n");
+    let counted = |state: &str, count: u64| {
+        eventually("the index has heard of it", PATIENCE, || {
+            let counts = printed(task(&["counts", "-o", "json"]));
+            let counts: serde_json::Value = serde_json::from_str(&counts).unwrap();
+            (counts[state] == count).then_some(())
+        });
+    };
+    counted("pending", 2);
+    counted("delayed", 1);
+
+    // The payload comes in, and what the task is about by the environment.
+    let script = "cat; echo \" $VIVARIUM_TASK_ID $VIVARIUM_TASK_KEY $VIVARIUM_TASK_ACTION\"";
+    let said = printed(task(&["run", "--count", "1", "--", "sh", "-c", script]));
+    assert_eq!(said, "hello 0 job-1 START\n");
+    let failing = run(task(&["run", "--count", "1", "--", "sh", "-c", "exit 3"]));
+    assert!(
+        failing.0 == 0 && failing.2.contains("it is dead"),
+        "{failing:?}"
+    );
+    counted("dead", 1);
+    let dead = printed(task(&["list", "--state", "dead", "-o", "yaml"]));
+    let dead: serde_json::Value = serde_yaml_ng::from_str(&dead).unwrap();
+    assert_eq!(
+        (&dead[0]["id"], &dead[0]["error"]),
+        (&1.into(), &"exit status: 3".into())
+    );
+    assert_eq!(printed(task(&["redrive", "1"])), "1 is tried again\n");
+    let alive = run(task(&["discard", "1"]));
+    assert!(
+        alive.0 == 1 && alive.2.contains("KIND_MISMATCH"),
+        "{alive:?}"
+    );
+    assert_eq!(printed(task(&["cancel", "1"])), "cancelled 1\n");
+    let shown = printed(task(&["show", "2"]));
+    assert!(
+        shown.contains("delayed") && shown.contains("a=b"),
+        "{shown}"
+    );
+    let gone = run(task(&["show", "1"]));
+    assert!(gone.0 == 1 && gone.2.contains("NO_ENTRY"), "{gone:?}");
+
+    // One that cannot be started has done nothing: the task is as it was.
+    let id = printed(task(&["enqueue", "job-4"]));
+    counted("pending", 1);
+    let missing = run(task(&["run", "--", "/nowhere/at/all"]));
+    assert!(
+        missing.0 == 1 && missing.2.contains("cannot be started"),
+        "{missing:?}"
+    );
+    let shown = printed(task(&["show", id.trim(), "-o", "json"]));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["state"], &shown["attempts"]),
+        (&"pending".into(), &0.into())
+    );
+}

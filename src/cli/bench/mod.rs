@@ -40,6 +40,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<Exit> {
         Some(BenchCommand::Registry(args)) => native::run(Subject::Registry, args).await,
         Some(BenchCommand::Lock(args)) => native::run(Subject::Lock, args).await,
         Some(BenchCommand::Ring(args)) => native::run(Subject::Ring, args).await,
+        Some(BenchCommand::Task(args)) => native::run(Subject::Task, args).await,
         Some(BenchCommand::Events(args)) => native::run(Subject::Events, args).await,
         None => load(args.load, network).await,
     }

@@ -26,6 +26,8 @@ pub enum BenchCommand {
     Lock(NativeArgs),
     /// Servers come and go while clients ask for owners
     Ring(NativeArgs),
+    /// Clients enqueue tasks, and others do them
+    Task(NativeArgs),
     /// Clients write, and all are told of every change
     Events(NativeArgs),
 }

@@ -1,4 +1,4 @@
-//! `vivarium bench registry|lock|ring|events`: load through the native API, and whether its promises held.
+//! `vivarium bench registry|lock|ring|task|events`: load through the native API, and whether its promises held.
 //!
 //! At all times: a run is bounded by time, works below a path of its own and clears it away; a write that may
 //! or may not have been done is counted as unknown, and the check at the end allows both; what was
@@ -8,15 +8,18 @@ mod events;
 mod lock;
 mod registry;
 mod ring;
+mod task;
 
 use super::drive::Live;
 use super::figures::{Figures, Report};
 use super::progress::Progress;
 use crate::cli::exit::Exit;
 use crate::cli::native::{ClientArgs, Failed, close};
-use crate::client::{Client, Error, Lifetime, Registration};
+use crate::client::{Client, Error, Lifetime, Reason, Registration};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +30,8 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what is not there yet.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// Parts of a path that are cleared away at the same time.
+const CLEARED_AT_ONCE: usize = 16;
 /// Broken promises that are told; the count is of all.
 const EXAMPLES_MAX: usize = 10;
 
@@ -48,6 +53,7 @@ pub enum Subject {
     Registry,
     Lock,
     Ring,
+    Task,
     Events,
 }
 
@@ -57,6 +63,7 @@ impl fmt::Display for Subject {
             Subject::Registry => "registry",
             Subject::Lock => "lock",
             Subject::Ring => "ring",
+            Subject::Task => "task",
             Subject::Events => "events",
         })
     }
@@ -83,12 +90,14 @@ pub async fn run(subject: Subject, args: NativeArgs) -> anyhow::Result<Exit> {
         Subject::Registry => registry::run(&run, &observer).await,
         Subject::Lock => lock::run(&run, &observer).await,
         Subject::Ring => ring::run(&run, &observer).await,
+        Subject::Task => task::run(&run, &observer).await,
         Subject::Events => events::run(&run, &observer, began).await,
     };
     progress.finish();
     let outcome = outcome?;
-    let cleared = observer.registry().unregister_all(&run.root).await;
-    cleared.map_err(Failed::from)?;
+    clear(&observer, run.root.clone())
+        .await
+        .map_err(Failed::from)?;
     close(&observer).await;
 
     let mut report = Report::default();
@@ -217,6 +226,24 @@ fn failed(figures: &mut Figures, error: &Error) -> bool {
         _ => figures.refused_as("not done in time"),
     }
     *error == Error::SessionLost
+}
+
+/// Removes a path and all below it, part by part where there is more than one call removes.
+fn clear(client: &Client, path: String) -> BoxFuture<'_, Result<(), Error>> {
+    Box::pin(async move {
+        let registry = client.registry();
+        match registry.unregister_all(&path).await {
+            Err(error) if error.reason() == Some(Reason::LimitReached) => {}
+            done => return done.map(drop),
+        }
+        let names: Vec<String> = registry.children(&path).try_collect().await?;
+        let parts = names
+            .into_iter()
+            .map(|name| clear(client, format!("{path}/{name}")));
+        let parts = futures::stream::iter(parts).buffer_unordered(CLEARED_AT_ONCE);
+        parts.try_collect::<()>().await?;
+        registry.unregister_all(&path).await.map(drop)
+    })
 }
 
 /// Looks again and again until it is so; whether it ever was.
