@@ -7,6 +7,7 @@ mod client;
 mod client_events;
 mod client_tasks;
 mod events;
+mod example;
 mod locks;
 mod metrics;
 mod registry;
