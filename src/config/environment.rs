@@ -11,9 +11,18 @@ const OTHER_NAMES: &[&str] = &[
     "VIVARIUM_ALLOW_TMPFS",
     "VIVARIUM_BIN",
     "VIVARIUM_CONFIG",
+    "VIVARIUM_ENDPOINTS",
+    "VIVARIUM_LOCK",
+    "VIVARIUM_LOCK_TOKEN",
     "VIVARIUM_LOG",
+    "VIVARIUM_PASSWORD",
     "VIVARIUM_QUICKSTART_SECONDS",
     "VIVARIUM_READY_SECONDS",
+    "VIVARIUM_TASK_ACTION",
+    "VIVARIUM_TASK_ATTEMPT",
+    "VIVARIUM_TASK_ID",
+    "VIVARIUM_TASK_KEY",
+    "VIVARIUM_TASK_TOKEN",
     "VIVARIUM_ZOO_CFG",
     "VIVARIUM_ZOO_CFG_EXTRA",
 ];
@@ -99,16 +108,19 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_of_the_scripts_never_stops_a_member() {
-        let scripts = [
+    fn a_variable_of_scripts_and_commands_never_stops_a_member() {
+        let texts = [
+            include_str!("../cli/lock.rs"),
+            include_str!("../cli/native.rs"),
+            include_str!("../cli/task.rs"),
             include_str!("../../cluster-scripts/cluster.sh"),
             include_str!("../../cluster-scripts/load-test.sh"),
             include_str!("../../cluster-scripts/quickstart.sh"),
             include_str!("../../cluster-scripts/test.sh"),
         ];
         let letter = |c: char| c.is_ascii_uppercase() || c == '_';
-        for (at, _) in scripts.concat().match_indices(PREFIX) {
-            let text = scripts.concat();
+        let text = texts.concat();
+        for (at, _) in text.match_indices(PREFIX) {
             let name: String = text[at..].chars().take_while(|c| letter(*c)).collect();
             let mut problems = Vec::new();
             read(&variables(&[(&name, "x")]), &mut problems);
