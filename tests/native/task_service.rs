@@ -6,7 +6,7 @@ use super::cluster;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use vivarium::client::{
     Claimed, Client, Reason, Retry, RingMode, TaskHost, TaskService, TaskServiceOptions,
 };
@@ -36,7 +36,7 @@ struct Host {
     server: String,
     hands: Arc<Mutex<Hands>>,
     /// What is called "WAIT" goes on until then.
-    go_on: Arc<Notify>,
+    go_on: CancellationToken,
 }
 
 impl TaskHost for Host {
@@ -48,7 +48,7 @@ impl TaskHost for Host {
                 .unwrap()
                 .done
                 .push((self.server.clone(), -job));
-            self.go_on.notified().await;
+            self.go_on.cancelled().await;
         }
         if task.task().action == "FAIL" && task.attempts() == 1 {
             return Err(Retry {
@@ -94,7 +94,7 @@ fn host(server: &str, hands: &Arc<Mutex<Hands>>) -> Host {
     Host {
         server: server.to_owned(),
         hands: hands.clone(),
-        go_on: Arc::default(),
+        go_on: CancellationToken::new(),
     }
 }
 
@@ -283,16 +283,8 @@ async fn what_is_being_done_comes_to_its_end_before_another_begins() {
         8,
         "nothing new begins meanwhile"
     );
-    let going_on = tokio::spawn({
-        let (a, b) = (a.go_on.clone(), b.go_on.clone());
-        async move {
-            loop {
-                a.notify_waiters();
-                b.notify_waiters();
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    });
+    a.go_on.cancel();
+    b.go_on.cancel();
     settled(&one, &hands, 2).await;
     eventually("each is done once", || async {
         let hands = hands.lock().unwrap();
@@ -303,7 +295,6 @@ async fn what_is_being_done_comes_to_its_end_before_another_begins() {
         (done == jobs).then_some(())
     })
     .await;
-    going_on.abort();
     first.close().await;
     settled(&other, &hands, 1).await;
     second.close().await;
