@@ -114,6 +114,8 @@ metrics! {
         "Native sessions that are attached to this member.";
     NATIVE_LOCK_WAITERS = Gauge "vivarium_native_lock_waiters" Count,
         "Calls at this member that wait for a lock.";
+    LOCK_PLACES = Gauge "vivarium_lock_places" Count,
+        "Places in locks, of native clients and of Curator's, by `state`: holds, waits. Counted now and then; every member counts all of them.";
     NATIVE_TASKS = Gauge "vivarium_native_tasks" Count,
         "Tasks of the queues that this member was asked for of late, by `state`: pending, delayed, claimed, dead.";
     NATIVE_TASK_AGE_SECONDS = Gauge "vivarium_native_task_age_seconds" Seconds,
@@ -156,6 +158,10 @@ metrics! {
         "Subscriptions to the change log.";
     LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
         "Disk taken by the Raft log.";
+    STORAGE_ENTRIES = Gauge "vivarium_storage_entries" Count,
+        "What is stored, by `table`: znodes, sessions, change_log (transactions), raft_log (log entries), checkpoint (rows), snapshots (files).";
+    STORAGE_BYTES = Gauge "vivarium_storage_bytes" Bytes,
+        "The same in bytes: of znodes, all paths and data in memory; of the others, the files. Sessions lie in the checkpoint.";
     DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,
         "Free space where the log and the data are, of the fuller disk if there are two. Below `storage.free_bytes_min` the member counts as low.";
     LOG_ROOM_BYTES = Gauge "vivarium_log_room_bytes" Bytes,

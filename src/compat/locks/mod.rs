@@ -11,6 +11,7 @@
 
 mod counted;
 mod places;
+mod shown;
 
 pub use places::{Kind, Place};
 
