@@ -63,8 +63,8 @@ pub enum Told {
 
 /// See the module's text.
 pub struct Events {
-    sessions: Arc<Sessions>,
-    registry: Arc<Registry>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) registry: Arc<Registry>,
 }
 
 impl Events {

@@ -510,7 +510,7 @@ pub(super) fn check_entry(path: &str) -> Result<(), Failure> {
 }
 
 /// The first names after `after`, ascending.
-fn first_names(
+pub(super) fn first_names(
     tree: &Tree,
     path: &str,
     identities: &[Id],

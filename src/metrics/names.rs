@@ -108,7 +108,7 @@ metrics! {
     NATIVE_RING_BUILDS = Counter "vivarium_native_ring_builds_total" Count,
         "Epochs of rings that were built here.";
     NATIVE_MESSAGES = Counter "vivarium_native_messages_total" Count,
-        "Messages of changes and of what there is that were sent on `stream`: subscribe, follow, watch.";
+        "Messages of changes and of what there is that were sent on `stream`: subscribe, follow, watch, children.";
 
     NATIVE_SESSIONS = Gauge "vivarium_native_sessions" Count,
         "Native sessions that are attached to this member.";
@@ -121,7 +121,7 @@ metrics! {
     NATIVE_TASK_AGE_SECONDS = Gauge "vivarium_native_task_age_seconds" Seconds,
         "How long ago the oldest pending one of these tasks was enqueued; 0 if none is pending.";
     NATIVE_STREAMS = Gauge "vivarium_native_streams" Count,
-        "Open streams of changes, by `stream`: subscribe, follow, watch.";
+        "Open streams of changes, by `stream`: subscribe, follow, watch, children.";
     CONNECTIONS = Gauge "vivarium_connections" Count,
         "Client connections that are open.";
     SESSIONS = Gauge "vivarium_sessions" Count,
