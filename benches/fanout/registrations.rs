@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use vivarium::client::{ChangeKind, Client, Event, Interest, Start};
+use vivarium::client::{ChangeKind, Client, Event, Interest, Lifetime, Registration, Start};
 use vivarium::testing::raw_client::{Bytes, RawClient, Reader, op, read_frame};
 
 const DIRECTORY: &str = "/nodes";
@@ -165,6 +165,16 @@ where
     W: Future<Output = Client> + Send + 'static,
 {
     let cluster = members();
+    let first = connect(&cluster, 0).await;
+    let directory = Registration {
+        lifetime: Lifetime::Persistent,
+        ..Registration::new(DIRECTORY, "")
+    };
+    first
+        .registry()
+        .register_as(directory)
+        .await
+        .expect("the directory");
     let ready = Arc::new(tokio::sync::Barrier::new(sessions + 1));
     let mut clients = JoinSet::new();
     for number in 0..sessions {

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use vivarium::client::{
-    CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheOptions, ChangeKind, Client,
-    ClientOptions, ConnectionState, Error, Event, Interest, Lifetime, Query, Reason, Registration,
-    ChildrenWatch, Start, Subscription,
+    CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheOptions, ChangeKind, ChildrenWatch,
+    Client, ClientOptions, ConnectionState, Error, Event, Interest, Lifetime, Query, Reason,
+    Registration, Start, Subscription,
 };
 use vivarium::testing::processes::ProcessCluster;
 
@@ -596,7 +596,11 @@ async fn names_become(watch: &mut ChildrenWatch, expected: &[&str]) {
         names.retain(|name| !change.removed.contains(name));
         names.extend(change.added);
         names.sort();
-        assert_eq!(names, watch.names(), "what is told adds up to what is there");
+        assert_eq!(
+            names,
+            watch.names(),
+            "what is told adds up to what is there"
+        );
     }
 }
 
@@ -634,7 +638,13 @@ async fn who_is_there_is_told_by_what_it_came_to_whichever_member_goes_on() {
     put(&writer, "/workers/d", "").await;
     names_become(&mut watch, &["a", "c", "d"]).await;
     names_become(&mut later, &["a", "c", "d"]).await;
-    for name in ["/workers/a/below", "/workers/a", "/workers/c", "/workers/d", "/workers"] {
+    for name in [
+        "/workers/a/below",
+        "/workers/a",
+        "/workers/c",
+        "/workers/d",
+        "/workers",
+    ] {
         writer.registry().unregister(name, None).await.unwrap();
     }
     put(&writer, "/workers/e", "").await;
