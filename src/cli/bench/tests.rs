@@ -187,13 +187,13 @@ async fn every_workload_ends_at_its_count_and_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("figures.jsonl");
     let line = format!(
-        "create,set,get,mixed,watch --servers {address} --operations 300 --connections 3 \
+        "create,set,get,get-lin,mixed,children,ephemeral-churn,watch --servers {address} --operations 300 --connections 3 \
          --in-flight 4 --keys 10 --seconds 60 --json {}",
         json.display()
     );
     assert_eq!(run(args(&line)).await.unwrap(), Exit::Success);
     let found = lines_of(&json);
-    assert_eq!(found.len(), 5);
+    assert_eq!(found.len(), 8);
     for line in &found {
         assert_eq!(line["ops"], 300, "{line}");
         assert_eq!(line["unknown"], 0, "{line}");
