@@ -24,17 +24,23 @@ const COLUMNS: [(&str, &str, Shown); 5] = [
 enum Shown {
     Count,
     Micros,
+    Millis,
     Bytes,
 }
 
 impl Shown {
-    /// How the figure of the given name is shown: its unit is in the name.
-    fn of(name: &str) -> Shown {
-        match name {
-            _ if name.ends_with("_us") => Shown::Micros,
-            _ if name.contains("bytes") => Shown::Bytes,
-            _ => Shown::Count,
-        }
+    /// The heading of a figure that one workload alone has, and how it is shown: its unit is in the name.
+    fn of(name: &str) -> (String, Shown) {
+        let (name, shown) = if let Some(name) = name.strip_suffix("_us") {
+            (name.to_owned(), Shown::Micros)
+        } else if let Some(name) = name.strip_suffix("_ms") {
+            (name.to_owned(), Shown::Millis)
+        } else if name.contains("_bytes") {
+            (name.replace("_bytes", ""), Shown::Bytes)
+        } else {
+            (name.to_owned(), Shown::Count)
+        };
+        (name.replace('_', " "), shown)
     }
 
     fn show(self, value: f64) -> String {
@@ -42,6 +48,7 @@ impl Shown {
             Shown::Count => short(value),
             Shown::Micros if value >= 10_000.0 => format!("{} ms", short(value / 1e3)),
             Shown::Micros => format!("{} µs", short(value)),
+            Shown::Millis => format!("{} ms", short(value)),
             Shown::Bytes if value >= 1e6 => format!("{} MB", short(value / 1e6)),
             Shown::Bytes => format!("{} B", short(value)),
         }
@@ -166,9 +173,10 @@ impl std::fmt::Display for Results {
         writeln!(f, "|---|---|{}", "---|".repeat(self.systems.len()))?;
         for label in &self.labels {
             for name in self.more.get(label).into_iter().flatten() {
-                let mut row = format!("| {label} | {} |", name.replace('_', " "));
+                let (heading, shown) = Shown::of(name);
+                let mut row = format!("| {label} | {heading} |");
                 for system in &self.systems {
-                    let cell = self.cell(label, system, name, Shown::of(name));
+                    let cell = self.cell(label, system, name, shown);
                     write!(row, " {cell} |")?;
                 }
                 writeln!(f, "{row}")?;
@@ -243,7 +251,7 @@ mod tests {
         let text = results.to_string();
         assert!(text.contains("| workload | figure | one | two |"), "{text}");
         assert!(
-            text.contains("| failover | gap ms | 500 | 0.25 × (125) |"),
+            text.contains("| failover | gap | 500 ms | 0.25 × (125 ms) |"),
             "{text}"
         );
         assert!(text.contains("| failover | lost | 0 | 0 |"), "{text}");
@@ -255,5 +263,10 @@ mod tests {
         assert_eq!(shown, ["0.50", "9", "12.3", "100", "1,234", "1,234,567"]);
         assert_eq!(Shown::Micros.show(25_300.0), "25.3 ms");
         assert_eq!(Shown::Bytes.show(2_500_000.0), "2.50 MB");
+        let (heading, shown) = Shown::of("memory_bytes_per_session");
+        assert_eq!(
+            (heading.as_str(), shown.show(2.0)),
+            ("memory per session", "2 B".to_owned())
+        );
     }
 }

@@ -2,8 +2,8 @@
 //! native API, and a report.
 //!
 //! Owns: its own client, so that no other library stands between the wire and the clock.
-//! At all times: a run is bounded by time and by count, works below a znode of its own and clears it
-//! away; what was under way when a connection broke is counted as unknown, neither done nor failed.
+//! At all times: a run is bounded by time and by count (`nodes` by count alone), works below a znode of its own
+//! and clears it away; what was under way when a connection broke is counted as unknown, neither done nor failed.
 //! With a ledger, each acknowledged create is written down, and `bench verify` looks for every one.
 
 mod churn;
@@ -33,6 +33,7 @@ pub use prepare::NobodyAnswers;
 
 use super::exit::Exit;
 use crate::runtime::{Environment, Network};
+use anyhow::bail;
 use figures::Report;
 use ledger::Ledger;
 use native::Subject;
@@ -69,6 +70,9 @@ async fn load(args: LoadArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit>
     let ledger = args.ledger.as_deref().map(Ledger::append_to).transpose()?;
     let ledger = ledger.map(Arc::new);
     let args = Arc::new(args);
+    if args.control().is_none() && args.workloads().any(|one| one == Workload::Failover) {
+        bail!("failover needs --control, or a `ctl` in the directory that --pids names");
+    }
     let mut report = Report::default();
     let mut broken = 0;
     for workload in args.workloads() {
