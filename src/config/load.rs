@@ -218,6 +218,10 @@ fn limits(values: &mut Values<'_>) -> LimitSettings {
             values.size("limits.connections_per_address_max"),
         ),
         connections_max: none_if_zero(values.size("limits.connections_max")),
+        native_connections_per_address_max: none_if_zero(
+            values.size("limits.native_connections_per_address_max"),
+        ),
+        native_connections_max: none_if_zero(values.size("limits.native_connections_max")),
         requests_per_connection_max: values.size("limits.requests_per_connection_max"),
         request_bytes_per_connection_max: usize::try_from(request_bytes_per_connection_max)
             .unwrap_or(usize::MAX),

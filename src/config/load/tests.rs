@@ -237,6 +237,10 @@ fn each_source_overrides_the_one_before_it() {
     assert_eq!(settings.timing.tick_ms, 200);
     assert_eq!(settings.timing.heartbeat_ms, 50);
     assert_eq!(settings.limits.connections_max, Some(7));
+    assert_eq!(
+        settings.limits.native_connections_per_address_max,
+        Some(256)
+    );
     assert_eq!(settings.limits.watches_max, 600_000);
     sources.environment = vec![("VIVARIUM_TIMING_TICK_MS".to_owned(), "300".to_owned())];
     assert_eq!(load(&sources).unwrap().timing.tick_ms, 300);
