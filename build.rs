@@ -12,6 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Log entries and snapshot parts are passed on without being copied.
         .bytes(".vivarium.peer.v1")
         .compile_fds(protox::compile(files, ["proto"])?)?;
+    // What the comparison with etcd speaks.
+    tonic_prost_build::configure()
+        .bytes(".etcdserverpb")
+        .compile_fds(protox::compile(["proto/etcd/v3/rpc.proto"], ["proto"])?)?;
     let api = protox::compile(
         [
             "proto/vivarium/v1/common.proto",

@@ -15,33 +15,17 @@ TEXT
   exit 2
 }
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(dirname "$here")
+# shellcheck source=cluster-scripts/ensemble.sh
+. "$(dirname "${BASH_SOURCE[0]}")/ensemble.sh"
 directory=$root/.cluster
 seconds=${VIVARIUM_QUICKSTART_SECONDS:-2}
 members=3
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# The default ports if nobody has them, else the next thousand.
-free_base() {
-  local base offset i
-  for base in $(seq 2180 1000 32180); do
-    for offset in 0 100 200 300; do
-      for i in $(seq "$members"); do is_free $((base + offset + i)) || continue 3; done
-    done
-    echo "$base"
-    return
-  done
-  echo "quickstart.sh: no free ports found from 2181 on" >&2
-  return 1
-}
-
 # The ports are those of the cluster that is there, if one is.
 base_of_cluster() {
-  if [ -s "$directory/base" ]; then cat "$directory/base"; else free_base; fi
+  if [ -s "$directory/base" ]; then cat "$directory/base"; else free_base 2180 1000 32180; fi
 }
 
 case ${1:-start} in

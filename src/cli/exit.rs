@@ -22,7 +22,7 @@ pub enum Exit {
     ConsensusStopped,
     /// No member answers.
     Unreachable,
-    /// `bench verify`: an acknowledged write is missing; `bench lock` and its like: a promise did not hold.
+    /// `bench`: an acknowledged write is missing, or another promise did not hold.
     WriteMissing,
     /// The session was lost, and with it what the command held.
     SessionLost,

@@ -1,7 +1,8 @@
-//! `cluster-scripts/cluster.sh` keeps the contract that tools rely on which drive a cluster by it: the
+//! The scripts of `cluster-scripts/`. `cluster.sh` keeps the contract that tools rely on which drive a cluster by it: the
 //! verbs, what they print, and the files below their directory.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -237,5 +238,147 @@ fn the_load_test_of_the_native_api_kills_the_leader_and_finds_every_promise_kept
             said.ends_with(&format!("PASSED: what {subject} promises held")),
             "{said}"
         );
+    }
+}
+
+/// `compare.sh` in its smallest form, with its results below the directory.
+fn compare(cluster: &Scripted, arguments: &[&str]) -> Command {
+    let mut command = Command::new(script("compare.sh"));
+    command
+        .args(["--quick", "--seconds", "1"])
+        .args(arguments)
+        .arg("--dir")
+        .arg(&cluster.directory)
+        .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"))
+        .stdin(Stdio::null());
+    command
+}
+
+/// The cells of each row that begins with a workload and a system.
+fn row<'a>(table: &'a str, workload: &str, second: &str) -> Vec<&'a str> {
+    let beginning = format!("| {workload} | {second} |");
+    let row = table.lines().find(|line| line.starts_with(&beginning));
+    let row = row.unwrap_or_else(|| panic!("{beginning} is not in: {table}"));
+    row.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+/// What is left of the processes that a comparison starts.
+fn processes_left(directory: &Path) -> Vec<String> {
+    let below = directory.display().to_string();
+    let listed = Command::new("ps").args(["-ww", "-eo", "args="]).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    let lines = listed.lines().filter(|line| line.contains(&below));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
+    const WORKLOADS: [&str; 15] = [
+        "create",
+        "set",
+        "get",
+        "get-lin",
+        "mixed-90",
+        "children",
+        "ephemeral-churn",
+        "watch",
+        "watch-children",
+        "register",
+        "lock-handover",
+        "sessions",
+        "failover",
+        "nodes",
+        "get-one",
+    ];
+    let cluster = Scripted::new();
+    let workloads = WORKLOADS.join(",");
+    let arguments = ["--systems", "vivarium", "--workloads", &workloads];
+    let table = printed(compare(&cluster, &arguments), &arguments);
+    for workload in WORKLOADS {
+        let cells = row(&table, workload, "vivarium");
+        assert_eq!(cells.len(), 8, "{cells:?}");
+        assert_eq!(cells[2], "1", "{cells:?}");
+        assert!(cells[3..].iter().all(|cell| !cell.is_empty()), "{cells:?}");
+    }
+    for (workload, figure) in [
+        ("watch", "last p50"),
+        ("register", "all see all p50"),
+        ("lock-handover", "overlaps"),
+        ("sessions", "cpu percent"),
+        ("nodes", "start"),
+        ("nodes", "disk per znode"),
+        ("failover", "gap"),
+    ] {
+        assert!(
+            !row(&table, workload, figure)[2].is_empty(),
+            "{workload} {figure}"
+        );
+    }
+    assert_eq!(row(&table, "failover", "lost")[2], "0");
+    assert_eq!(row(&table, "nodes", "missing")[2], "0");
+    let lines = fs::read_to_string(cluster.directory.join("results.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), WORKLOADS.len());
+    assert_eq!(processes_left(&cluster.directory), [""; 0]);
+}
+
+#[test]
+fn the_comparison_has_the_ratios_to_the_first_system() {
+    let cluster = Scripted::new();
+    let arguments = [
+        "--systems",
+        "zookeeper,vivarium",
+        "--workloads",
+        "create,failover",
+    ];
+    let table = printed(compare(&cluster, &arguments), &arguments);
+    for workload in ["create", "failover"] {
+        let first = row(&table, workload, "zookeeper");
+        assert!(!first[3].is_empty() && !first[3].contains('×'), "{first:?}");
+        let other = row(&table, workload, "vivarium");
+        assert!(
+            other[3..].iter().all(|cell| cell.contains(" × (")),
+            "{other:?}"
+        );
+    }
+    assert_eq!(row(&table, "failover", "lost")[2..], ["0", "0"]);
+    assert_eq!(processes_left(&cluster.directory), [""; 0]);
+}
+
+#[test]
+fn a_comparison_that_is_ended_early_ends_what_it_has_started() {
+    let cluster = Scripted::new();
+    let arguments = ["--systems", "vivarium", "--workloads", "create,set"];
+    let mut command = compare(&cluster, &arguments);
+    let mut running = command
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(running.stderr.take().unwrap()).lines();
+    let measured = said.find(|line| line.as_ref().unwrap().contains("create 1 vivarium: "));
+    assert!(measured.is_some(), "the first run ends");
+    assert!(!processes_left(&cluster.directory).is_empty());
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(128 + 15));
+    assert_eq!(processes_left(&cluster.directory), [""; 0]);
+}
+
+#[test]
+fn a_comparison_that_cannot_be_meant_starts_nothing() {
+    let cluster = Scripted::new();
+    for wrong in [
+        ["--workloads", "creat"],
+        ["--systems", "zokeeper"],
+        ["--systems", "other=/no/such/program"],
+        ["--runs", "0"],
+    ] {
+        let said = compare(&cluster, &wrong).output().unwrap();
+        assert!(
+            !said.status.success() && !said.stderr.is_empty(),
+            "{wrong:?}"
+        );
+        assert!(said.stdout.is_empty(), "{wrong:?}");
+        assert_eq!(processes_left(&cluster.directory), [""; 0]);
     }
 }

@@ -1,9 +1,12 @@
 //! What was measured, and how it is shown.
 
-use super::client::ClientError;
-use super::drive::Live;
+use super::live::Live;
+use super::processes::Usage;
+use super::run::Outcome;
+use super::session::ClientError;
 use crate::model::Refusal;
 use anyhow::Context;
+use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use serde_json::json;
@@ -75,7 +78,7 @@ impl Figures {
         self.latencies_us.len()
     }
 
-    fn quantile_us(&self, quantile: f64) -> u64 {
+    pub fn quantile_us(&self, quantile: f64) -> u64 {
         self.latencies_us.value_at_quantile(quantile)
     }
 }
@@ -86,11 +89,47 @@ struct Row {
     worked: Duration,
     gap_max: Duration,
     reconnects: u64,
+    usage: Option<Usage>,
+    more: Vec<(&'static str, f64)>,
 }
 
 impl Row {
     fn per_second(&self) -> f64 {
         self.figures.operations() as f64 / self.worked.as_secs_f64().max(f64::EPSILON)
+    }
+
+    fn per_operation(&self, amount: f64) -> f64 {
+        amount / self.figures.operations().max(1) as f64
+    }
+
+    /// Processor time for each operation and peak memory of all servers, for people.
+    fn shown(&self, usage: &Usage) -> [String; 2] {
+        [
+            format!("{:.1} µs", self.per_operation(usage.cpu * 1e6)),
+            format!("{:.0} MB", usage.resident_max as f64 / 1e6),
+        ]
+    }
+}
+
+/// What a JSON line says of the run that it is of, where several are compared.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Label {
+    /// Whom the load is put on, for the JSON lines
+    #[arg(long, value_name = "NAME")]
+    system: Option<String>,
+    /// What the JSON lines call the run instead of by its workload
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+}
+
+impl Label {
+    fn put(&self, facts: &mut serde_json::Value) {
+        if let Some(system) = &self.system {
+            facts["system"] = json!(system);
+        }
+        if let Some(label) = &self.label {
+            facts["label"] = json!(label);
+        }
     }
 }
 
@@ -108,7 +147,18 @@ impl Report {
             worked: live.worked(),
             gap_max: live.gap_max(),
             reconnects: live.reconnects(),
+            usage: None,
+            more: Vec::new(),
         });
+    }
+
+    /// With what the servers used, and what only this workload has.
+    pub fn add_outcome(&mut self, workload: impl ToString, outcome: Outcome) {
+        self.add(workload, outcome.figures, &outcome.live);
+        if let Some(row) = self.rows.last_mut() {
+            row.usage = outcome.usage;
+            row.more = outcome.more;
+        }
     }
 
     /// Whether nothing at all was acknowledged.
@@ -118,18 +168,18 @@ impl Report {
 
     /// The table on standard output, and the JSON lines where they are wanted. JSON on standard output
     /// sends the table to standard error.
-    pub fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {
+    pub fn write(&self, json: Option<&Path>, label: &Label) -> anyhow::Result<()> {
         let table = self.table();
         match json {
             Some(path) if path == Path::new("-") => {
                 eprintln!("{table}");
                 std::io::stdout()
                     .lock()
-                    .write_all(self.json_lines().as_bytes())?;
+                    .write_all(self.json_lines(label).as_bytes())?;
             }
             Some(path) => {
                 println!("{table}");
-                std::fs::write(path, self.json_lines())
+                std::fs::write(path, self.json_lines(label))
                     .with_context(|| format!("writing {}", path.display()))?;
             }
             None => println!("{table}"),
@@ -140,7 +190,7 @@ impl Report {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_FULL_CONDENSED);
-        table.set_header([
+        let mut header = vec![
             "workload",
             "operations",
             "per second",
@@ -150,10 +200,19 @@ impl Report {
             "longest pause",
             "refused",
             "unknown",
-        ]);
+        ];
+        let has_usage = self.rows.iter().any(|row| row.usage.is_some());
+        if has_usage {
+            header.extend(["CPU per operation", "memory, peak"]);
+        }
+        let has_more = self.rows.iter().any(|row| !row.more.is_empty());
+        if has_more {
+            header.push("more");
+        }
+        table.set_header(header);
         for row in &self.rows {
             let figures = &row.figures;
-            table.add_row([
+            let mut cells = vec![
                 row.workload.clone(),
                 figures.operations().to_string(),
                 format!("{:.0}", row.per_second()),
@@ -163,7 +222,19 @@ impl Report {
                 milliseconds(row.gap_max.as_micros() as u64),
                 figures.refused.values().sum::<u64>().to_string(),
                 figures.unknown.to_string(),
-            ]);
+            ];
+            if has_usage {
+                let used = row.usage.map(|usage| row.shown(&usage));
+                cells.extend(used.unwrap_or_default());
+            }
+            if has_more {
+                let more = row
+                    .more
+                    .iter()
+                    .map(|(name, value)| format!("{name} {value:.1}"));
+                cells.push(more.collect::<Vec<_>>().join("\n"));
+            }
+            table.add_row(cells);
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -171,8 +242,11 @@ impl Report {
         table
     }
 
-    fn json_lines(&self) -> String {
-        let lines = self.facts().into_iter().map(|line| format!("{line}\n"));
+    fn json_lines(&self, label: &Label) -> String {
+        let lines = self.facts().into_iter().map(|mut line| {
+            label.put(&mut line);
+            format!("{line}\n")
+        });
         lines.collect()
     }
 
@@ -180,7 +254,7 @@ impl Report {
     pub fn facts(&self) -> Vec<serde_json::Value> {
         let lines = self.rows.iter().map(|row| {
             let figures = &row.figures;
-            json!({
+            let mut facts = json!({
                 "workload": row.workload,
                 "ops": figures.operations(),
                 "seconds": row.worked.as_secs_f64(),
@@ -193,7 +267,21 @@ impl Report {
                 "refused": figures.refused,
                 "unknown": figures.unknown,
                 "reconnects": row.reconnects,
-            })
+            });
+            if let Some(usage) = &row.usage {
+                facts["server_cpu_seconds"] = json!(usage.cpu);
+                facts["server_cpu_us_per_op"] = json!(row.per_operation(usage.cpu * 1e6));
+                facts["server_memory_bytes"] = json!(usage.resident);
+                facts["server_memory_bytes_peak"] = json!(usage.resident_max);
+                let written = row.per_operation(usage.written as f64);
+                facts["server_written_bytes_per_op"] = json!(written);
+                facts["driver_cpu_seconds"] = json!(usage.driver_cpu);
+                facts["other_cpu_seconds"] = json!(usage.other_cpu);
+            }
+            for (name, value) in &row.more {
+                facts["more"][*name] = json!(value);
+            }
+            facts
         });
         lines.collect()
     }
@@ -241,7 +329,8 @@ mod tests {
         report.add(Workload::Create, figures, &live);
         assert!(!report.is_empty());
         assert!(report.table().to_string().contains("1.50 ms"));
-        let line: serde_json::Value = serde_json::from_str(&report.json_lines()).unwrap();
+        let line: serde_json::Value =
+            serde_json::from_str(&report.json_lines(&Label::default())).unwrap();
         assert_eq!(line["workload"], "create");
         assert_eq!(line["ops"], 1);
     }

@@ -3,15 +3,13 @@
 //! One path a line. A line is only ever written after the acknowledgement, so what is missing later
 //! was promised and lost.
 
-use super::client::{Client, ClientError};
 use super::prepare::Servers;
-use crate::model::Refusal;
-use crate::wire::ClientRequest;
+use super::session::exists;
 use anyhow::Context;
 use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 /// Checks under way at once.
@@ -20,7 +18,12 @@ const IN_FLIGHT: usize = 256;
 const EXAMPLES_MAX: usize = 10;
 
 pub struct Ledger {
-    lines: Mutex<BufWriter<File>>,
+    lines: Mutex<Lines>,
+}
+
+enum Lines {
+    File(BufWriter<File>),
+    Memory(Vec<String>),
 }
 
 impl Ledger {
@@ -29,22 +32,49 @@ impl Ledger {
         let file = File::options().create(true).append(true).open(path);
         let file = file.with_context(|| format!("opening the ledger {}", path.display()))?;
         Ok(Ledger {
-            lines: Mutex::new(BufWriter::new(file)),
+            lines: Mutex::new(Lines::File(BufWriter::new(file))),
         })
+    }
+
+    /// One that ends with the process.
+    pub fn in_memory() -> Ledger {
+        Ledger {
+            lines: Mutex::new(Lines::Memory(Vec::new())),
+        }
     }
 
     /// Notes an acknowledged create. An error shows in `sync`, as everything behind it is missing too.
     pub fn note(&self, path: &str) {
-        let mut lines = self.lines.lock();
-        // A buffered writer keeps what it could not write and reports it at the next flush.
-        let _ = writeln!(lines, "{path}");
+        match &mut *self.lines.lock() {
+            Lines::File(lines) => {
+                // A buffered writer keeps what it could not write and reports it at the next flush.
+                let _ = writeln!(lines, "{path}");
+            }
+            Lines::Memory(lines) => lines.push(path.to_owned()),
+        }
+    }
+
+    /// What was noted in memory.
+    pub fn paths(&self) -> Vec<String> {
+        match &mut *self.lines.lock() {
+            Lines::File(_) => Vec::new(),
+            Lines::Memory(lines) => std::mem::take(lines),
+        }
     }
 
     pub fn sync(&self) -> anyhow::Result<()> {
-        let mut lines = self.lines.lock();
-        lines.flush().context("writing the ledger")?;
-        lines.get_ref().sync_data().context("syncing the ledger")
+        if let Lines::File(lines) = &mut *self.lines.lock() {
+            lines.flush().context("writing the ledger")?;
+            lines.get_ref().sync_data().context("syncing the ledger")?;
+        }
+        Ok(())
     }
+}
+
+/// The paths in a ledger that `append_to` has written.
+pub fn read(ledger: &Path) -> anyhow::Result<impl Iterator<Item = io::Result<String>>> {
+    let file = File::open(ledger).with_context(|| format!("opening {}", ledger.display()))?;
+    Ok(BufReader::new(file).lines())
 }
 
 /// What a check found.
@@ -56,25 +86,22 @@ pub struct Found {
 }
 
 /// Asks one member, which has caught up with the leader first, for every path.
-pub async fn verify(servers: &Servers, ledger: &Path) -> anyhow::Result<Found> {
-    let file = File::open(ledger).with_context(|| format!("opening {}", ledger.display()))?;
-    let client = servers.connect_any().await?;
-    client
-        .call(ClientRequest::Sync {
-            path: Some("/".to_owned()),
-        })
-        .await
-        .context("sync")?;
-    let client_ref = &client;
+pub async fn verify(
+    servers: &Servers,
+    paths: impl Iterator<Item = io::Result<String>>,
+) -> anyhow::Result<Found> {
+    let session = servers.connect_any().await?;
+    session.sync().await.context("sync")?;
+    let asked = &*session;
     let mut found = Found {
         acknowledged: 0,
         missing: 0,
         examples: Vec::new(),
     };
-    let mut checks = stream::iter(BufReader::new(file).lines())
-        .map(|line| async move {
-            let path = line.context("reading the ledger")?;
-            let exists = exists(client_ref, &path)
+    let mut checks = stream::iter(paths)
+        .map(|path| async move {
+            let path = path.context("reading the ledger")?;
+            let exists = exists(asked, &path)
                 .await
                 .with_context(|| format!("looking for {path}"))?;
             anyhow::Ok((path, exists))
@@ -91,20 +118,6 @@ pub async fn verify(servers: &Servers, ledger: &Path) -> anyhow::Result<Found> {
         }
     }
     drop(checks);
-    client.close().await;
+    session.close().await;
     Ok(found)
-}
-
-async fn exists(client: &Client, path: &str) -> Result<bool, ClientError> {
-    match client
-        .call(ClientRequest::Exists {
-            path: path.to_owned(),
-            watch: false,
-        })
-        .await
-    {
-        Ok(_) => Ok(true),
-        Err(ClientError::Refused(Refusal::NoNode)) => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -1,19 +1,30 @@
-//! `vivarium bench`: bounded load on anything that speaks the ZooKeeper protocol, or through the native API, and a
-//! report.
+//! `vivarium bench`: bounded load on anything that speaks the protocol of ZooKeeper or of etcd, or through the
+//! native API, and a report.
 //!
 //! Owns: its own client, so that no other library stands between the wire and the clock.
-//! At all times: a run is bounded by time and by count, works below a znode of its own and clears it
-//! away; what was under way when a connection broke is counted as unknown, neither done nor failed.
+//! At all times: a run is bounded by time and by count (`nodes` by count alone), works below a znode of its own
+//! and clears it away; what was under way when a connection broke is counted as unknown, neither done nor failed.
 //! With a ledger, each acknowledged create is written down, and `bench verify` looks for every one.
 
-mod client;
+mod churn;
+mod compare;
+mod control;
 mod drive;
+mod failover;
 mod figures;
+mod idle;
 mod ledger;
+mod live;
+mod lock_handover;
 mod native;
+mod nodes;
 mod options;
 mod prepare;
+mod processes;
 mod progress;
+mod register;
+mod run;
+mod session;
 mod watch_fanout;
 mod workload;
 
@@ -22,13 +33,14 @@ pub use prepare::NobodyAnswers;
 
 use super::exit::Exit;
 use crate::runtime::{Environment, Network};
-use drive::{Live, Plan};
+use anyhow::bail;
 use figures::Report;
 use ledger::Ledger;
 use native::Subject;
 use options::{BenchCommand, LoadArgs, VerifyArgs};
 use prepare::Servers;
-use progress::Progress;
+use run::{Outcome, Run};
+use session::Protocol;
 use std::sync::Arc;
 use workload::Workload;
 
@@ -42,54 +54,74 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<Exit> {
         Some(BenchCommand::Ring(args)) => native::run(Subject::Ring, args).await,
         Some(BenchCommand::Task(args)) => native::run(Subject::Task, args).await,
         Some(BenchCommand::Events(args)) => native::run(Subject::Events, args).await,
+        Some(BenchCommand::Compare(args)) => compare::run(&args.results),
         None => load(args.load, network).await,
     }
 }
 
 async fn load(args: LoadArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit> {
-    let servers = Servers::new(&args.servers, args.session_timeout_ms, network);
-    let ledger = args
-        .ledger
-        .as_deref()
-        .map(Ledger::append_to)
-        .transpose()?
-        .map(Arc::new);
+    let servers = Servers {
+        addresses: args.servers.as_slice().into(),
+        protocol: args.protocol,
+        session_timeout_ms: args.session_timeout_ms,
+        call_timeout: args.call_timeout(),
+        network,
+    };
+    let ledger = args.ledger.as_deref().map(Ledger::append_to).transpose()?;
+    let ledger = ledger.map(Arc::new);
+    let args = Arc::new(args);
+    if args.control().is_none() && args.workloads().any(|one| one == Workload::Failover) {
+        bail!("failover needs --control, or a `ctl` in the directory that --pids names");
+    }
     let mut report = Report::default();
+    let mut broken = 0;
     for workload in args.workloads() {
-        let root = format!("{}-{:08x}-{workload}", args.root, rand::random::<u32>());
-        prepare::make(&servers, &root, &args, workload).await?;
-        let plan = Arc::new(Plan::new(
-            servers.clone(),
-            root.clone(),
-            &args,
-            workload,
-            ledger.clone(),
-        ));
-        let live = Arc::new(Live::start());
-        let progress = Progress::show(workload, plan.seconds, live.clone());
-        let figures = match workload {
-            Workload::Watch => watch_fanout::run(&plan, &live).await,
-            _ => drive::run(plan, live.clone()).await,
-        };
-        progress.finish();
-        report.add(workload, figures?, &live);
+        let run = Arc::new(Run::new(&servers, workload, &args, ledger.clone()));
+        prepare::make(&run).await?;
+        let outcome = of_workload(&run).await?;
+        broken += outcome.broken;
+        report.add_outcome(workload, outcome);
         match &ledger {
             // The znodes of a ledger are what `verify` will look for.
             Some(ledger) => ledger.sync()?,
-            None => prepare::clear(&servers, &root).await?,
+            None => prepare::clear(&run).await?,
         }
     }
-    report.write(args.json.as_deref())?;
-    Ok(if report.is_empty() {
-        Exit::Unreachable
-    } else {
-        Exit::Success
+    report.write(args.json.as_deref(), &args.named)?;
+    Ok(match (report.is_empty(), broken) {
+        (_, 1..) => Exit::WriteMissing,
+        (true, 0) => Exit::Unreachable,
+        (false, 0) => Exit::Success,
     })
 }
 
+async fn of_workload(run: &Arc<Run>) -> anyhow::Result<Outcome> {
+    match run.workload {
+        Workload::Create
+        | Workload::Set
+        | Workload::Get
+        | Workload::GetLin
+        | Workload::Mixed
+        | Workload::Children => drive::run(run).await,
+        Workload::EphemeralChurn => churn::run(run).await,
+        Workload::Watch | Workload::WatchChildren => watch_fanout::run(run).await,
+        Workload::Register => register::run(run).await,
+        Workload::LockHandover => lock_handover::run(run).await,
+        Workload::Sessions => idle::run(run).await,
+        Workload::Nodes => nodes::run(run).await,
+        Workload::Failover => failover::run(run).await,
+    }
+}
+
 async fn check_ledger(args: VerifyArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit> {
-    let servers = Servers::new(&args.servers, args.session_timeout_ms, network);
-    let found = ledger::verify(&servers, &args.ledger).await?;
+    let servers = Servers {
+        addresses: args.servers.into(),
+        protocol: Protocol::Zookeeper,
+        session_timeout_ms: args.session_timeout_ms,
+        call_timeout: None,
+        network,
+    };
+    let found = ledger::verify(&servers, ledger::read(&args.ledger)?).await?;
     println!(
         "acknowledged {}  missing {}",
         found.acknowledged, found.missing

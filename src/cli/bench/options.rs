@@ -1,14 +1,19 @@
 //! The flags of `vivarium bench`, and their bounds.
 
+use super::figures::Label;
 use super::native::NativeArgs;
+use super::processes::Processes;
+use super::session::Protocol;
 use super::workload::{Mix, Workload};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Load, or the check of a ledger that load has left.
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
+// Of a flag that is given twice, the last counts: scripts add to what others have put together.
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
 pub struct BenchArgs {
     #[command(subcommand)]
     pub(super) command: Option<BenchCommand>,
@@ -30,11 +35,13 @@ pub enum BenchCommand {
     Task(NativeArgs),
     /// Clients write, and all are told of every change
     Events(NativeArgs),
+    /// Print medians and ratios of what several runs have left, as Markdown
+    Compare(CompareArgs),
 }
 
 #[derive(Args, Debug)]
 pub struct LoadArgs {
-    /// What to do, one after another: create, set, get, mixed, watch
+    /// What to do, one after another
     #[arg(value_enum, value_delimiter = ',', default_values = ["create", "set", "get", "mixed", "watch"])]
     workload: Vec<Workload>,
     /// Members to connect to, in turn
@@ -45,19 +52,25 @@ pub struct LoadArgs {
         value_name = "HOST:PORT"
     )]
     pub(super) servers: Vec<String>,
+    /// What the members speak
+    #[arg(long, value_enum, default_value = "zookeeper")]
+    pub(super) protocol: Protocol,
     /// Seconds for each workload
     #[arg(long, default_value = "10", value_parser = RangedU64ValueParser::<u64>::new().range(1..=86_400))]
     pub(super) seconds: u64,
     /// Operations for each workload, if it reaches them in that time
     #[arg(long, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub(super) operations: Option<u64>,
-    /// Connections, each with a session of its own (for watch: one writes, the others watch)
+    /// Seconds of the same load before it, which are not counted (create, set, get, get-lin, mixed, children)
+    #[arg(long, default_value = "0", value_parser = RangedU64ValueParser::<u64>::new().range(0..=3600))]
+    pub(super) warm_up: u64,
+    /// Connections, each with a session of its own (for watch and watch-children: one writes, the others watch)
     #[arg(long, short, default_value = "8", value_parser = RangedU64ValueParser::<usize>::new().range(1..=20_000))]
     pub(super) connections: usize,
     /// Operations in flight on each connection
     #[arg(long, short = 'p', default_value = "16", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub(super) in_flight: usize,
-    /// Znodes that set, get and mixed work on
+    /// Znodes that set, get, get-lin, mixed and children work on, and nodes loads
     #[arg(long, default_value = "1000", value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000_000))]
     pub(super) keys: usize,
     /// Bytes of data of each znode
@@ -76,6 +89,18 @@ pub struct LoadArgs {
     /// Session timeout to ask for; a reply that takes longer counts as lost
     #[arg(long, default_value = "10000", value_name = "MS", value_parser = clap::value_parser!(i32).range(100..))]
     pub(super) session_timeout_ms: i32,
+    /// How long a call may take before its connection is given up (default: the session timeout)
+    #[arg(long, value_name = "MS", value_parser = RangedU64ValueParser::<u64>::new().range(1..=3_600_000))]
+    call_timeout_ms: Option<u64>,
+    /// Processes of the members on this machine, whose processor time, memory and writes are reported: ids
+    /// separated by commas, or a directory with a file I.pid for each
+    #[arg(long, value_name = "IDS|DIR")]
+    pub(super) pids: Option<Processes>,
+    /// Command that takes `start`, `stop` and `kill-leader` (default: DIR/ctl of --pids); nodes and failover use it
+    #[arg(long, value_name = "COMMAND")]
+    control: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) named: Label,
     /// Also write one JSON line for each workload; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
@@ -87,6 +112,18 @@ pub struct LoadArgs {
 impl LoadArgs {
     pub(super) fn workloads(&self) -> impl Iterator<Item = Workload> {
         self.workload.iter().copied()
+    }
+
+    pub(super) fn call_timeout(&self) -> Option<Duration> {
+        self.call_timeout_ms.map(Duration::from_millis)
+    }
+
+    pub(super) fn control(&self) -> Option<PathBuf> {
+        let beside = || {
+            let beside = self.pids.as_ref()?.directory()?.join("ctl");
+            beside.exists().then_some(beside)
+        };
+        self.control.clone().or_else(beside)
     }
 }
 
@@ -105,6 +142,13 @@ pub struct VerifyArgs {
     pub(super) servers: Vec<String>,
     #[arg(long, default_value = "10000", value_name = "MS", value_parser = clap::value_parser!(i32).range(100..))]
     pub(super) session_timeout_ms: i32,
+}
+
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// What `bench --system NAME --json -` has printed; ratios are to the first system in it
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) results: Vec<PathBuf>,
 }
 
 /// A root that the run may clear away: one level, and not ZooKeeper's own.

@@ -1,6 +1,6 @@
 //! The progress bar: where standard error is a terminal, and silent elsewhere.
 
-use super::drive::Live;
+use super::live::Live;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Progress {
 
 impl Progress {
     pub fn show(what: impl ToString, seconds: u64, live: Arc<Live>) -> Progress {
-        let style = ProgressStyle::with_template("{prefix:8} [{bar:30}] {pos:>3}/{len} s  {msg}")
+        let style = ProgressStyle::with_template("{prefix:15} [{bar:30}] {pos:>3}/{len} s  {msg}")
             .expect("the template is a constant that indicatif reads");
         let bar = ProgressBar::new(seconds).with_style(style);
         bar.set_prefix(what.to_string());

@@ -187,13 +187,13 @@ async fn every_workload_ends_at_its_count_and_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("figures.jsonl");
     let line = format!(
-        "create,set,get,mixed,watch --servers {address} --operations 300 --connections 3 \
+        "create,set,get,get-lin,mixed,children,ephemeral-churn,watch --servers {address} --operations 300 --connections 3 \
          --in-flight 4 --keys 10 --seconds 60 --json {}",
         json.display()
     );
     assert_eq!(run(args(&line)).await.unwrap(), Exit::Success);
     let found = lines_of(&json);
-    assert_eq!(found.len(), 5);
+    assert_eq!(found.len(), 8);
     for line in &found {
         assert_eq!(line["ops"], 300, "{line}");
         assert_eq!(line["unknown"], 0, "{line}");
@@ -238,6 +238,15 @@ async fn an_acknowledged_write_that_is_gone_is_found() {
     }
 }
 
+#[tokio::test]
+async fn a_failover_that_nobody_can_bring_about_is_refused_before_it_begins() {
+    let (address, registry) = Registry::serve(None, None).await;
+    let line = format!("create,failover --servers {address} --operations 1");
+    let error = run(args(&line)).await.unwrap_err();
+    assert!(error.to_string().contains("--control"), "{error}");
+    assert_eq!(registry.znodes.lock().len(), 1);
+}
+
 #[test]
 fn flags_beyond_their_bounds_are_refused() {
     for bad in [
@@ -253,6 +262,11 @@ fn flags_beyond_their_bounds_are_refused() {
         "--root /zookeeper",
         "--operations 0",
         "--keys 0",
+        "--warm-up 3601",
+        "--call-timeout-ms 0",
+        "--pids one",
+        "--protocol consul",
+        "compare",
         "verify",
     ] {
         assert!(

@@ -1,72 +1,92 @@
-//! The workload `watch`: one connection writes, the others are told.
+//! The workloads `watch` and `watch-children`: one session writes, the others are told.
 //!
 //! A round begins when every watcher has set its watch and ends when every one was notified. One
 //! operation is one notification; its latency counts from the start of the write.
 
-use super::client::{Client, ClientError};
-use super::drive::{Live, Plan};
 use super::figures::Figures;
-use super::workload::{self, Step};
-use crate::model::EventKind;
-use crate::wire::ClientRequest;
-use anyhow::Context;
+use super::run::{Outcome, Run, close_all};
+use super::session::{ClientError, Session, Watched};
+use super::workload::{self, Workload};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// A round that takes longer has lost a notification.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// When a watcher got so far, or why it will not.
 type Reached = Result<Instant, ClientError>;
 
 /// Rounds until time or count is used up, or a connection is lost.
-pub async fn run(plan: &Plan, live: &Live) -> anyhow::Result<Figures> {
-    let path = workload::key_path(&plan.root, 0);
-    let writer = plan.servers.connect_any().await?;
-    let watchers = plan.connections.saturating_sub(1).max(1);
+pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
+    let (path, watched) = match run.workload {
+        Workload::WatchChildren => (workload::common_directory(&run.root), Watched::Children),
+        _ => (workload::key_path(&run.root, 0), Watched::Data),
+    };
+    let count = run.args.connections.saturating_sub(1).max(1);
+    let mut sessions = run.sessions(count + 1).await?;
+    let writer = sessions.remove(0);
     // Apart, because a fast watcher sets its next watch before a slow one was notified.
-    let (armed_in, mut armed) = mpsc::channel(watchers);
-    let (notified_in, mut notified) = mpsc::channel(watchers);
-    let mut tasks = JoinSet::new();
-    for number in 0..watchers {
-        let client = plan
-            .servers
-            .connect(number + 1)
-            .await
-            .context("connecting a watcher")?;
-        tasks.spawn(watch(
-            client,
-            path.clone(),
-            armed_in.clone(),
-            notified_in.clone(),
-        ));
+    let (armed_in, mut armed) = mpsc::channel(count);
+    let (notified_in, mut notified) = mpsc::channel(count);
+    let over = CancellationToken::new();
+    let mut watchers = JoinSet::new();
+    for session in sessions {
+        let watcher = Watcher {
+            session,
+            path: path.clone(),
+            watched,
+            armed: armed_in.clone(),
+            notified: notified_in.clone(),
+        };
+        watchers.spawn(watcher.watch(over.clone()));
     }
     let mut figures = Figures::new();
-    while !plan.is_over() {
-        if !all_reached(&mut armed, watchers, &mut figures, |_, _| {}).await {
-            break;
-        }
+    let mut last = Figures::new();
+    let mut is_well = all_reached(&mut armed, count, &mut figures, |_, _| {}).await;
+    let measure = run.begin()?;
+    let mut round = 0;
+    while is_well && !measure.budget.is_over() {
         let begun = Instant::now();
-        match writer
-            .call(workload::request(Step::Set, path.clone(), &plan.data))
-            .await
-        {
-            Ok(_) => {}
-            Err(error) => {
-                figures.failed(&error);
-                break;
+        let written = match watched {
+            Watched::Data => writer.set(&path, &run.data).await,
+            Watched::Children => {
+                let child = workload::common_path(&run.root, round);
+                writer.create(&child, &run.data).await
             }
-        }
-        let count = |figures: &mut Figures, at: Instant| {
-            plan.take();
-            figures.done(at.saturating_duration_since(begun));
-            live.acknowledge();
         };
-        if !all_reached(&mut notified, watchers, &mut figures, count).await {
+        if let Err(error) = written {
+            figures.failed(&error);
             break;
         }
+        let mut latency_max = Duration::ZERO;
+        let count_one = |figures: &mut Figures, at: Instant| {
+            measure.budget.take();
+            let latency = at.saturating_duration_since(begun);
+            latency_max = latency_max.max(latency);
+            figures.done(latency);
+            measure.live.acknowledge();
+        };
+        is_well = all_reached(&mut notified, count, &mut figures, count_one).await;
+        if is_well {
+            last.done(latency_max);
+            is_well = all_reached(&mut armed, count, &mut figures, |_, _| {}).await;
+        }
+        round += 1;
     }
-    tasks.shutdown().await;
-    writer.close().await;
-    Ok(figures)
+    let rounds = last.operations();
+    let outcome = measure
+        .end(figures)
+        .and("last_p50_us", last.quantile_us(0.5) as f64)
+        .and("last_p99_us", last.quantile_us(0.99) as f64)
+        .and("rounds", rounds as f64);
+    over.cancel();
+    while watchers.join_next().await.is_some() {}
+    close_all([writer]).await;
+    Ok(outcome)
 }
 
 /// Waits for every watcher; false once one of them is lost.
@@ -76,49 +96,53 @@ async fn all_reached(
     figures: &mut Figures,
     mut each: impl FnMut(&mut Figures, Instant),
 ) -> bool {
+    let give_up = Instant::now() + ROUND_TIME_MAX;
     for _ in 0..count {
-        match watchers.recv().await {
-            Some(Ok(at)) => each(figures, at),
-            Some(Err(error)) => {
+        match timeout_at(give_up, watchers.recv()).await {
+            Ok(Some(Ok(at))) => each(figures, at),
+            Ok(Some(Err(error))) => {
                 figures.failed(&error);
                 return false;
             }
-            None => return false,
+            Ok(None) => return false,
+            Err(_) => {
+                figures.refused_as("not told in time");
+                return false;
+            }
         }
     }
     true
 }
 
-/// Sets the watch, waits for it, and again, until the connection is lost or the run over.
-async fn watch(
-    client: Client,
+struct Watcher {
+    session: Box<dyn Session>,
     path: String,
+    watched: Watched,
     armed: mpsc::Sender<Reached>,
     notified: mpsc::Sender<Reached>,
-) {
-    loop {
-        let request = ClientRequest::GetData {
-            path: path.clone(),
-            watch: true,
-        };
-        let set = client.call(request).await.map(|_| Instant::now());
-        let lost = set.is_err();
-        if armed.send(set).await.is_err() || lost {
-            return;
-        }
-        let told = match client.event().await {
-            Some(event) if event.kind == EventKind::DataChanged => Ok(Instant::now()),
-            Some(event) => Err(ClientError::Lost(format!(
-                "{:?} instead of a change",
-                event.kind
-            ))),
-            None => Err(ClientError::Lost(
-                "closed before the notification".to_owned(),
-            )),
-        };
-        let lost = told.is_err();
-        if notified.send(told).await.is_err() || lost {
-            return;
+}
+
+impl Watcher {
+    /// Sets the watch, waits for it, and again, until the connection is lost or the run over.
+    async fn watch(self, over: CancellationToken) {
+        // Whoever ends the run first hears of no more.
+        over.run_until_cancelled(self.rounds()).await;
+        self.session.close().await;
+    }
+
+    async fn rounds(&self) {
+        loop {
+            let set = self.session.watch(&self.path, self.watched).await;
+            let set = set.map(|_| Instant::now());
+            let is_lost = set.is_err();
+            if self.armed.send(set).await.is_err() || is_lost {
+                return;
+            }
+            let told = self.session.told().await.map(|()| Instant::now());
+            let is_lost = told.is_err();
+            if self.notified.send(told).await.is_err() || is_lost {
+                return;
+            }
         }
     }
 }

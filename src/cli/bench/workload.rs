@@ -1,12 +1,13 @@
 //! What is done next, and to which znode.
 
-use crate::model::Acl;
-use crate::wire::{ClientRequest, CreateKind, CreateRequest};
 use bytes::Bytes;
 use clap::ValueEnum;
 use rand::Rng;
 use std::fmt;
 use std::str::FromStr;
+
+/// Children of a directory of `nodes`.
+pub const CHILDREN_MAX: usize = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Workload {
@@ -16,21 +17,34 @@ pub enum Workload {
     Set,
     /// The data of one of the keys, from the connected member
     Get,
-    /// Shares of the above
+    /// The same after a sync: with every write that was acknowledged before
+    GetLin,
+    /// Shares of get, set and create
     Mixed,
+    /// The list of all keys
+    Children,
+    /// Open a session, create an ephemeral, close the session
+    EphemeralChurn,
     /// From a write to each notification of it
     Watch,
+    /// From a create to each notification of a new child
+    WatchChildren,
+    /// New sessions watch a directory and create an ephemeral in it, until each has seen all
+    Register,
+    /// From asking for a lock to having freed it, for one of many
+    LockHandover,
+    /// Sessions that only live
+    Sessions,
+    /// Load the keys, stop and start the members
+    Nodes,
+    /// Creates, and in the middle the leader is killed
+    Failover,
 }
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Workload::Create => "create",
-            Workload::Set => "set",
-            Workload::Get => "get",
-            Workload::Mixed => "mixed",
-            Workload::Watch => "watch",
-        })
+        let value = self.to_possible_value().expect("no workload is hidden");
+        f.write_str(value.get_name())
     }
 }
 
@@ -73,36 +87,66 @@ impl FromStr for Mix {
     }
 }
 
-/// One operation of a workload.
+/// One operation of a closed loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Create,
     Set,
     Get,
+    GetLinearizable,
+    Children,
 }
 
 impl Workload {
     /// `percent` is drawn evenly from 0 to 99.
     pub fn step(self, mix: Mix, percent: u32) -> Step {
         match self {
-            Workload::Create => Step::Create,
-            Workload::Set | Workload::Watch => Step::Set,
+            Workload::Set => Step::Set,
             Workload::Get => Step::Get,
+            Workload::GetLin => Step::GetLinearizable,
+            Workload::Children => Step::Children,
             Workload::Mixed if percent < mix.get => Step::Get,
             Workload::Mixed if percent < mix.get + mix.set => Step::Set,
-            Workload::Mixed => Step::Create,
+            _ => Step::Create,
         }
     }
 
-    /// Whether the keys have to be there first.
-    pub fn needs_keys(self) -> bool {
-        self != Workload::Create
+    /// How many of the keys have to be there first.
+    pub fn keys_needed(self, keys: usize) -> usize {
+        match self {
+            Workload::Set | Workload::Get | Workload::GetLin => keys,
+            Workload::Mixed | Workload::Children => keys,
+            Workload::Watch => 1,
+            _ => 0,
+        }
     }
+
+    /// The directories that have to be there first.
+    pub fn directories_needed(self, root: &str, connections: usize, keys: usize) -> Vec<String> {
+        let homes = (0..connections).map(|number| home_path(root, number));
+        let parts = (0..keys.div_ceil(CHILDREN_MAX)).map(|part| part_path(root, part));
+        match self {
+            Workload::Create | Workload::Failover => homes.collect(),
+            Workload::Mixed => homes.chain([keys_path(root)]).collect(),
+            Workload::Set | Workload::Get | Workload::GetLin => vec![keys_path(root)],
+            Workload::Children | Workload::Watch => vec![keys_path(root)],
+            Workload::EphemeralChurn | Workload::WatchChildren | Workload::LockHandover => {
+                vec![common_directory(root)]
+            }
+            Workload::Nodes => parts.collect(),
+            Workload::Register | Workload::Sessions => Vec::new(),
+        }
+    }
+}
+
+/// The directory of the keys, which has nothing else.
+pub fn keys_path(root: &str) -> String {
+    format!("{root}/keys")
 }
 
 /// The znode with the given number among the keys.
 pub fn key_path(root: &str, key: usize) -> String {
-    format!("{root}/key-{key:08}")
+    format!("{root}/keys/key-{key:08}")
 }
 
 /// Below it, one connection creates.
@@ -110,22 +154,27 @@ pub fn home_path(root: &str, connection: usize) -> String {
     format!("{root}/from-{connection:05}")
 }
 
-pub fn request(step: Step, path: String, data: &Bytes) -> ClientRequest {
-    match step {
-        Step::Create => ClientRequest::Create(CreateRequest {
-            kind: CreateKind::Create,
-            path,
-            data: Some(data.clone()),
-            acl: Acl::open(),
-            flags: 0,
-        }),
-        Step::Set => ClientRequest::SetData {
-            path,
-            data: Some(data.clone()),
-            version: -1,
-        },
-        Step::Get => ClientRequest::GetData { path, watch: false },
-    }
+/// Below it, all connections create.
+pub fn common_directory(root: &str) -> String {
+    format!("{root}/all")
+}
+
+pub fn common_path(root: &str, number: usize) -> String {
+    format!("{root}/all/{number:08}")
+}
+
+/// Where those who register in a round meet.
+pub fn round_path(root: &str, round: usize) -> String {
+    format!("{root}/round-{round:05}")
+}
+
+/// One of the directories that together have the keys of `nodes`.
+pub fn part_path(root: &str, part: usize) -> String {
+    format!("{root}/part-{part:05}")
+}
+
+pub fn part_key_path(root: &str, key: usize) -> String {
+    format!("{root}/part-{:05}/key-{key:08}", key / CHILDREN_MAX)
 }
 
 /// Data of the given length that does not compress to nothing.

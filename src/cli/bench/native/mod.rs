@@ -10,8 +10,8 @@ mod registry;
 mod ring;
 mod task;
 
-use super::drive::Live;
 use super::figures::{Figures, Report};
+use super::live::Live;
 use super::progress::Progress;
 use crate::cli::exit::Exit;
 use crate::cli::native::{ClientArgs, Failed, close};

@@ -6,12 +6,13 @@
 //! out of order ends the connection, and so does a reply that does not come in time. What was under way
 //! then is *unknown*, never failed.
 
-use crate::model::{Acl, Password, Refusal, SessionId, Zxid};
+use super::{CONNECT_TIMEOUT, ClientError};
+use crate::model::{Password, Refusal, SessionId, Zxid};
 use crate::runtime::{BoxedStream, Network};
 use crate::wire::reply::Reply;
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, CreateKind, CreateRequest, WatchEvent,
-    XID_NOTIFICATION, XID_PING, decode_watch_event, encode_request, next_frame,
+    ClientRequest, ConnectRequest, ConnectResponse, WatchEvent, XID_NOTIFICATION, XID_PING,
+    decode_watch_event, encode_request, next_frame,
 };
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -19,13 +20,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-/// A dial and a handshake that take longer have met a dead member.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much is read and written in one go.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Replies are not limited by the server's setting for requests: a long list of children is one.
@@ -34,20 +32,6 @@ const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 const EVENTS_MAX: usize = 1024;
 /// Requests handed over and not written yet; callers wait past it.
 const QUEUE_MAX: usize = 1024;
-
-#[derive(Debug, Error)]
-pub enum ClientError {
-    /// The server answered, and said no.
-    #[error("refused: {0}")]
-    Refused(Refusal),
-    /// The connection is gone. A write under way may have happened or not.
-    #[error("connection lost: {0}")]
-    Lost(String),
-}
-
-fn lost(why: impl ToString) -> ClientError {
-    ClientError::Lost(why.to_string())
-}
 
 type Waiting = (i32, oneshot::Sender<Reply>);
 
@@ -90,16 +74,17 @@ impl Drop for Client {
 
 impl Client {
     /// Opens a session. `session_timeout_ms` is wished for; a reply may take as long as what the server
-    /// grants before the connection is given up.
+    /// grants, or `call_timeout`, before the connection is given up.
     pub async fn connect(
         network: &dyn Network,
         address: &str,
         session_timeout_ms: i32,
+        call_timeout: Option<Duration>,
     ) -> Result<Client, ClientError> {
         let handshake = handshake(network, address, session_timeout_ms);
         let (stream, received, response) = timeout(CONNECT_TIMEOUT, handshake)
             .await
-            .map_err(|_| lost("no handshake in time"))??;
+            .map_err(|_| ClientError::lost("no handshake in time"))??;
         let granted_ms = u64::try_from(response.timeout_ms).unwrap_or_default();
         let pending = Arc::new(Pending::default());
         let (requests, outgoing) = mpsc::channel(QUEUE_MAX);
@@ -112,7 +97,7 @@ impl Client {
             requests,
             events: tokio::sync::Mutex::new(events),
             tasks: [writing.abort_handle(), reading.abort_handle()],
-            reply_timeout: Duration::from_millis(granted_ms),
+            reply_timeout: call_timeout.unwrap_or(Duration::from_millis(granted_ms)),
         })
     }
 
@@ -124,47 +109,23 @@ impl Client {
             self.requests
                 .send(outgoing)
                 .await
-                .map_err(|_| lost("closed"))?;
-            answered.await.map_err(|_| lost("closed before the reply"))
+                .map_err(|_| ClientError::lost("closed"))?;
+            answered
+                .await
+                .map_err(|_| ClientError::lost("closed before the reply"))
         };
         let reply = timeout(self.reply_timeout, reply)
             .await
-            .map_err(|_| lost("no reply in time"))??;
+            .map_err(|_| ClientError::lost("no reply in time"))??;
         match reply.header.err {
             0 => Ok(reply),
             code => Err(ClientError::Refused(Refusal::from_code(code))),
         }
     }
 
-    /// Creates a persistent znode that everybody may use.
-    pub async fn create(&self, path: &str, data: Bytes) -> Result<Reply, ClientError> {
-        self.call(ClientRequest::Create(CreateRequest {
-            kind: CreateKind::Create,
-            path: path.to_owned(),
-            data: Some(data),
-            acl: Acl::open(),
-            flags: 0,
-        }))
-        .await
-    }
-
-    /// As `create`, and content with one that is there.
-    pub async fn ensure(&self, path: &str) -> Result<(), ClientError> {
-        match self.create(path, Bytes::new()).await {
-            Ok(_) | Err(ClientError::Refused(Refusal::NodeExists)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The next watch event; `None` once the connection is gone.
     pub async fn event(&self) -> Option<WatchEvent> {
         self.events.lock().await.recv().await
-    }
-
-    /// Ends the session, and its ephemerals with it.
-    pub async fn close(self) {
-        // Whether it was heard does not matter: a session that nobody pings ends by itself.
-        let _ = self.call(ClientRequest::CloseSession).await;
     }
 }
 
@@ -173,7 +134,7 @@ async fn handshake(
     address: &str,
     timeout_ms: i32,
 ) -> Result<(BoxedStream, BytesMut, ConnectResponse), ClientError> {
-    let mut stream = network.connect(address).await.map_err(lost)?;
+    let mut stream = network.connect(address).await.map_err(ClientError::lost)?;
     let request = ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: Zxid::ZERO,
@@ -183,19 +144,26 @@ async fn handshake(
         read_only: Some(false),
     };
     let mut out = BytesMut::new();
-    request.encode(&mut out).map_err(lost)?;
-    stream.write_all(&out).await.map_err(lost)?;
+    request.encode(&mut out).map_err(ClientError::lost)?;
+    stream.write_all(&out).await.map_err(ClientError::lost)?;
     let mut received = BytesMut::with_capacity(BUFFER_BYTES);
     loop {
-        if let Some(frame) = next_frame(&mut received, REPLY_BYTES_MAX).map_err(lost)? {
-            let response = ConnectResponse::decode(frame).map_err(lost)?;
+        if let Some(frame) =
+            next_frame(&mut received, REPLY_BYTES_MAX).map_err(ClientError::lost)?
+        {
+            let response = ConnectResponse::decode(frame).map_err(ClientError::lost)?;
             return match response.timeout_ms {
-                0 => Err(lost("the server gave no session")),
+                0 => Err(ClientError::lost("the server gave no session")),
                 _ => Ok((stream, received, response)),
             };
         }
-        if stream.read_buf(&mut received).await.map_err(lost)? == 0 {
-            return Err(lost("closed in the handshake"));
+        if stream
+            .read_buf(&mut received)
+            .await
+            .map_err(ClientError::lost)?
+            == 0
+        {
+            return Err(ClientError::lost("closed in the handshake"));
         }
     }
 }
