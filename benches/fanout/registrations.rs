@@ -10,8 +10,6 @@ use vivarium::testing::raw_client::{Bytes, RawClient, Reader, op, read_frame};
 
 const DIRECTORY: &str = "/nodes";
 const RUNS: usize = 3;
-/// From one message about the children to the next, at least.
-const INTERVAL: Duration = Duration::from_millis(50);
 const EPHEMERAL: i32 = 1;
 const NOTIFICATION: i32 = -1;
 
@@ -103,6 +101,11 @@ async fn register(client: &Client, number: usize) {
         .expect("an entry");
 }
 
+/// From one message about the children to the next, at least.
+fn interval() -> Duration {
+    Duration::from_millis(super::size("INTERVAL_MS", 50) as u64)
+}
+
 async fn watch(
     client: Client,
     number: usize,
@@ -110,7 +113,7 @@ async fn watch(
     ready: Arc<tokio::sync::Barrier>,
 ) -> Client {
     let registry = client.registry();
-    let watch = registry.watch_children(DIRECTORY, INTERVAL);
+    let watch = registry.watch_children(DIRECTORY, interval());
     let mut watch = watch.await.expect("a stream");
     ready.wait().await;
     let see_all = async {
