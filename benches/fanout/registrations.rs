@@ -103,7 +103,7 @@ async fn register(client: &Client, number: usize) {
 
 /// From one message about the children to the next, at least.
 fn interval() -> Duration {
-    Duration::from_millis(super::size("INTERVAL_MS", 50) as u64)
+    Duration::from_millis(super::size("INTERVAL_MS", 100) as u64)
 }
 
 async fn watch(

@@ -23,7 +23,7 @@ const CHILDREN_DEFAULT: usize = 1_000;
 const CHILDREN_MAX: usize = 10_000;
 const LIST_DEFAULT: usize = 100;
 const LIST_MAX: usize = 1_000;
-const WATCH_INTERVAL_MS: u32 = 50;
+const WATCH_INTERVAL_MS: u32 = 100;
 
 #[tonic::async_trait]
 impl RegistryService for Native {
