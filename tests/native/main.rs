@@ -14,6 +14,7 @@ mod registry;
 mod rings;
 mod security;
 mod sessions;
+mod task_batches;
 mod task_service;
 mod tasks;
 
