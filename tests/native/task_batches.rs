@@ -269,8 +269,8 @@ async fn claims_of_one_step_are_told_one_by_one() {
     assert!(held(64, &[token], &[]).await.is_empty());
     let too_many = FetchRequest {
         include_held: true,
-        known: vec![1; 512],
-        known_claims: vec![ClaimRef { id: 1, token }; 513],
+        known: (0..512).collect(),
+        known_claims: (0..513).map(|id| ClaimRef { id, token }).collect(),
         ..fetching(&kept, 1, 0)
     };
     assert_eq!(reason(fetch(&caller, too_many).await).1, "LIMIT_REACHED");
