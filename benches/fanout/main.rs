@@ -21,6 +21,7 @@ fn members() -> ProcessCluster {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fanout");
     let options = ClusterOptions::new(subject, directory, 3)
         .zoo_cfg("maxClientCnxns=0")
+        .setting("limits.native_connections_per_address_max", 0)
         .zoo_cfg("maxSessionTimeout=120000");
     ProcessCluster::start(options)
 }

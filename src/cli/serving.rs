@@ -5,13 +5,15 @@
 //! accepted by a member that is about to go.
 
 use super::exit::Exit;
-use crate::config::{AccessSettings, Door, Settings, StoreSettings, TlsAtDoor, TlsSettings};
+use crate::config::{
+    AccessSettings, Door, LimitSettings, Settings, StoreSettings, TlsAtDoor, TlsSettings,
+};
 use crate::member::{self, Member, TimeoutBounds};
 use crate::metrics::Recorder;
 use crate::raft::StartError;
 use crate::runtime::{self, BoxedListener, Clock, Network};
 use crate::server::operator::{Configuration, Operator};
-use crate::server::{admin, grpc, zookeeper};
+use crate::server::{AdmissionLimits, admin, grpc, zookeeper};
 use crate::store::StorageFault;
 use crate::tls::{self, Acceptor, TlsError};
 use anyhow::Context;
@@ -47,6 +49,7 @@ struct Doors {
     client: Vec<(BoxedListener, TlsAtDoor)>,
     grpc: BoxedListener,
     grpc_tls: bool,
+    grpc_options: grpc::Options,
     admin: BoxedListener,
 }
 
@@ -142,6 +145,7 @@ impl Doors {
             client,
             grpc: bind("gRPC", "doors.grpc.bind", &doors.grpc).await?,
             grpc_tls: doors.grpc_tls,
+            grpc_options: grpc_options(&settings.limits),
             admin: bind("admin HTTP", "doors.admin.bind", &doors.admin).await?,
         })
     }
@@ -176,9 +180,9 @@ impl Doors {
             admin_options,
             stop.clone(),
         ));
-        let (listener, handle, stop) = (self.grpc, operator.handle.clone(), stop.clone());
+        let (listener, options) = (self.grpc, self.grpc_options);
+        let (handle, stop) = (operator.handle.clone(), stop.clone());
         tasks.spawn(async move {
-            let options = grpc::Options::default();
             let served =
                 grpc::serve(listener, grpc_tls, handle, options, &native_options, stop).await;
             if let Err(error) = served {
@@ -212,6 +216,18 @@ fn zookeeper_options(
         ttl_enabled: settings.znodes.ttl_enabled,
         reconfig: settings.access.reconfig,
     })
+}
+
+fn grpc_options(limits: &LimitSettings) -> grpc::Options {
+    grpc::Options {
+        admission: AdmissionLimits {
+            connections_max: limits.native_connections_max.unwrap_or(usize::MAX),
+            connections_per_address_max: limits
+                .native_connections_per_address_max
+                .unwrap_or(usize::MAX),
+        },
+        ..grpc::Options::default()
+    }
 }
 
 fn auth_options(access: &AccessSettings) -> zookeeper::AuthOptions {

@@ -93,6 +93,8 @@ pub struct LimitSettings {
     pub frame_bytes_max: usize,
     pub connections_per_address_max: Option<usize>,
     pub connections_max: Option<usize>,
+    pub native_connections_per_address_max: Option<usize>,
+    pub native_connections_max: Option<usize>,
     /// Requests of one connection that are not answered yet; past it the connection is not read.
     pub requests_per_connection_max: usize,
     pub request_bytes_per_connection_max: usize,

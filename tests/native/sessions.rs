@@ -2,6 +2,8 @@
 
 use super::caller::{Caller, TIMEOUT_MS, eventually, reason};
 use super::{cluster, options};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tonic::Code;
 use vivarium::api::{
     CloseRequest, ExistsRequest, KeepAliveRequest, ListSessionsRequest, OpenRequest, SessionRef,
@@ -233,4 +235,20 @@ async fn a_native_session_is_one_of_the_ensembles() {
         (data.as_slice(), stat.ephemeral_owner),
         (&b"x"[..], kept.session.id)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_one_address_have_as_many_connections_as_is_set() {
+    let options = options(1).setting("limits.native_connections_per_address_max", 1);
+    let cluster = ProcessCluster::start(options);
+    let caller = Caller::of(&cluster, 1).await;
+    let first = caller.open("").await;
+    let address = cluster.member(1).grpc_address();
+    let mut second = TcpStream::connect(address).await.expect("a connection");
+    let read = second.read(&mut [0; 1]).await;
+    assert!(
+        matches!(read, Ok(0) | Err(_)),
+        "the second is closed before it has said anything: {read:?}"
+    );
+    caller.register(&first, "/a", "x").await.unwrap();
 }
