@@ -383,8 +383,9 @@ async fn what_cannot_be_in_a_batch_is_refused_with_all_of_it() {
         "LIMIT_REACHED"
     );
     let far_too_large = enqueuing(&kept, 0, vec![large.clone(); 20]);
-    let refused = enqueue_all(&caller, far_too_large).await.unwrap_err();
-    assert_eq!(refused.code(), Code::OutOfRange);
+    let refused = enqueue_all(&caller, far_too_large).await;
+    let limit = (Code::ResourceExhausted, "LIMIT_REACHED".to_owned());
+    assert_eq!(reason(refused), limit);
     assert_eq!(counts(&caller).await, Default::default());
 
     for _ in 0..2 {
