@@ -262,7 +262,7 @@ mod tests {
             offered: Offered {
                 id,
                 token: Zxid::ZERO,
-                task: layout::tests::task(),
+                task: layout::tests::some_task(),
                 claim: Claim {
                     server: String::new(),
                     epoch: 0,

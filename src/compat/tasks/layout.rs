@@ -110,7 +110,7 @@ pub(super) mod tests {
     use super::super::super::json::to_json;
     use super::*;
 
-    pub fn task() -> Task {
+    pub fn some_task() -> Task {
         Task {
             key: "100000".into(),
             action: "START".into(),
@@ -147,7 +147,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_task_is_a_json_object_and_is_read_back() {
-        let task = task();
+        let task = some_task();
         let data = to_json(&task).unwrap();
         assert!(data.starts_with(br#"{"key":"100000","action":"START""#));
         assert_eq!(Task::of(Some(&data)), Some(task));
