@@ -54,6 +54,13 @@ impl Client {
         self.shared.saw(zxid);
     }
 
+    pub(super) fn without_fences(&self) -> Client {
+        Client {
+            fences: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn header(&self, session: &Session, number: u64) -> WriteHeader {
         WriteHeader {
             session: Some(session.reference.clone()),

@@ -3,11 +3,14 @@
 //! At all times: a claim that is dropped, or of which it is not known what it came to, is given up by a task of its
 //! own.
 
+use super::calls::Deadline;
 use super::error::Error;
 use super::session::Session;
 use super::tasks::Tasks;
+use super::together::{self, Part, Together};
 use super::{Client, Reason, Task};
-use crate::api::{CompleteRequest, FailRequest, WriteHeader};
+use crate::api::{FailedAttempt, FinishRequest, FinishedTask};
+use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,20 +93,9 @@ impl Claimed {
     /// # Errors
     /// `NOT_CLAIMED_BY_YOU` or [`Error::SessionLost`] where it was not claimed any more.
     pub async fn complete(mut self) -> Result<(), Error> {
-        let header = |header| CompleteRequest {
-            header: Some(header),
-            queue: self.queue.clone(),
-            id: self.id,
-            token: self.token,
-        };
-        let (client, session) = (self.client.clone(), self.session.clone());
-        let completed = client.write_for(
-            &session,
-            client.deadline(),
-            header,
-            |channel, request| async move { Tasks::service(channel).complete(request).await },
-        );
-        let completed = completed.await.map(|answer| answer.zxid);
+        let completing = self.finishing(None);
+        let completed = finish(&self.client, &self.session, completing);
+        let completed = completed.await.map(|finished| finished.zxid);
         self.ended(completed)
     }
 
@@ -114,9 +106,9 @@ impl Claimed {
     /// As [`Claimed::complete`].
     pub async fn fail(mut self, error: &str, retry_after: Duration) -> Result<bool, Error> {
         let failing = self.failing(shortened(error), retry_after, false);
-        let failed = send_failure(&self.client, &self.session, failing).await;
-        let dead = failed.as_ref().is_ok_and(|(_, dead)| *dead);
-        self.ended(failed.map(|(zxid, _)| zxid))?;
+        let failed = finish(&self.client.without_fences(), &self.session, failing).await;
+        let dead = failed.as_ref().is_ok_and(|failed| failed.dead);
+        self.ended(failed.map(|failed| failed.zxid))?;
         Ok(dead)
     }
 
@@ -127,20 +119,28 @@ impl Claimed {
     pub async fn give_back(mut self) -> Result<(), Error> {
         self.is_begun = false;
         let failing = self.failing("", Duration::ZERO, true);
-        let failed = send_failure(&self.client, &self.session, failing).await;
-        self.ended(failed.map(|(zxid, _)| zxid))
+        let failed = finish(&self.client.without_fences(), &self.session, failing).await;
+        self.ended(failed.map(|failed| failed.zxid))
     }
 
-    fn failing(&self, error: &str, retry_after: Duration, not_begun: bool) -> FailRequest {
-        FailRequest {
-            header: None,
+    fn finishing(&self, failed: Option<FailedAttempt>) -> Finishing {
+        Finishing {
             queue: self.queue.clone(),
-            id: self.id,
-            token: self.token,
+            task: FinishedTask {
+                id: self.id,
+                token: self.token,
+                failed,
+            },
+        }
+    }
+
+    /// That a lock is not held any more is no reason to keep a task: not to be sent with fences.
+    fn failing(&self, error: &str, retry_after: Duration, not_begun: bool) -> Finishing {
+        self.finishing(Some(FailedAttempt {
             error: error.to_owned(),
             retry_after_ms: millis(retry_after),
             not_begun,
-        }
+        }))
     }
 
     /// A claim of which nothing is known is given up as it is dropped.
@@ -150,7 +150,7 @@ impl Claimed {
             Err(error) => error.reason() != Some(Reason::NotClaimedByYou),
         };
         if !self.is_open {
-            self.session.claims.remove(self.token);
+            self.session.claims.remove(self.id, self.token);
         }
         self.client.saw(outcome?);
         Ok(())
@@ -166,27 +166,63 @@ fn shortened(error: &str) -> &str {
     &error[..end]
 }
 
-/// When, and whether the task is dead.
-async fn send_failure(
+/// What became of a claimed task.
+#[derive(Clone)]
+pub struct Finishing {
+    queue: String,
+    task: FinishedTask,
+}
+
+/// That it is known.
+pub struct Finished {
+    zxid: i64,
+    dead: bool,
+}
+
+impl Part for Finishing {
+    type Answer = Finished;
+
+    fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    fn bytes(&self) -> usize {
+        self.task.encoded_len()
+    }
+
+    fn together(session: &Session) -> &Together<Self> {
+        &session.finishing
+    }
+
+    async fn send(
+        client: &Client,
+        session: &Arc<Session>,
+        deadline: Deadline,
+        parts: &[Self],
+    ) -> Result<Vec<Finished>, Error> {
+        let finished = client.write_for(
+            session,
+            deadline,
+            |header| FinishRequest {
+                header: Some(header),
+                queue: parts[0].queue.clone(),
+                tasks: parts.iter().map(|part| part.task.clone()).collect(),
+            },
+            |channel, request| async move { Tasks::service(channel).finish(request).await },
+        );
+        let finished = finished.await?;
+        let zxid = finished.zxid;
+        let each = finished.dead.into_iter();
+        Ok(each.map(|dead| Finished { zxid, dead }).collect())
+    }
+}
+
+async fn finish(
     client: &Client,
     session: &Arc<Session>,
-    failing: FailRequest,
-) -> Result<(i64, bool), Error> {
-    let failed = client.write_for(
-        session,
-        client.deadline(),
-        |header| FailRequest {
-            // That a lock is not held any more is no reason to keep a task.
-            header: Some(WriteHeader {
-                fences: Vec::new(),
-                ..header
-            }),
-            ..failing.clone()
-        },
-        |channel, request| async move { Tasks::service(channel).fail(request).await },
-    );
-    let failed = failed.await?;
-    Ok((failed.zxid, failed.dead))
+    finishing: Finishing,
+) -> Result<Finished, Error> {
+    together::send(client, session, client.deadline(), finishing).await
 }
 
 impl Drop for Claimed {
@@ -197,7 +233,7 @@ impl Drop for Claimed {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let (client, session) = (self.client.clone(), self.session.clone());
+        let (client, session) = (self.client.without_fences(), self.session.clone());
         let failing = match self.is_begun {
             true => self.failing("dropped before it was finished", Duration::ZERO, false),
             false => self.failing("", Duration::ZERO, true),
@@ -205,17 +241,18 @@ impl Drop for Claimed {
         let place = self.place.take();
         runtime.spawn(async move {
             loop {
-                match send_failure(&client, &session, failing.clone()).await {
+                match finish(&client, &session, failing.clone()).await {
                     // As long as the session lives, nobody else would ever have it.
                     Err(Error::TimedOut { .. }) => {}
                     Err(error) => {
-                        tracing::debug!(id = failing.id, %error, "a claimed task is not given up");
+                        let id = failing.task.id;
+                        tracing::debug!(id, %error, "a claimed task is not given up");
                         break;
                     }
                     Ok(_) => break,
                 }
             }
-            session.claims.remove(failing.token);
+            session.claims.remove(failing.task.id, failing.task.token);
             drop(place);
         });
     }

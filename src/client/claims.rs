@@ -3,6 +3,7 @@
 //! At all times: one call at a time asks for tasks of a queue, so that whatever else the session is found to have
 //! claimed there is what the answer of an earlier call told, and that one was lost.
 
+use crate::api::ClaimRef;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,22 +16,29 @@ pub const CLAIMS_MAX: usize = 1_024;
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct Claims {
-    tokens: Mutex<BTreeSet<i64>>,
+    /// By id and token: those of one step have the same token.
+    held: Mutex<BTreeSet<(i64, i64)>>,
     is_broken_off: AtomicBool,
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Claims {
-    pub fn insert(&self, token: i64) {
-        self.tokens.lock().insert(token);
+    pub fn insert(&self, id: i64, token: i64) {
+        self.held.lock().insert((id, token));
     }
 
-    pub fn remove(&self, token: i64) {
-        self.tokens.lock().remove(&token);
+    pub fn remove(&self, id: i64, token: i64) {
+        self.held.lock().remove(&(id, token));
     }
 
-    pub fn tokens(&self) -> Vec<i64> {
-        self.tokens.lock().iter().copied().collect()
+    pub fn count(&self) -> usize {
+        self.held.lock().len()
+    }
+
+    pub fn held(&self) -> Vec<ClaimRef> {
+        let held = self.held.lock();
+        let held = held.iter().map(|&(id, token)| ClaimRef { id, token });
+        held.collect()
     }
 
     /// A call was broken off: what it claimed nobody was told of.
@@ -69,9 +77,12 @@ mod tests {
         drop(turn);
         assert!(claims.turn("/a").now_or_never().is_some());
         assert!(claims.turns.lock().len() <= 2);
-        claims.insert(2);
-        claims.insert(1);
-        claims.remove(2);
-        assert_eq!(claims.tokens(), [1]);
+        for id in [2, 1, 2] {
+            claims.insert(id, 7);
+        }
+        assert_eq!(claims.count(), 2);
+        claims.remove(2, 6);
+        claims.remove(2, 7);
+        assert_eq!(claims.held(), [ClaimRef { id: 1, token: 7 }]);
     }
 }

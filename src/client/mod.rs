@@ -53,6 +53,7 @@ mod shared;
 mod state;
 mod task_service;
 mod tasks;
+mod together;
 mod window;
 
 pub use crate::api::{Change, ChangeKind, ChangeLogStatusResponse as ChangeLogStatus, Transaction};

@@ -1,7 +1,10 @@
 //! A session as its client knows it, and the member through which it is used.
 
+use super::claimed::Finishing;
 use super::claims::Claims;
 use super::error::Error;
+use super::tasks::Enqueuing;
+use super::together::Together;
 use super::window::Window;
 use crate::api::SessionRef;
 use parking_lot::Mutex;
@@ -62,6 +65,8 @@ pub struct Session {
     pub incarnation: i64,
     pub window: Window,
     pub claims: Claims,
+    pub enqueuing: Together<Enqueuing>,
+    pub finishing: Together<Finishing>,
     /// Cancelled when it is over.
     pub lost: CancellationToken,
     vouched: Mutex<Vouched>,
@@ -75,6 +80,8 @@ impl Session {
             incarnation,
             window: Window::new(),
             claims: Claims::default(),
+            enqueuing: Together::new(),
+            finishing: Together::new(),
             lost: CancellationToken::new(),
             vouched: Mutex::new(Vouched {
                 sent: Instant::now(),

@@ -9,14 +9,16 @@ use super::claimed::{Claimed, millis};
 use super::claims::CLAIMS_MAX;
 use super::error::Error;
 use super::session::Session;
+use super::together::{self, Part, Together};
 use super::{ClaimedTask, Client, Task, TaskStanding, TaskState};
 use crate::api::task_service_client::TaskServiceClient;
 use crate::api::{
-    CountsRequest, EnqueueRequest, FetchRequest, GetTaskRequest, ListTasksRequest, TaskRequest,
+    CountsRequest, EnqueueAllRequest, FetchRequest, GetTaskRequest, ListTasksRequest, NewTask,
+    TaskRequest,
 };
 use futures::stream::{BoxStream, try_unfold};
 use futures::{StreamExt, TryStreamExt};
-use rand::Rng;
+use prost::Message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -117,8 +119,8 @@ impl Tasks {
     }
 
     /// Returns once the task is durable, and before anybody does it. `delay`: not to be offered before; 30 days
-    /// at most. A task without an idempotency key gets one, so that it is enqueued once although an answer is
-    /// lost; one that the caller chose lets it also be enqueued again later, and by other clients.
+    /// at most. It is enqueued once although an answer is lost; an idempotency key lets it also be enqueued again
+    /// later, and by other clients. What is enqueued while a call is under way goes together with the next one.
     ///
     /// ```no_run
     /// # async fn example(client: vivarium::client::Client) -> Result<(), vivarium::client::Error> {
@@ -138,39 +140,27 @@ impl Tasks {
     /// ```
     ///
     /// # Errors
-    /// `LIMIT_REACHED` where the queue is full or the task too large.
+    /// `LIMIT_REACHED` where the queue is full or the task too large; `COMPACTED` where it was enqueued, the
+    /// answer was lost, and no member tells its id any more.
     pub async fn enqueue(
         &self,
         queue: &str,
-        mut task: Task,
+        task: Task,
         delay: Duration,
     ) -> Result<Enqueued, Error> {
         let client = &self.client;
         let deadline = client.deadline();
         let session = client.session_until(deadline).await?;
-        if task.idempotency_key.is_empty() {
-            task.idempotency_key = format!("{:032x}", rand::rng().random::<u128>());
-        }
-        let request = EnqueueRequest {
-            // The key tells it again, and tells its id too.
-            header: Some(client.header(&session, 0)),
+        let enqueuing = Enqueuing {
             queue: queue.to_owned(),
-            task: Some(task),
-            delay_ms: millis(delay),
+            task: NewTask {
+                task: Some(task),
+                delay_ms: millis(delay),
+            },
         };
-        let answer = client.call_until(
-            deadline,
-            Some(&session),
-            || request.clone(),
-            |channel, request| async move { Self::service(channel).enqueue(request).await },
-        );
-        let answer = answer.await?;
-        client.saw(answer.zxid);
-        Ok(Enqueued {
-            zxid: answer.zxid,
-            id: answer.id,
-            known: answer.known,
-        })
+        let enqueued = together::send(client, &session, deadline, enqueuing).await?;
+        client.saw(enqueued.zxid);
+        Ok(enqueued)
     }
 
     /// Claims tasks, by priority (0 first) and then by id; none if the time was over. Fetches of one queue by one
@@ -220,7 +210,7 @@ impl Tasks {
             },
             None => turn.await,
         };
-        let room = CLAIMS_MAX.saturating_sub(session.claims.tokens().len());
+        let room = CLAIMS_MAX.saturating_sub(session.claims.count());
         if room == 0 {
             return Err(Error::InvalidOptions(format!(
                 "a client has {CLAIMS_MAX} tasks at most"
@@ -450,6 +440,55 @@ impl Tasks {
     }
 }
 
+/// A task on its way into a queue.
+#[derive(Clone)]
+pub struct Enqueuing {
+    queue: String,
+    task: NewTask,
+}
+
+impl Part for Enqueuing {
+    type Answer = Enqueued;
+
+    fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    fn bytes(&self) -> usize {
+        self.task.encoded_len()
+    }
+
+    fn together(session: &Session) -> &Together<Self> {
+        &session.enqueuing
+    }
+
+    async fn send(
+        client: &Client,
+        session: &Arc<Session>,
+        deadline: Deadline,
+        parts: &[Self],
+    ) -> Result<Vec<Enqueued>, Error> {
+        let enqueued = client.write_for(
+            session,
+            deadline,
+            |header| EnqueueAllRequest {
+                header: Some(header),
+                queue: parts[0].queue.clone(),
+                tasks: parts.iter().map(|part| part.task.clone()).collect(),
+            },
+            |channel, request| async move { Tasks::service(channel).enqueue_all(request).await },
+        );
+        let enqueued = enqueued.await?;
+        let zxid = enqueued.zxid;
+        let each = enqueued.tasks.into_iter().map(|task| Enqueued {
+            zxid,
+            id: task.id,
+            known: task.known,
+        });
+        Ok(each.collect())
+    }
+}
+
 /// A call that claims tasks: what it has claimed and nobody was told of is given back, unless it is closed.
 struct Asked {
     client: Client,
@@ -476,8 +515,8 @@ impl Asked {
                 FetchRequest {
                     wait_ms: left.as_millis() as u32,
                     include_held,
-                    known: match include_held {
-                        true => claims.tokens(),
+                    known_claims: match include_held {
+                        true => claims.held(),
                         false => Vec::new(),
                     },
                     ..asked.request.clone()
@@ -505,7 +544,7 @@ impl Asked {
 
     fn claimed(&self, tasks: Vec<ClaimedTask>) -> Vec<Claimed> {
         let claimed = tasks.into_iter().map(|claimed| {
-            self.session.claims.insert(claimed.token);
+            self.session.claims.insert(claimed.id, claimed.token);
             Claimed {
                 client: self.client.clone(),
                 session: self.session.clone(),
@@ -554,7 +593,7 @@ impl Drop for Asked {
                     wait_ms: 0,
                     ring: String::new(),
                     epoch: None,
-                    known: asked.session.claims.tokens(),
+                    known_claims: asked.session.claims.held(),
                     ..asked.request.clone()
                 },
                 |channel, request| async move { Tasks::service(channel).fetch(request).await },

@@ -15,6 +15,7 @@ mod registry;
 mod rings;
 mod security;
 mod sessions;
+mod task_batches;
 mod task_service;
 mod tasks;
 

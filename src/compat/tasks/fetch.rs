@@ -1,22 +1,16 @@
-//! Who gets which task: candidates of the index that the ring gives to a server, claimed one by one.
+//! Who gets which task: candidates of the index that the ring gives to a server.
 //!
-//! At all times: a candidate is no promise. It is claimed in one step that demands that the task is as it was seen,
-//! that nobody has claimed it, that the server is still one of the ring's, and that the server acts by the epoch by
-//! which it was granted the key, if it has acknowledged any.
+//! At all times: a candidate is no promise; it is claimed (`claim`), or it is not to be had any more.
 
-use super::super::caller::Written;
 use super::super::failure::Failure;
 use super::super::grants::Acknowledged;
-use super::super::json::to_json;
-use super::super::parents::{below, missing_above};
 use super::super::registry::check_path;
 use super::super::rings::Mode;
 use super::super::writing::Writer;
 use super::layout::{self, Claim, Task};
 use super::{FoundClaim, Tasks, at_most, check_queue};
-use crate::model::{Acl, CreateMode, Operation, Refusal, Zxid, parent};
+use crate::model::{Zxid, parent};
 use crate::ring::HashRing;
-use futures::StreamExt;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +25,6 @@ pub const WINDOW_MAX: usize = 256;
 /// Claims of which a fetch says that they are known.
 pub const KNOWN_MAX: usize = 1_024;
 pub const SERVER_BYTES_MAX: usize = 256;
-/// Claims of one fetch that are under way at once: a session's calls are limited.
-const CLAIMING_MAX: usize = 16;
-/// What is told of a task whose last attempt ended with its session.
-const SESSION_ENDED: &str = "the session that had claimed it ended";
 
 /// Who wants to do something.
 #[derive(Clone, Debug)]
@@ -50,8 +40,10 @@ pub struct Fetching {
     pub epoch: Option<Zxid>,
     /// What the session has claimed already comes first.
     pub include_held: bool,
-    /// Tokens of claims that are not told again.
+    /// Claims that are not told again, by their tokens.
     pub known: HashSet<Zxid>,
+    /// And by id and token: those of one step have the same.
+    pub known_claims: HashSet<(i64, Zxid)>,
     /// Nothing is claimed.
     pub held_only: bool,
 }
@@ -72,12 +64,12 @@ pub struct Pushing {
 }
 
 /// A ring as it is now, and its server that asks.
-struct Side {
-    path: String,
-    epoch: Zxid,
+pub(super) struct Side {
+    pub path: String,
+    pub epoch: Zxid,
     ring: Arc<HashRing>,
     /// `None` where the server has acknowledged no epoch.
-    acknowledged: Option<Acknowledged>,
+    pub acknowledged: Option<Acknowledged>,
 }
 
 impl Side {
@@ -128,14 +120,15 @@ impl Tasks {
             };
             let unit = side.as_ref().map(|_| fetching.server.as_str());
             let found = index.candidates(self.now_ms(), after, fetching.limit, unit, mine);
+            let count = found.ids.len();
             let claimed = self
-                .claim_all(writer, fetching, side.as_ref(), &found.ids)
+                .claim(writer, fetching, side.as_ref(), found.ids)
                 .await?;
-            if !claimed.is_empty() {
-                return Ok(claimed);
+            if !claimed.offered.is_empty() {
+                return Ok(claimed.offered);
             }
             // Some may be left: those behind candidates that others were quicker to claim.
-            let is_all = found.ids.len() < fetching.limit && !found.is_kept_back;
+            let is_all = count < fetching.limit && !found.is_kept_back && !claimed.is_contended;
             seen = is_all.then_some((mark, found.through));
             if Instant::now() >= deadline {
                 return Ok(Vec::new());
@@ -261,130 +254,6 @@ impl Tasks {
         }))
     }
 
-    async fn claim_all(
-        &self,
-        writer: &Writer,
-        fetching: &Fetching,
-        side: Option<&Side>,
-        ids: &[i64],
-    ) -> Result<Vec<Offered>, Failure> {
-        let claims = ids
-            .iter()
-            .map(|id| self.claim(writer, fetching, side, *id))
-            .collect::<Vec<_>>();
-        let claims: Vec<Result<Option<Offered>, Failure>> = futures::stream::iter(claims)
-            .buffered(CLAIMING_MAX)
-            .collect()
-            .await;
-        let mut claimed = Vec::new();
-        let mut failed = None;
-        for claim in claims {
-            match claim {
-                Ok(offered) => claimed.extend(offered),
-                Err(failure) => failed = Some(failure),
-            }
-        }
-        // What was claimed is the session's, whatever became of the rest.
-        match failed {
-            Some(failure) if claimed.is_empty() => Err(failure),
-            _ => Ok(claimed),
-        }
-    }
-
-    /// `None` if it is not to be had any more.
-    async fn claim(
-        &self,
-        writer: &Writer,
-        fetching: &Fetching,
-        side: Option<&Side>,
-        id: i64,
-    ) -> Result<Option<Offered>, Failure> {
-        let claim = Claim {
-            server: fetching.server.clone(),
-            epoch: side.map_or(0, |side| side.epoch.0),
-        };
-        let (path, claim_path) = (
-            layout::task(&fetching.queue, id),
-            layout::claim(&fetching.queue, id),
-        );
-        let (operations, task) = {
-            let view = self.sessions.handle().read();
-            let tree = view.state().tree();
-            let (mut task, version, _) =
-                match self.read(tree, &writer.identities, &fetching.queue, id) {
-                    Ok(found) => found,
-                    Err(Failure::NoEntry(_)) => return Ok(None),
-                    Err(failure) => return Err(failure),
-                };
-            let is_pending = !task.dead && tree.exists(&claim_path).is_err();
-            let Some(czxid) = tree.exists(&path).ok().map(|stat| stat.czxid) else {
-                return Ok(None);
-            };
-            if !is_pending || task.not_before_ms > self.now_ms() {
-                return Ok(None);
-            }
-            let mut operations = vec![Operation::CheckCreated {
-                path: path.clone(),
-                czxid,
-            }];
-            if let Some(side) = side {
-                let entry = below(&side.path, &fetching.server);
-                let Ok(stat) = tree.exists(&entry) else {
-                    return Ok(None);
-                };
-                operations.push(Operation::CheckCreated {
-                    path: entry,
-                    czxid: stat.czxid,
-                });
-                let acknowledged = side.acknowledged.iter();
-                operations.extend(acknowledged.flat_map(Acknowledged::demand));
-            }
-            let is_over = task.attempts >= task.attempts_max;
-            match is_over {
-                // Whoever had claimed it last fell silent, and so did all before.
-                true => {
-                    task.dead = true;
-                    task.error = SESSION_ENDED.to_owned();
-                }
-                false => {
-                    task.attempts += 1;
-                    task.not_before_ms = 0;
-                }
-            }
-            operations.push(Operation::SetData {
-                path: path.clone(),
-                data: Some(to_json(&task)?),
-                version,
-            });
-            if !is_over {
-                operations.extend(missing_above(tree, &claim_path));
-                operations.push(Operation::Create {
-                    path: claim_path,
-                    data: Some(to_json(&claim)?),
-                    acl: Acl::open(),
-                    mode: CreateMode::Ephemeral,
-                });
-            }
-            (operations, task)
-        };
-        let caller = &writer.session.caller;
-        match caller.write(&writer.identities, 0, operations).await? {
-            Written::Done { zxid, .. } => Ok((!task.dead).then_some(Offered {
-                id,
-                token: zxid,
-                task,
-                claim,
-            })),
-            Written::Refused(failure) => match failure.refusal {
-                Refusal::NodeExists | Refusal::NoNode | Refusal::BadVersion => Ok(None),
-                other => Err(Failure::of(other, &path)),
-            },
-            Written::Replayed { .. } => {
-                Err(Failure::Internal("a number that was not given".to_owned()))
-            }
-        }
-    }
-
     /// What the session has claimed, by priority and id.
     async fn held(&self, writer: &Writer, fetching: &Fetching) -> Result<Vec<Offered>, Failure> {
         let session = writer.session.id();
@@ -395,16 +264,22 @@ impl Tasks {
         let claims = layout::claims(&fetching.queue);
         let own = tree.ephemerals_of(session);
         let own = own.iter().filter(|path| parent(path) == Some(&claims));
-        let is_news = |claim: &FoundClaim| !fetching.known.contains(&claim.token);
+        let is_news = |id: i64, claim: &FoundClaim| {
+            !fetching.known.contains(&claim.token)
+                && !fetching.known_claims.contains(&(id, claim.token))
+        };
         let mut held = Vec::new();
         for id in own.filter_map(|path| layout::id_of(path)) {
             match self.found(tree, &writer.identities, &fetching.queue, id) {
-                Ok(found) => held.extend(found.claim.filter(is_news).map(|claim| Offered {
-                    id,
-                    token: claim.token,
-                    task: found.task,
-                    claim: claim.claim,
-                })),
+                Ok(found) => {
+                    let news = found.claim.filter(|claim| is_news(id, claim));
+                    held.extend(news.map(|claim| Offered {
+                        id,
+                        token: claim.token,
+                        task: found.task,
+                        claim: claim.claim,
+                    }));
+                }
                 Err(Failure::NoEntry(_)) => {}
                 Err(failure) => return Err(failure),
             }
@@ -431,7 +306,8 @@ fn check(fetching: &Fetching) -> Result<(), Failure> {
         fetching.server.len(),
         SERVER_BYTES_MAX,
     )?;
-    at_most("claims that are known", fetching.known.len(), KNOWN_MAX)?;
+    let known = fetching.known.len() + fetching.known_claims.len();
+    at_most("claims that are known", known, KNOWN_MAX)?;
     if fetching.held_only && !fetching.include_held {
         return Err(Failure::InvalidArgument(
             "`held_only` goes with `include_held`".to_owned(),

@@ -106,9 +106,27 @@ pub fn id_of(path: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::super::json::to_json;
     use super::*;
+
+    pub fn some_task() -> Task {
+        Task {
+            key: "100000".into(),
+            action: "START".into(),
+            engine: "FLINK".into(),
+            properties: [("a".into(), "b".into())].into(),
+            payload: Bytes::from_static(&[0, 255]),
+            auto_start: true,
+            priority: 9,
+            idempotency_key: String::new(),
+            attempts: 1,
+            attempts_max: 3,
+            not_before_ms: 5,
+            dead: false,
+            error: "x".into(),
+        }
+    }
 
     #[test]
     fn the_number_of_a_znode_is_its_id_and_nothing_else_is() {
@@ -129,21 +147,7 @@ mod tests {
 
     #[test]
     fn a_task_is_a_json_object_and_is_read_back() {
-        let task = Task {
-            key: "100000".into(),
-            action: "START".into(),
-            engine: "FLINK".into(),
-            properties: [("a".into(), "b".into())].into(),
-            payload: Bytes::from_static(&[0, 255]),
-            auto_start: true,
-            priority: 9,
-            idempotency_key: String::new(),
-            attempts: 1,
-            attempts_max: 3,
-            not_before_ms: 5,
-            dead: false,
-            error: "x".into(),
-        };
+        let task = some_task();
         let data = to_json(&task).unwrap();
         assert!(data.starts_with(br#"{"key":"100000","action":"START""#));
         assert_eq!(Task::of(Some(&data)), Some(task));

@@ -13,27 +13,31 @@
 //!    takes the claim away in the same step.
 //! 4. A claim ends with its session, and the task is pending again.
 
+mod claim;
+mod enqueue;
 mod fetch;
+mod finish;
 mod index;
 mod layout;
 mod shown;
 
+pub use enqueue::{Enqueued, Enqueuing};
 pub use fetch::{FETCH_MAX, Fetching, Offered, Pushing, WAIT_MAX, WINDOW_MAX};
+pub use finish::{Failed, Finishing};
 pub use index::{Counts, Standing};
 pub use layout::{Claim, Task};
 
 use super::failure::Failure;
 use super::grants::Grants;
 use super::json::to_json;
-use super::parents::missing_above;
 use super::recent::Recent;
 use super::registry::{Freshness, Registry, check_entry};
 use super::rings::Rings;
 use super::sessions::Sessions;
 use super::writing::{Done, Plan, Writer, carry_out, plan_again};
 use crate::member::{NATIVE_ROOT, Tree};
-use crate::model::{Acl, CreateMode, Id, Operation, Outcome, SessionId, Zxid, is_within};
-use bytes::Bytes;
+use crate::model::{Id, Operation, SessionId, Zxid, is_within};
+use finish::ending;
 use index::Index;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -58,28 +62,13 @@ pub const DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub const KEY_RETENTION: Duration = Duration::from_secs(3_600);
 /// Queues whose index a member keeps; the one that was not asked for longest is forgotten.
 pub const QUEUES_MAX: usize = 64;
-/// Looks at a key whose task is just ending.
-const LOOKS_MAX: usize = 8;
+/// Tasks of one batch.
+pub const BATCH_MAX: usize = 64;
+/// Bytes of the tasks that one step writes, as they lie there, unless it is one task alone.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Milliseconds since 1970.
 pub type Now = fn() -> i64;
-
-/// What is to be done.
-#[derive(Clone, Debug)]
-pub struct Enqueuing {
-    pub queue: String,
-    /// As it will lie there, without what only time tells.
-    pub task: Task,
-    pub delay: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enqueued {
-    pub id: i64,
-    pub zxid: Zxid,
-    /// By an earlier call with the same key.
-    pub known: bool,
-}
 
 /// A task as it is now.
 #[derive(Clone, Debug)]
@@ -108,32 +97,6 @@ pub struct Tasks {
     indexes: Mutex<Recent<String, Arc<Index>>>,
 }
 
-enum Planned {
-    New,
-    /// The key is known, since then, and of a task that has ended if it says which.
-    Known {
-        czxid: Zxid,
-        ended: Option<i64>,
-    },
-}
-
-/// An attempt that came to nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Failed<'a> {
-    pub error: &'a str,
-    /// Until the next one.
-    pub delay: Duration,
-    /// Unless it was begun, it does not count.
-    pub is_begun: bool,
-}
-
-/// What is said of one task.
-#[derive(Clone, Copy)]
-enum Verdict<'a> {
-    Complete,
-    Fail(Failed<'a>),
-}
-
 impl Tasks {
     pub fn new(
         sessions: Arc<Sessions>,
@@ -149,189 +112,6 @@ impl Tasks {
             grants,
             now,
             indexes: Mutex::new(Recent::new(QUEUES_MAX)),
-        }
-    }
-
-    /// Answers once the task is durable.
-    pub async fn enqueue(
-        &self,
-        writer: &Writer,
-        enqueuing: Enqueuing,
-    ) -> Result<Enqueued, Failure> {
-        let Enqueuing {
-            queue,
-            mut task,
-            delay,
-        } = enqueuing;
-        check_queue(&queue)?;
-        check_task(&task)?;
-        check_delay(delay)?;
-        if writer.number != 0 {
-            return Err(Failure::InvalidArgument(
-                "`request_id` does not tell the id again: give the task an `idempotency_key`"
-                    .to_owned(),
-            ));
-        }
-        if !delay.is_zero() {
-            task.not_before_ms = self.after(delay);
-        }
-        let data = to_json(&task)?;
-        let key =
-            (!task.idempotency_key.is_empty()).then(|| layout::key(&queue, &task.idempotency_key));
-        let plan = |tree: &Tree| plan_enqueuing(tree, &queue, key.as_deref(), &data);
-        for _ in 0..LOOKS_MAX {
-            let refused = |_: &Tree, _: &Planned, refusal| plan_again(&queue, refusal);
-            let done = carry_out(&self.sessions, writer, &queue, plan, refused).await?;
-            let Done::Now {
-                zxid,
-                then,
-                outcomes,
-            } = done
-            else {
-                return Err(Failure::Internal("a number that was not given".to_owned()));
-            };
-            let (czxid, ended) = match then {
-                Planned::New => {
-                    let created = outcomes.iter().find_map(|outcome| match outcome {
-                        Outcome::Created { path, .. } => layout::id_of(path),
-                        _ => None,
-                    });
-                    let id = created.ok_or_else(|| {
-                        Failure::Internal("a task that was enqueued has no id".to_owned())
-                    })?;
-                    return Ok(Enqueued {
-                        id,
-                        zxid,
-                        known: false,
-                    });
-                }
-                Planned::Known { czxid, ended } => (czxid, ended),
-            };
-            let id = match ended {
-                Some(id) => Some(id),
-                None => {
-                    let index = self.index(&queue).await?;
-                    index.reach(czxid).await?;
-                    index.with_key(&task.idempotency_key)
-                }
-            };
-            if let Some(id) = id {
-                return Ok(Enqueued {
-                    id,
-                    zxid,
-                    known: true,
-                });
-            }
-            // It ended between the two looks.
-        }
-        Err(Failure::Contended(queue))
-    }
-
-    /// The task is done, and gone.
-    pub async fn complete(
-        &self,
-        writer: &Writer,
-        queue: &str,
-        id: i64,
-        token: Zxid,
-    ) -> Result<Zxid, Failure> {
-        let (zxid, _) = self
-            .judge(writer, queue, id, token, Verdict::Complete)
-            .await?;
-        Ok(zxid)
-    }
-
-    /// The task is tried again, not before `delay` has passed, or is dead after its last attempt, which is told.
-    pub async fn fail(
-        &self,
-        writer: &Writer,
-        queue: &str,
-        id: i64,
-        token: Zxid,
-        failed: Failed<'_>,
-    ) -> Result<(Zxid, bool), Failure> {
-        if failed.error.len() > ERROR_BYTES_MAX {
-            return Err(Failure::LimitReached {
-                what: "bytes of an error",
-                limit: ERROR_BYTES_MAX,
-            });
-        }
-        check_delay(failed.delay)?;
-        self.judge(writer, queue, id, token, Verdict::Fail(failed))
-            .await
-    }
-
-    /// When, and whether the task is dead now.
-    async fn judge(
-        &self,
-        writer: &Writer,
-        queue: &str,
-        id: i64,
-        token: Zxid,
-        verdict: Verdict<'_>,
-    ) -> Result<(Zxid, bool), Failure> {
-        check_queue(queue)?;
-        check_id(id)?;
-        let session = writer.session.id();
-        let (path, claim) = (layout::task(queue, id), layout::claim(queue, id));
-        let plan = |tree: &Tree| {
-            let own = tree
-                .exists(&claim)
-                .is_ok_and(|stat| stat.czxid == token && stat.ephemeral_owner == session);
-            if !own {
-                return Err(Failure::NotClaimedByYou {
-                    queue: queue.to_owned(),
-                    id,
-                });
-            }
-            let (mut task, version, _) = self.read(tree, &writer.identities, queue, id)?;
-            let mut operations = vec![
-                Operation::CheckCreated {
-                    path: claim.clone(),
-                    czxid: token,
-                },
-                Operation::Delete {
-                    path: claim.clone(),
-                    version: -1,
-                },
-            ];
-            match verdict {
-                Verdict::Complete => {
-                    operations.extend(ending(tree, queue, id, &task, version));
-                    task.dead = false;
-                }
-                Verdict::Fail(failed) => {
-                    match failed.is_begun {
-                        true => {
-                            task.error = failed.error.to_owned();
-                            task.dead = task.attempts >= task.attempts_max;
-                        }
-                        false => task.attempts = task.attempts.saturating_sub(1),
-                    }
-                    task.not_before_ms = match failed.delay.is_zero() || task.dead {
-                        true => 0,
-                        false => self.after(failed.delay),
-                    };
-                    operations.push(Operation::SetData {
-                        path: path.clone(),
-                        data: Some(to_json(&task)?),
-                        version,
-                    });
-                }
-            }
-            Ok(Plan {
-                operations,
-                then: task.dead,
-            })
-        };
-        let refused = |_: &Tree, _: &_, refusal| plan_again(&path, refusal);
-        match carry_out(&self.sessions, writer, &path, plan, refused).await? {
-            Done::Now { zxid, then, .. } => Ok((zxid, then)),
-            Done::Before { zxid } => {
-                let view = self.sessions.handle().read();
-                let now = self.read(view.state().tree(), &writer.identities, queue, id);
-                Ok((zxid, now.is_ok_and(|(task, ..)| task.dead)))
-            }
         }
     }
 
@@ -547,87 +327,6 @@ impl Tasks {
     }
 }
 
-fn plan_enqueuing(
-    tree: &Tree,
-    queue: &str,
-    key: Option<&str>,
-    data: &Bytes,
-) -> Result<Plan<Planned>, Failure> {
-    let known = key.and_then(|key| tree.data(key, Id::passing_all()).ok());
-    if let Some((data, stat)) = known {
-        let text = std::str::from_utf8(data.unwrap_or_default()).unwrap_or_default();
-        let then = Planned::Known {
-            czxid: stat.czxid,
-            ended: text.parse().ok(),
-        };
-        return Ok(Plan {
-            operations: Vec::new(),
-            then,
-        });
-    }
-    let there = tree.exists(&layout::tasks(queue));
-    if there.is_ok_and(|stat| stat.num_children as usize >= TASKS_MAX) {
-        return Err(Failure::LimitReached {
-            what: "tasks of one queue",
-            limit: TASKS_MAX,
-        });
-    }
-    let mut operations = missing_above(tree, &layout::task(queue, 0));
-    let claim = layout::claim(queue, 0);
-    for above in [Some(claim.as_str()), key].into_iter().flatten() {
-        for operation in missing_above(tree, above) {
-            if !operations.contains(&operation) {
-                operations.push(operation);
-            }
-        }
-    }
-    operations.push(Operation::Create {
-        path: layout::task_prefix(queue),
-        data: Some(data.clone()),
-        acl: Acl::open(),
-        mode: CreateMode::PersistentSequential,
-    });
-    if let Some(key) = key {
-        operations.push(Operation::Create {
-            path: key.to_owned(),
-            data: Some(Bytes::new()),
-            acl: Acl::open(),
-            mode: CreateMode::Persistent,
-        });
-    }
-    Ok(Plan {
-        operations,
-        then: Planned::New,
-    })
-}
-
-/// Removes a task, and has its key forgotten an hour later.
-fn ending(tree: &Tree, queue: &str, id: i64, task: &Task, version: i32) -> Vec<Operation> {
-    let mut operations = vec![Operation::Delete {
-        path: layout::task(queue, id),
-        version,
-    }];
-    if task.idempotency_key.is_empty() {
-        return operations;
-    }
-    let key = layout::key(queue, &task.idempotency_key);
-    if let Ok(stat) = tree.exists(&key) {
-        operations.push(Operation::Delete {
-            path: key.clone(),
-            version: stat.version,
-        });
-        operations.push(Operation::Create {
-            path: key,
-            data: Some(Bytes::from(id.to_string())),
-            acl: Acl::open(),
-            mode: CreateMode::PersistentWithTtl {
-                ttl_ms: KEY_RETENTION.as_millis() as u64,
-            },
-        });
-    }
-    operations
-}
-
 fn is_dead(task: &Task, id: i64) -> Result<(), Failure> {
     match task.dead {
         true => Ok(()),
@@ -658,6 +357,18 @@ fn check_delay(delay: Duration) -> Result<(), Failure> {
         delay.as_secs() as usize,
         DELAY_MAX.as_secs() as usize,
     )
+}
+
+/// `bytes`: of each task.
+fn check_batch(bytes: impl ExactSizeIterator<Item = usize>) -> Result<(), Failure> {
+    if bytes.len() == 0 {
+        return Err(Failure::InvalidArgument("`tasks` is empty".to_owned()));
+    }
+    at_most("tasks of one batch", bytes.len(), BATCH_MAX)?;
+    match bytes.len() {
+        1 => Ok(()),
+        _ => at_most("bytes of one batch of tasks", bytes.sum(), BATCH_BYTES_MAX),
+    }
 }
 
 fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Failure> {

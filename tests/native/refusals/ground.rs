@@ -14,10 +14,10 @@ use vivarium::api::subscribe_request::Start;
 use vivarium::api::task_service_client::TaskServiceClient;
 use vivarium::api::{
     AcknowledgeRequest, AcknowledgeRingRequest, AcquireRequest, CloseRequest, CompleteRequest,
-    DeleteCursorRequest, DescribeRingRequest, EnqueueRequest, FailRequest, FetchRequest,
-    GrantedRequest, ListTasksRequest, OwnersRequest, ReadOptions, ReceiveRequest, RegisterRequest,
-    ReleaseRequest, SessionRef, SubscribeRequest, Task, TaskRequest, UnregisterRequest,
-    UpdateRequest, WriteHeader,
+    DeleteCursorRequest, DescribeRingRequest, EnqueueAllRequest, EnqueueRequest, FailRequest,
+    FetchRequest, FinishRequest, FinishedTask, GrantedRequest, ListTasksRequest, NewTask,
+    OwnersRequest, ReadOptions, ReceiveRequest, RegisterRequest, ReleaseRequest, SessionRef,
+    SubscribeRequest, Task, TaskRequest, UnregisterRequest, UpdateRequest, WriteHeader,
 };
 
 pub const LOCK: &str = "/lock";
@@ -169,11 +169,19 @@ impl Ground {
             ),
             call!(
                 channel,
+                TaskServiceClient.enqueue_all(enqueuing_all(header(), QUEUE))
+            ),
+            call!(
+                channel,
                 TaskServiceClient.complete(self.completing(header(), QUEUE))
             ),
             call!(
                 channel,
                 TaskServiceClient.fail(self.failing(header(), QUEUE))
+            ),
+            call!(
+                channel,
+                TaskServiceClient.finish(self.finishing(header(), QUEUE))
             ),
             call!(channel, TaskServiceClient.cancel(about())),
             call!(channel, TaskServiceClient.redrive(about())),
@@ -221,6 +229,18 @@ impl Ground {
             error: "x".to_owned(),
             retry_after_ms: 0,
             not_begun: false,
+        }
+    }
+
+    pub fn finishing(&self, header: Option<WriteHeader>, queue: &str) -> FinishRequest {
+        FinishRequest {
+            header,
+            queue: queue.to_owned(),
+            tasks: vec![FinishedTask {
+                id: self.task_id,
+                token: self.task_token,
+                failed: None,
+            }],
         }
     }
 
@@ -273,6 +293,17 @@ pub fn releasing(header: Option<WriteHeader>, lock: &str) -> ReleaseRequest {
         header,
         lock: lock.to_owned(),
         owner: "t".to_owned(),
+    }
+}
+
+pub fn enqueuing_all(header: Option<WriteHeader>, queue: &str) -> EnqueueAllRequest {
+    EnqueueAllRequest {
+        header,
+        queue: queue.to_owned(),
+        tasks: vec![NewTask {
+            task: enqueuing(None, queue).task,
+            delay_ms: 0,
+        }],
     }
 }
 

@@ -224,6 +224,10 @@ async fn what_is_no_path_is_refused_by_every_call_that_takes_one() {
                 channel,
                 TaskServiceClient.enqueue(enqueuing(header(), path))
             ),
+            call!(
+                channel,
+                TaskServiceClient.enqueue_all(enqueuing_all(header(), path))
+            ),
             call!(channel, TaskServiceClient.fetch(fetching(session(), path))),
             call!(
                 channel,
@@ -243,6 +247,10 @@ async fn what_is_no_path_is_refused_by_every_call_that_takes_one() {
             call!(
                 channel,
                 TaskServiceClient.fail(ground.failing(header(), path))
+            ),
+            call!(
+                channel,
+                TaskServiceClient.finish(ground.finishing(header(), path))
             ),
             call!(
                 channel,

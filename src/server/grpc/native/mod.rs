@@ -61,8 +61,8 @@ const MESSAGE_SLACK_BYTES: usize = 64 * 1024;
 /// Bytes of one answer: a page of entries, or one large value.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Bytes of a message with a task: its properties, its payload and the rest.
-const TASK_BYTES_MAX: usize = 192 * 1024;
+/// Bytes of a message with tasks. A batch of them is limited by what they are as JSON, which is no less.
+const TASKS_BYTES_MAX: usize = 1024 * 1024 + MESSAGE_SLACK_BYTES;
 /// Bytes of a message with keys: ten thousand of the longest.
 const KEYS_BYTES_MAX: usize = 12 * 1024 * 1024;
 
@@ -171,7 +171,7 @@ pub fn routes(native: &Arc<Native>, options: &Options) -> tonic::service::Routes
         .max_decoding_message_size(MESSAGE_SLACK_BYTES)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
     let tasks = api::task_service_server::TaskServiceServer::new(native.clone())
-        .max_decoding_message_size(TASK_BYTES_MAX)
+        .max_decoding_message_size(TASKS_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
     let routes = tonic::service::Routes::new(sessions)
         .add_service(registry)

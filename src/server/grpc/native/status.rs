@@ -31,6 +31,9 @@ pub fn of(failure: Failure) -> Status {
         Failure::Compacted { first, .. } => {
             facts.insert("first".to_owned(), first.0.to_string());
         }
+        Failure::NotClaimedByYou { id, .. } => {
+            facts.insert("id".to_owned(), id.to_string());
+        }
         Failure::StaleEpoch { current, .. } => {
             facts.insert("epoch".to_owned(), current.0.to_string());
         }

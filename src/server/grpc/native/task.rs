@@ -4,12 +4,14 @@ use super::{Native, freshness, page, status, unknown};
 use crate::api::task_service_server::TaskService;
 use crate::api::{
     self, ClaimedTask, CompleteRequest, CompleteResponse, CountsRequest, CountsResponse,
-    EnqueueRequest, EnqueueResponse, FailRequest, FailResponse, FetchRequest, FetchResponse,
-    GetTaskRequest, ListTasksRequest, ListTasksResponse, ReceiveRequest, TaskRequest, TaskResponse,
-    TaskStanding, TaskState,
+    EnqueueAllRequest, EnqueueAllResponse, EnqueueRequest, EnqueueResponse, EnqueuedTask,
+    FailRequest, FailResponse, FetchRequest, FetchResponse, FinishRequest, FinishResponse,
+    GetTaskRequest, ListTasksRequest, ListTasksResponse, NewTask, ReceiveRequest, TaskRequest,
+    TaskResponse, TaskStanding, TaskState,
 };
 use crate::compat::tasks::{
-    self, Enqueuing, FETCH_MAX, Failed, Fetching, Found, Offered, Pushing, Standing, Task,
+    self, Enqueuing, FETCH_MAX, Failed, Fetching, Finishing, Found, Offered, Pushing, Standing,
+    Task,
 };
 use crate::compat::{Failure, Writer};
 use crate::model::Zxid;
@@ -35,17 +37,38 @@ impl TaskService for Arc<Native> {
             .writer(&request, request.get_ref().header.as_ref())
             .await?;
         let asked = request.into_inner();
-        let enqueuing = Enqueuing {
-            queue: asked.queue,
-            task: task(asked.task.ok_or_else(|| status::missing("task"))?)?,
-            delay: Duration::from_millis(asked.delay_ms),
-        };
-        let enqueued = self.tasks.enqueue(&writer, enqueuing).await;
-        let enqueued = enqueued.map_err(status::of)?;
+        let enqueuing = enqueuing(NewTask {
+            task: asked.task,
+            delay_ms: asked.delay_ms,
+        })?;
+        let enqueued = self.tasks.enqueue(&writer, &asked.queue, vec![enqueuing]);
+        let (zxid, enqueued) = enqueued.await.map_err(status::of)?;
         Ok(Response::new(EnqueueResponse {
-            zxid: enqueued.zxid.0,
+            zxid: zxid.0,
+            id: enqueued[0].id,
+            known: enqueued[0].known,
+        }))
+    }
+
+    async fn enqueue_all(
+        &self,
+        request: Request<EnqueueAllRequest>,
+    ) -> Result<Response<EnqueueAllResponse>, Status> {
+        let writer = self
+            .writer(&request, request.get_ref().header.as_ref())
+            .await?;
+        let asked = request.into_inner();
+        let tasks = asked.tasks.into_iter().map(enqueuing);
+        let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+        let enqueued = self.tasks.enqueue(&writer, &asked.queue, tasks).await;
+        let (zxid, enqueued) = enqueued.map_err(status::of)?;
+        let tasks = enqueued.into_iter().map(|enqueued| EnqueuedTask {
             id: enqueued.id,
             known: enqueued.known,
+        });
+        Ok(Response::new(EnqueueAllResponse {
+            zxid: zxid.0,
+            tasks: tasks.collect(),
         }))
     }
 
@@ -65,6 +88,11 @@ impl TaskService for Arc<Native> {
             epoch: asked.epoch.map(Zxid),
             include_held: asked.include_held,
             known: asked.known.into_iter().map(Zxid).collect(),
+            known_claims: asked
+                .known_claims
+                .into_iter()
+                .map(|known| (known.id, Zxid(known.token)))
+                .collect(),
             held_only: asked.held_only,
         };
         let offered = self.tasks.fetch(&writer, &fetching).await;
@@ -90,6 +118,7 @@ impl TaskService for Arc<Native> {
             epoch: asked.epoch.map(Zxid),
             include_held: false,
             known: HashSet::new(),
+            known_claims: HashSet::new(),
             held_only: false,
         };
         let pushing = Some((Arc::clone(self), Pushing::default()));
@@ -118,11 +147,13 @@ impl TaskService for Arc<Native> {
             .writer(&request, request.get_ref().header.as_ref())
             .await?;
         let asked = request.into_inner();
-        let completed = self
+        let finished = finishing(asked.id, asked.token, None);
+        let (zxid, _) = self
             .tasks
-            .complete(&writer, &asked.queue, asked.id, Zxid(asked.token));
-        let zxid = completed.await.map_err(status::of)?.0;
-        Ok(Response::new(CompleteResponse { zxid }))
+            .finish(&writer, &asked.queue, &[finished])
+            .await
+            .map_err(status::of)?;
+        Ok(Response::new(CompleteResponse { zxid: zxid.0 }))
     }
 
     async fn fail(&self, request: Request<FailRequest>) -> Result<Response<FailResponse>, Status> {
@@ -135,13 +166,38 @@ impl TaskService for Arc<Native> {
             delay: Duration::from_millis(asked.retry_after_ms),
             is_begun: !asked.not_begun,
         };
-        let token = Zxid(asked.token);
-        let failed = self
+        let finished = finishing(asked.id, asked.token, Some(failed));
+        let (zxid, dead) = self
             .tasks
-            .fail(&writer, &asked.queue, asked.id, token, failed)
-            .await;
-        let (zxid, dead) = failed.map_err(status::of)?;
-        Ok(Response::new(FailResponse { zxid: zxid.0, dead }))
+            .finish(&writer, &asked.queue, &[finished])
+            .await
+            .map_err(status::of)?;
+        Ok(Response::new(FailResponse {
+            zxid: zxid.0,
+            dead: dead[0],
+        }))
+    }
+
+    async fn finish(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        let writer = self
+            .writer(&request, request.get_ref().header.as_ref())
+            .await?;
+        let asked = request.into_inner();
+        let finished = asked.tasks.iter().map(|finished| {
+            let failed = finished.failed.as_ref().map(|failed| Failed {
+                error: &failed.error,
+                delay: Duration::from_millis(failed.retry_after_ms),
+                is_begun: !failed.not_begun,
+            });
+            finishing(finished.id, finished.token, failed)
+        });
+        let finished: Vec<Finishing<'_>> = finished.collect();
+        let finished = self.tasks.finish(&writer, &asked.queue, &finished).await;
+        let (zxid, dead) = finished.map_err(status::of)?;
+        Ok(Response::new(FinishResponse { zxid: zxid.0, dead }))
     }
 
     async fn get(&self, request: Request<GetTaskRequest>) -> Result<Response<TaskState>, Status> {
@@ -286,6 +342,21 @@ impl Native {
 fn decided(done: Result<Zxid, Failure>) -> Result<Response<TaskResponse>, Status> {
     let zxid = done.map_err(status::of)?.0;
     Ok(Response::new(TaskResponse { zxid }))
+}
+
+fn enqueuing(asked: NewTask) -> Result<Enqueuing, Status> {
+    Ok(Enqueuing {
+        task: task(asked.task.ok_or_else(|| status::missing("task"))?)?,
+        delay: Duration::from_millis(asked.delay_ms),
+    })
+}
+
+fn finishing(id: i64, token: i64, failed: Option<Failed<'_>>) -> Finishing<'_> {
+    Finishing {
+        id,
+        token: Zxid(token),
+        failed,
+    }
 }
 
 fn task(asked: api::Task) -> Result<Task, Status> {
