@@ -10,6 +10,8 @@ use vivarium::testing::raw_client::{Bytes, RawClient, Reader, op, read_frame};
 
 const DIRECTORY: &str = "/nodes";
 const RUNS: usize = 3;
+/// From one message about the children to the next, at least.
+const INTERVAL: Duration = Duration::from_millis(50);
 const EPHEMERAL: i32 = 1;
 const NOTIFICATION: i32 = -1;
 
@@ -19,9 +21,13 @@ pub fn measure(sessions: usize) {
     );
     println!("|---|---|---|---|");
     show("ZooKeeper protocol", || zookeeper(sessions));
-    show("native API", || {
+    show("native API, children watched", || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(native(sessions))
+        runtime.block_on(native(sessions, watch))
+    });
+    show("native API, every change told", || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(native(sessions, subscribe))
     });
     println!();
 }
@@ -88,7 +94,35 @@ fn zookeeper(sessions: usize) -> (Duration, Duration) {
     (took, cpu(&cluster) - before)
 }
 
-async fn register(
+async fn register(client: &Client, number: usize) {
+    let path = format!("{DIRECTORY}/node-{number:05}");
+    let registry = client.registry();
+    registry
+        .register(&path, "10.0.0.1:10000")
+        .await
+        .expect("an entry");
+}
+
+async fn watch(
+    client: Client,
+    number: usize,
+    sessions: usize,
+    ready: Arc<tokio::sync::Barrier>,
+) -> Client {
+    let registry = client.registry();
+    let watch = registry.watch_children(DIRECTORY, INTERVAL);
+    let mut watch = watch.await.expect("a stream");
+    ready.wait().await;
+    let see_all = async {
+        while watch.names().len() < sessions {
+            watch.changed().await.expect("names");
+        }
+    };
+    tokio::join!(register(&client, number), see_all);
+    client
+}
+
+async fn subscribe(
     client: Client,
     number: usize,
     sessions: usize,
@@ -108,14 +142,6 @@ async fn register(
         Event::SnapshotEnd { .. }
     ) {}
     ready.wait().await;
-    let registry = client.registry();
-    let register = async move {
-        let path = format!("{DIRECTORY}/node-{number:05}");
-        registry
-            .register(&path, "10.0.0.1:10000")
-            .await
-            .expect("an entry");
-    };
     let see_all = async {
         let mut seen = 0;
         while seen < sessions {
@@ -127,17 +153,23 @@ async fn register(
             }
         }
     };
-    tokio::join!(register, see_all);
+    tokio::join!(register(&client, number), see_all);
     client
 }
 
-async fn native(sessions: usize) -> (Duration, Duration) {
+async fn native<W>(
+    sessions: usize,
+    work: impl Fn(Client, usize, usize, Arc<tokio::sync::Barrier>) -> W,
+) -> (Duration, Duration)
+where
+    W: Future<Output = Client> + Send + 'static,
+{
     let cluster = members();
     let ready = Arc::new(tokio::sync::Barrier::new(sessions + 1));
     let mut clients = JoinSet::new();
     for number in 0..sessions {
         let client = connect(&cluster, number).await;
-        clients.spawn(register(client, number, sessions, ready.clone()));
+        clients.spawn(work(client, number, sessions, ready.clone()));
     }
     ready.wait().await;
     let (began, before) = (Instant::now(), cpu(&cluster));

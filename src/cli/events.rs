@@ -1,8 +1,8 @@
 //! `vivarium events`: what happens, and what happened.
 
 use super::exit::Exit;
-use super::native::{ClientArgs, Ending, Failed, close, duration};
-use super::output::{printable, table};
+use super::native::{ClientArgs, Ending, Failed, duration};
+use super::output::{Format, Value, or_none, printable, session, table};
 use crate::client::{
     Change, ChangeKind, Client, Entry, Event, Interest, Query, Start, Subscription, Transaction,
 };
@@ -84,16 +84,18 @@ fn zxid(text: &str) -> Result<i64, String> {
 
 /// Runs the command to its end.
 pub async fn run(args: EventsArgs) -> anyhow::Result<Exit> {
-    let client = args.client.connect().await?;
-    let done = carry_out(&client, args).await;
-    close(&client).await;
-    done
+    let output = args.client.output;
+    let work = async |client: &Client| carry_out(client, output, args.command).await;
+    args.client.run(work).await
 }
 
-async fn carry_out(client: &Client, args: EventsArgs) -> anyhow::Result<Exit> {
-    let output = args.client.output;
+async fn carry_out(
+    client: &Client,
+    output: Format,
+    command: EventsCommand,
+) -> anyhow::Result<Exit> {
     let changes = client.changes();
-    match args.command {
+    match command {
         EventsCommand::Tail {
             prefixes,
             after,
@@ -117,7 +119,7 @@ async fn carry_out(client: &Client, args: EventsArgs) -> anyhow::Result<Exit> {
             let mut tail = Tail {
                 client,
                 subscription: subscription.await.map_err(Failed::from)?,
-                args: &args.client,
+                output,
                 subscriber,
                 left: count,
             };
@@ -187,7 +189,7 @@ async fn carry_out(client: &Client, args: EventsArgs) -> anyhow::Result<Exit> {
 struct Tail<'a> {
     client: &'a Client,
     subscription: Subscription,
-    args: &'a ClientArgs,
+    output: Format,
     subscriber: Option<String>,
     /// Transactions.
     left: Option<u64>,
@@ -200,7 +202,7 @@ impl Tail<'_> {
             let Some(told) = Told::of(event) else {
                 continue;
             };
-            self.args.output.show_next(&told, || told.lines())?;
+            self.output.show_next(&told, || told.lines())?;
             // Noted once it is shown: whoever is killed in between is shown it again.
             let dealt_with = match &told {
                 Told::Transaction { zxid, .. } | Told::SnapshotEnd { zxid } => Some(*zxid),
@@ -279,11 +281,8 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     path: String,
-    /// Where it is a text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_base64: Option<String>,
+    #[serde(flatten)]
+    value: Value,
     version: i32,
     /// The one that the entry ends with; `null` for persistent entries.
     session: Option<String>,
@@ -297,17 +296,10 @@ impl Shown {
         version: i32,
         owner: i64,
     ) -> Shown {
-        use base64::Engine;
-        let base64 = base64::engine::general_purpose::STANDARD;
-        let (value, value_base64) = match std::str::from_utf8(bytes) {
-            Ok(text) => (Some(text.to_owned()), None),
-            Err(_) => (None, Some(base64.encode(bytes))),
-        };
         Shown {
             kind,
             path,
-            value,
-            value_base64,
+            value: Value::of(bytes),
             version,
             session: session(owner),
         }
@@ -335,18 +327,6 @@ impl Shown {
         let owner = entry.session_id;
         Shown::new(None, entry.path, &entry.value, entry.version, owner)
     }
-
-    fn text(&self) -> String {
-        let base64 = || {
-            let text = self.value_base64.as_deref().unwrap_or_default();
-            format!("base64:{text}")
-        };
-        self.value.clone().unwrap_or_else(base64)
-    }
-}
-
-fn session(id: i64) -> Option<String> {
-    (id != 0).then(|| format!("0x{id:x}"))
 }
 
 impl Told {
@@ -385,10 +365,10 @@ impl Told {
             [
                 format!("0x{zxid:x}"),
                 time_ms.to_string(),
-                session.clone().unwrap_or_else(|| "-".to_owned()),
+                or_none(session),
                 change.kind.unwrap_or_default().to_owned(),
                 change.path.clone(),
-                change.text(),
+                change.value.to_string(),
             ]
         };
         changes.iter().map(row).collect()
@@ -399,7 +379,7 @@ impl Told {
         // A value may have lines and tabulators of its own.
         let in_one = |text: &str| printable(text).replace('\n', "\\n").replace('\t', "\\t");
         let line = |zxid: &str, kind: &str, shown: &Shown| {
-            let (path, value) = (in_one(&shown.path), in_one(&shown.text()));
+            let (path, value) = (in_one(&shown.path), in_one(&shown.value.to_string()));
             format!("{zxid}\t{kind}\t{path}\t{value}\n")
         };
         match self {

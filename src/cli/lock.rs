@@ -5,8 +5,8 @@
 
 use super::exit::Exit;
 use super::group::Group;
-use super::native::{ClientArgs, Ending, Failed, close, duration};
-use super::output::table;
+use super::native::{ClientArgs, Ending, Failed, duration};
+use super::output::{Format, table};
 use crate::client::{Asking, Client, Error, LockGuard, LockMode, LockPlace};
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -57,14 +57,13 @@ enum LockCommand {
 
 /// Runs the command to its end.
 pub async fn run(args: LockArgs) -> anyhow::Result<Exit> {
-    let client = args.client.connect().await?;
-    let done = carry_out(&client, args).await;
-    close(&client).await;
-    done
+    let output = args.client.output;
+    let work = async |client: &Client| carry_out(client, output, args.command).await;
+    args.client.run(work).await
 }
 
-async fn carry_out(client: &Client, args: LockArgs) -> anyhow::Result<Exit> {
-    match args.command {
+async fn carry_out(client: &Client, output: Format, command: LockCommand) -> anyhow::Result<Exit> {
+    match command {
         LockCommand::Run {
             lock,
             shared,
@@ -98,7 +97,7 @@ async fn carry_out(client: &Client, args: LockArgs) -> anyhow::Result<Exit> {
             let places = client.linearizable().locks().describe(&lock).await;
             let places = places.map_err(Failed::from)?;
             let shown: Vec<Shown> = places.places.into_iter().map(Shown::from).collect();
-            args.client.output.show(&shown, || {
+            output.show(&shown, || {
                 let rows = shown.iter().map(|place| {
                     [
                         if place.holds { "holds" } else { "waits" }.to_owned(),

@@ -55,9 +55,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl ClientArgs {
-    /// A client whose session is not followed by another one.
-    pub async fn connect(&self) -> Result<Client, Failed> {
-        self.connect_within(self.request_timeout, false).await
+    /// Has work done by a client whose session is not followed by another one, and closes that in the end.
+    pub async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let client = self.connect_within(self.request_timeout, false).await?;
+        let done = work(&client).await;
+        close(&client).await;
+        done
     }
 
     /// A client whose session, where it is to `reopen`, is followed by another one.

@@ -1,8 +1,8 @@
 //! `vivarium registry`: entries.
 
 use super::exit::Exit;
-use super::native::{ClientArgs, Ending, Failed, close};
-use super::output::table;
+use super::native::{ClientArgs, Ending, Failed};
+use super::output::{Format, Value, or_none, session, table};
 use crate::client::{Client, Entry, Lifetime, OnConflict, Registration};
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
@@ -70,16 +70,18 @@ enum RegistryCommand {
 
 /// Runs the command to its end.
 pub async fn run(args: RegistryArgs) -> anyhow::Result<Exit> {
-    let client = args.client.connect().await?;
-    let done = carry_out(&client, args).await;
-    close(&client).await;
-    done
+    let output = args.client.output;
+    let work = async |client: &Client| carry_out(client, output, args.command).await;
+    args.client.run(work).await
 }
 
-async fn carry_out(client: &Client, args: RegistryArgs) -> anyhow::Result<Exit> {
-    let output = args.client.output;
+async fn carry_out(
+    client: &Client,
+    output: Format,
+    command: RegistryCommand,
+) -> anyhow::Result<Exit> {
     let registry = client.linearizable().registry();
-    match args.command {
+    match command {
         RegistryCommand::Register {
             path,
             value,
@@ -169,8 +171,8 @@ async fn carry_out(client: &Client, args: RegistryArgs) -> anyhow::Result<Exit> 
                     [
                         entry.path.clone(),
                         entry.version.to_string(),
-                        entry.session(),
-                        entry.text(),
+                        or_none(&entry.session),
+                        entry.value.to_string(),
                     ]
                 });
                 table(["path", "version", "session", "value"], rows)
@@ -225,11 +227,8 @@ struct Written<'a> {
 #[derive(Serialize)]
 struct Shown {
     path: String,
-    /// Where it is a text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_base64: Option<String>,
+    #[serde(flatten)]
+    value: Value,
     version: i32,
     /// As ZooKeeper prints it; `null` for persistent entries.
     session: Option<String>,
@@ -242,18 +241,11 @@ struct Shown {
 
 impl From<Entry> for Shown {
     fn from(entry: Entry) -> Shown {
-        use base64::Engine;
-        let base64 = base64::engine::general_purpose::STANDARD;
-        let (value, value_base64) = match std::str::from_utf8(&entry.value) {
-            Ok(text) => (Some(text.to_owned()), None),
-            Err(_) => (None, Some(base64.encode(&entry.value))),
-        };
         Shown {
             path: entry.path,
-            value,
-            value_base64,
+            value: Value::of(&entry.value),
             version: entry.version,
-            session: (entry.session_id != 0).then(|| format!("0x{:x}", entry.session_id)),
+            session: session(entry.session_id),
             created_zxid: entry.created_zxid,
             modified_zxid: entry.modified_zxid,
             created_ms: entry.created_ms,
@@ -264,24 +256,12 @@ impl From<Entry> for Shown {
 }
 
 impl Shown {
-    fn session(&self) -> String {
-        self.session.clone().unwrap_or_else(|| "-".to_owned())
-    }
-
-    fn text(&self) -> String {
-        let base64 = || {
-            let text = self.value_base64.as_deref().unwrap_or_default();
-            format!("base64:{text}")
-        };
-        self.value.clone().unwrap_or_else(base64)
-    }
-
     fn page(&self) -> String {
         let rows = [
             ["path".to_owned(), self.path.clone()],
-            ["value".to_owned(), self.text()],
+            ["value".to_owned(), self.value.to_string()],
             ["version".to_owned(), self.version.to_string()],
-            ["session".to_owned(), self.session()],
+            ["session".to_owned(), or_none(&self.session)],
             ["created".to_owned(), format!("0x{:x}", self.created_zxid)],
             ["modified".to_owned(), format!("0x{:x}", self.modified_zxid)],
             ["children".to_owned(), self.children.to_string()],

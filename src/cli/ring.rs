@@ -1,8 +1,8 @@
 //! `vivarium ring`: who is responsible for what.
 
 use super::exit::Exit;
-use super::native::{ClientArgs, Ending, Failed, close};
-use super::output::{Format, printable, table};
+use super::native::{ClientArgs, Ending, Failed};
+use super::output::{Format, or_none, printable, session, table};
 use crate::client::{Client, Error, Ring, RingMode};
 use crate::ring::HashRing;
 use anyhow::Context;
@@ -93,16 +93,14 @@ pub async fn run(args: RingArgs) -> anyhow::Result<Exit> {
         )?;
         return Ok(Exit::Success);
     }
-    let client = args.client.connect().await?;
-    let done = carry_out(&client, args).await;
-    close(&client).await;
-    done
+    let output = args.client.output;
+    let work = async |client: &Client| carry_out(client, output, args.command).await;
+    args.client.run(work).await
 }
 
-async fn carry_out(client: &Client, args: RingArgs) -> anyhow::Result<Exit> {
-    let output = args.client.output;
+async fn carry_out(client: &Client, output: Format, command: RingCommand) -> anyhow::Result<Exit> {
     let rings = client.linearizable().rings();
-    match args.command {
+    match command {
         RingCommand::Owner {
             path,
             weighted,
@@ -128,7 +126,7 @@ async fn carry_out(client: &Client, args: RingArgs) -> anyhow::Result<Exit> {
                     [
                         server.name.clone(),
                         server.weight.to_string(),
-                        session(server.session_id).unwrap_or_else(|| "-".to_owned()),
+                        or_none(&session(server.session_id)),
                     ]
                 });
                 let rows = table(["server", "weight", "session"], rows);
@@ -223,10 +221,6 @@ impl<'a> From<&'a Ring> for Shown<'a> {
             servers: servers.collect(),
         }
     }
-}
-
-fn session(id: i64) -> Option<String> {
-    (id != 0).then(|| format!("0x{id:x}"))
 }
 
 fn show_owners(output: Format, keys: &[String], owners: Vec<String>) -> anyhow::Result<()> {

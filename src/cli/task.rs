@@ -6,8 +6,8 @@
 
 use super::exit::Exit;
 use super::group::Group;
-use super::native::{ClientArgs, Ending, Failed, close, duration};
-use super::output::table;
+use super::native::{ClientArgs, Ending, Failed, duration};
+use super::output::{Format, or_none, session, table};
 use crate::client::{Claimed, Client, Error, Fetching, Task, TaskStanding, TaskState};
 use clap::{Args, Subcommand, ValueEnum};
 use futures::{StreamExt, TryStreamExt};
@@ -139,16 +139,14 @@ fn property(text: &str) -> Result<(String, String), String> {
 
 /// Runs the command to its end.
 pub async fn run(args: TaskArgs) -> anyhow::Result<Exit> {
-    let client = args.client.connect().await?;
-    let done = carry_out(&client, args).await;
-    close(&client).await;
-    done
+    let output = args.client.output;
+    let work = async |client: &Client| carry_out(client, output, args.command).await;
+    args.client.run(work).await
 }
 
-async fn carry_out(client: &Client, args: TaskArgs) -> anyhow::Result<Exit> {
-    let output = args.client.output;
+async fn carry_out(client: &Client, output: Format, command: TaskCommand) -> anyhow::Result<Exit> {
     let tasks = client.tasks();
-    match args.command {
+    match command {
         TaskCommand::Enqueue {
             queue,
             key,
@@ -399,7 +397,7 @@ impl From<TaskState> for Shown {
             TaskStanding::Dead => "dead",
             TaskStanding::Unspecified => "unknown",
         };
-        let session = (state.session_id != 0).then(|| format!("0x{:x}", state.session_id));
+        let session = session(state.session_id);
         let task = state.task.unwrap_or_default();
         Shown {
             id: state.id,
@@ -425,10 +423,6 @@ impl Shown {
         format!("{} of {}", self.attempts, self.attempts_max)
     }
 
-    fn session(&self) -> String {
-        self.session.clone().unwrap_or_else(|| "-".to_owned())
-    }
-
     fn row(&self) -> [String; 7] {
         [
             self.id.to_string(),
@@ -436,7 +430,7 @@ impl Shown {
             self.key.clone(),
             self.action.clone(),
             self.attempts(),
-            self.session(),
+            or_none(&self.session),
             self.error.clone(),
         ]
     }
@@ -453,7 +447,7 @@ impl Shown {
             ["action".to_owned(), self.action.clone()],
             ["properties".to_owned(), properties.join("\n")],
             ["attempts".to_owned(), self.attempts()],
-            ["session".to_owned(), self.session()],
+            ["session".to_owned(), or_none(&self.session)],
             ["server".to_owned(), self.server.clone()],
             ["error".to_owned(), self.error.clone()],
         ];

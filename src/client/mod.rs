@@ -37,6 +37,7 @@
 mod backoff;
 mod cache;
 mod calls;
+mod children;
 mod claimed;
 mod claims;
 mod error;
@@ -62,6 +63,7 @@ pub use crate::api::{
 pub use cache::{
     CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheListener, CacheOptions, CachedEntry,
 };
+pub use children::{ChildrenChange, ChildrenWatch};
 pub use claimed::Claimed;
 pub use claims::CLAIMS_MAX;
 pub use error::{Error, Reason, Refusal, Tried};

@@ -1,6 +1,7 @@
 //! Entries: registered, kept up to date, found.
 
 use super::Client;
+use super::children::ChildrenWatch;
 use super::error::Error;
 use crate::api::registry_service_client::RegistryServiceClient;
 use crate::api::{
@@ -11,6 +12,7 @@ use crate::api::{
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{BoxStream, try_unfold};
+use std::time::Duration;
 use tonic::transport::Channel;
 
 /// Bytes of an answer: a page of entries, or one large value.
@@ -102,7 +104,7 @@ pub struct Registered {
 /// See the module's text.
 #[derive(Clone)]
 pub struct Registry {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Registry {
@@ -110,7 +112,7 @@ impl Registry {
         Registry { client }
     }
 
-    fn service(channel: Channel) -> RegistryServiceClient<Channel> {
+    pub(super) fn service(channel: Channel) -> RegistryServiceClient<Channel> {
         RegistryServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
@@ -284,6 +286,42 @@ impl Registry {
             }
         });
         flat(pages)
+    }
+
+    /// Follows the names of the entries right below a path. It is told of changes every `interval` at most (60
+    /// seconds at most), and then of what they came to: of the many that come and go at the same time a watch
+    /// costs members and clients far less than the change log.
+    ///
+    /// ```no_run
+    /// # async fn example(client: vivarium::client::Client) -> Result<(), vivarium::client::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let registry = client.registry();
+    /// let mut workers = registry.watch_children("/workers", Duration::from_millis(50)).await?;
+    /// println!("{:?}", workers.names());
+    /// loop {
+    ///     let change = workers.changed().await?;
+    ///     println!("+ {:?} - {:?}: {:?}", change.added, change.removed, workers.names());
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `INVALID_PATH`, `INVALID_ARGUMENT` for a longer interval, `PERMISSION_DENIED`; `LIMIT_REACHED` for more
+    /// than 100,000 children.
+    pub async fn watch_children(
+        &self,
+        path: &str,
+        interval: Duration,
+    ) -> Result<ChildrenWatch, Error> {
+        let mut watch = ChildrenWatch::new(self.clone(), path, interval);
+        let late = || Error::TimedOut {
+            sent: false,
+            last: None,
+        };
+        let deadline = self.client.deadline();
+        deadline.of(watch.begin(), late).await?;
+        Ok(watch)
     }
 
     /// The entries below a path with their values, as deep as `depth` says (1: its children; 0: all), page by

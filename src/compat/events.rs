@@ -63,8 +63,8 @@ pub enum Told {
 
 /// See the module's text.
 pub struct Events {
-    sessions: Arc<Sessions>,
-    registry: Arc<Registry>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) registry: Arc<Registry>,
 }
 
 impl Events {
@@ -131,8 +131,11 @@ impl Events {
         name: &str,
         zxid: Zxid,
     ) -> Result<Zxid, Failure> {
-        self.registry.reach(zxid).await?;
         let path = cursor_path(name)?;
+        if zxid < Zxid::ZERO {
+            return Err(Failure::InvalidArgument("`zxid` is negative".to_owned()));
+        }
+        self.registry.reach(zxid).await?;
         let plan = |tree: &Tree| {
             let data = Some(Bytes::from(zxid.0.to_string()));
             let known = read_cursor(tree, &path);

@@ -17,6 +17,7 @@
 //! Rules from: Apache StreamPark, Apache DolphinScheduler, Apache Curator, as each file says.
 
 mod caller;
+pub mod children;
 mod clients;
 pub mod events;
 mod failure;

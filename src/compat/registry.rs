@@ -21,6 +21,9 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What is missing above an entry is made with it, each with its whole path: so many bytes, and so many of them.
+pub const PATH_BYTES_MAX: usize = 8 * 1024;
+pub const PATH_SEGMENTS_MAX: usize = 256;
 /// Entries that one call removes.
 pub const REMOVED_MAX: usize = 10_000;
 /// Bytes of values past which a page of entries ends.
@@ -480,6 +483,18 @@ fn demanded(tree: &Tree, path: &str, wanted: i32, refusal: Refusal) -> Failure {
 }
 
 pub(super) fn check_path(path: &str) -> Result<(), Failure> {
+    for (what, found, limit) in [
+        ("bytes of a path", path.len(), PATH_BYTES_MAX),
+        (
+            "segments of a path",
+            path.split('/').count() - 1,
+            PATH_SEGMENTS_MAX,
+        ),
+    ] {
+        if found > limit {
+            return Err(Failure::LimitReached { what, limit });
+        }
+    }
     validate_path(path).map_err(|why| Failure::InvalidPath {
         path: path.to_owned(),
         why,
@@ -495,7 +510,7 @@ pub(super) fn check_entry(path: &str) -> Result<(), Failure> {
 }
 
 /// The first names after `after`, ascending.
-fn first_names(
+pub(super) fn first_names(
     tree: &Tree,
     path: &str,
     identities: &[Id],

@@ -9,6 +9,7 @@
 use super::caller::Caller;
 use super::clients::{self, CLIENT_ID_CHARS_MAX, Client};
 use super::failure::Failure;
+use super::locks::Calls;
 use crate::member::{CloseReason, Handle, TimeoutBounds};
 use crate::metrics::{NATIVE_SESSIONS, NATIVE_SESSIONS_ENDED};
 use crate::model::{Id, Password, SessionId, Zxid};
@@ -61,8 +62,8 @@ pub struct Session {
     pub(super) earlier_runs: BTreeSet<SessionId>,
     /// Cancelled when somebody else keeps it alive.
     keeper: Mutex<CancellationToken>,
-    /// For each place in a lock that calls wait at, the latest of these calls.
-    pub(super) waiting: Mutex<HashMap<String, u64>>,
+    /// Its calls that ask for locks.
+    pub(super) waiting: Mutex<Calls>,
     /// Its client has said goodbye.
     closing: AtomicBool,
 }

@@ -245,7 +245,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("storage.log_dir", Kind::Path, Default::Derived("`log` below storage.data_dir"), "",
         "The Raft log (dataLogDir). Every acknowledged write waits for this disk."),
     integer("storage.log_segment_bytes", (MIB, GIB), "67108864", "bytes",
-        "Length of one log file; also the most that a recycled one holds back."),
+        "Length of one log file; also the most that a recycled one holds back. 128 KiB more than limits.frame_bytes_max at least, because an entry goes into one file. Give every member the same."),
     integer("storage.snapshot_entries", (1000, 1 << 40), "500000", "log entries",
         "Entries applied since the last snapshot after which the next is taken."),
     integer("storage.snapshot_bytes", (MIB, 1 << 50), "268435456", "bytes",

@@ -28,6 +28,9 @@ pub struct Sources {
     pub flags: Vec<(String, String)>,
 }
 
+/// What a segment, an entry and a request have beside the frame.
+const SEGMENT_BYTES_BESIDE_FRAME: u64 = 128 * 1024;
+
 /// What one connection may have unanswered unless somebody says otherwise.
 const REQUEST_BYTES_PER_CONNECTION: u64 = 8 << 20;
 
@@ -70,6 +73,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     if sources.zoo_cfg.is_some() && layers.get("storage.data_dir").is_none() {
         values.refuse("storage.data_dir", "say where the data are (dataDir)");
     }
+    check_segment(&mut values, &storage, &limits);
     let admin = admin(&mut values);
     let access = security::access(&mut values);
     if access.skip_acl {
@@ -288,6 +292,18 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         log_entries_kept: values.integer("storage.log_entries_kept"),
         slow_sync_ms: values.integer("storage.slow_sync_ms"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
+    }
+}
+
+/// A request goes into the log as one entry, and an entry into one segment.
+fn check_segment(values: &mut Values<'_>, storage: &StorageSettings, limits: &LimitSettings) {
+    let least = limits.frame_bytes_max as u64 + SEGMENT_BYTES_BESIDE_FRAME;
+    if storage.log_segment_bytes < least {
+        let what = format!(
+            "{} is too little for the largest request: {least} at least, which is limits.frame_bytes_max and {SEGMENT_BYTES_BESIDE_FRAME}",
+            storage.log_segment_bytes
+        );
+        values.refuse("storage.log_segment_bytes", what);
     }
 }
 

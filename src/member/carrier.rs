@@ -4,12 +4,13 @@
 //! member's own desk or to the leader's, and begins again from the oldest unapplied batch whenever
 //! the route changed, broke or stalled. Offering twice does no harm: apply takes each batch once.
 
+use super::connection::Connection;
 use super::desk::Desk;
-use super::handle::Shared;
+use super::handle::{Queued, Shared, weight};
 use super::unapplied::Unapplied;
 use crate::metrics::BATCHES_OFFERED_AGAIN;
-use crate::model::{MemberBatch, MemberId};
-use crate::raft::{Consensus, ForwardStream, LeaderDesk};
+use crate::model::{Command, MemberBatch, MemberId, Operation, Refusal, Request};
+use crate::raft::{Consensus, ForwardStream, LeaderDesk, envelope};
 use crate::store::codec;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use std::time::Duration;
 
 /// Requests in one batch at most.
 const BATCH_REQUESTS_MAX: usize = 1024;
-/// Bytes of data and paths in one batch at most, unless a single request is larger or the log takes less
-/// than twice as much: what else a request has is not counted.
+/// Bytes of data, paths and access lists in one batch at most, unless a single request is larger or the log takes
+/// less than twice as much.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// How often it is looked whether the oldest unapplied batch is still the same.
 const STALL_CHECK_MS: u64 = 500;
@@ -159,13 +160,53 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
         if requests.is_empty() {
             return;
         }
-        let batch = MemberBatch {
+        let mut batch = MemberBatch {
             origin: shared.member,
             incarnation: shared.incarnation,
             sequence: unapplied.next_sequence(),
             rules: shared.rules_in_force(),
             requests,
         };
-        unapplied.push(codec::encode_batch(&batch), waiters);
+        let mut bytes = codec::encode_batch(&batch);
+        // One that is never taken would keep all behind it waiting.
+        while envelope::encoded_len([bytes.len()]) > shared.entry_bytes_max {
+            match batch.requests.len() / 2 {
+                0 => refuse(&mut batch),
+                half => {
+                    let late = batch.requests.split_off(half).into_iter();
+                    put_back(shared, late.zip(waiters.split_off(half)));
+                }
+            }
+            bytes = codec::encode_batch(&batch);
+        }
+        unapplied.push(bytes, waiters);
+    }
+}
+
+/// Has a request that no entry can hold answered in its turn.
+fn refuse(batch: &mut MemberBatch) {
+    for request in &mut batch.requests {
+        tracing::warn!(session = %request.session, "a request that no log entry can hold is refused");
+        request.identities = Arc::from([]);
+        request.command = Command::Operation(Operation::Refuse {
+            code: Refusal::DataTooLarge.code(),
+        });
+    }
+}
+
+/// Puts requests back in front of the queue, in their order.
+fn put_back(
+    shared: &Shared,
+    late: impl DoubleEndedIterator<Item = (Request, Option<Arc<Connection>>)>,
+) {
+    let mut queue = shared.queue.lock();
+    for (request, waiter) in late.rev() {
+        let bytes = weight(&request);
+        shared.load.add(0, bytes);
+        queue.push_front(Queued {
+            request,
+            waiter,
+            bytes,
+        });
     }
 }

@@ -392,16 +392,30 @@ impl ReadView<'_> {
     }
 }
 
-/// A request's cost against the limits: its data and paths, and a constant for the rest.
-fn weight(request: &Request) -> usize {
-    use crate::model::{Command, Operation};
+/// A request's cost against the limits: its data, paths and access lists, and a constant for the rest.
+pub(super) fn weight(request: &Request) -> usize {
+    use crate::model::{Acl, Command, Operation};
+    fn data(data: Option<&bytes::Bytes>) -> usize {
+        data.map_or(0, bytes::Bytes::len)
+    }
+    fn list(acl: &[Acl]) -> usize {
+        acl.iter()
+            .map(|line| size_of::<Acl>() + line.id.scheme.len() + line.id.id.len())
+            .sum()
+    }
     fn operation(operation: &Operation) -> usize {
         match operation {
-            Operation::Create { path, data, .. } | Operation::SetData { path, data, .. } => {
-                path.len() + data.as_ref().map_or(0, bytes::Bytes::len)
-            }
+            Operation::Create {
+                path,
+                data: bytes,
+                acl,
+                ..
+            } => path.len() + data(bytes.as_ref()) + list(acl),
+            Operation::SetData {
+                path, data: bytes, ..
+            } => path.len() + data(bytes.as_ref()),
+            Operation::SetAcl { path, acl, .. } => path.len() + list(acl),
             Operation::Delete { path, .. }
-            | Operation::SetAcl { path, .. }
             | Operation::Check { path, .. }
             | Operation::DeleteContainer { path }
             | Operation::CheckCreated { path, .. } => path.len(),

@@ -18,18 +18,18 @@ pub use names::{
     CHANGE_WRITE_SECONDS, CHECKPOINT_SECONDS, CONNECT_REQUESTS, CONNECTIONS, CONNECTIONS_ACCEPTED,
     CONNECTIONS_ENDED, CONNECTIONS_REFUSED, DATA_BYTES, DISK_FREE_BYTES, ELECTION_SECONDS,
     ELECTIONS, ENTRY_REQUESTS, EPHEMERALS, EVENT_WATCHERS, GROWTH_REFUSED, HELD_BYTES, LEADERLESS,
-    LEADS, LOCAL_SESSIONS, LOG_BYTES, LOG_ROOM_BYTES, LOG_SYNC_SECONDS, NATIVE_CALL_SECONDS,
-    NATIVE_CALLS, NATIVE_HEARTBEAT_LATENESS_SECONDS, NATIVE_HEARTBEAT_SECONDS, NATIVE_HEARTBEATS,
-    NATIVE_LOCK_REQUESTS, NATIVE_LOCK_WAIT_SECONDS, NATIVE_LOCK_WAITERS, NATIVE_MESSAGES,
-    NATIVE_RING_BUILD_SECONDS, NATIVE_RING_BUILDS, NATIVE_RING_MOVED_KEYS, NATIVE_SESSIONS,
-    NATIVE_SESSIONS_ENDED, NATIVE_STREAMS, NATIVE_TASK_AGE_SECONDS, NATIVE_TASKS,
+    LEADS, LOCAL_SESSIONS, LOCK_PLACES, LOG_BYTES, LOG_ROOM_BYTES, LOG_SYNC_SECONDS,
+    NATIVE_CALL_SECONDS, NATIVE_CALLS, NATIVE_HEARTBEAT_LATENESS_SECONDS, NATIVE_HEARTBEAT_SECONDS,
+    NATIVE_HEARTBEATS, NATIVE_LOCK_REQUESTS, NATIVE_LOCK_WAIT_SECONDS, NATIVE_LOCK_WAITERS,
+    NATIVE_MESSAGES, NATIVE_RING_BUILD_SECONDS, NATIVE_RING_BUILDS, NATIVE_RING_MOVED_KEYS,
+    NATIVE_SESSIONS, NATIVE_SESSIONS_ENDED, NATIVE_STREAMS, NATIVE_TASK_AGE_SECONDS, NATIVE_TASKS,
     NOTIFICATION_BYTES, NOTIFICATIONS, PROPAGATION_SECONDS, PROPOSAL_SECONDS, PROPOSALS,
     PROPOSALS_COMMITTED, PURGED_LOG_INDEX, QUOTA_EXCEEDED, READ_SECONDS, RECOVERY_SECONDS,
     REQUESTS, REQUESTS_OUTSTANDING, REQUESTS_REFUSED, RESTORE_FAILURES, RESTORE_SECONDS,
     RESTORES_LIMITED, SESSIONS, SESSIONS_EXPIRED, SESSIONS_UPGRADED, SLOW_LOG_SYNCS,
     SNAPSHOT_FAILURES, SNAPSHOT_SECONDS, SNAPSHOTS_INSTALLED, SNAPSHOTS_LIMITED, SNAPSHOTS_SENT,
-    STATE_LOAD_SECONDS, TERM, TLS_HANDSHAKES, TLS_RELOADS, TOKEN_RELOADS, WATCHES, WRITE_SECONDS,
-    ZNODES,
+    STATE_LOAD_SECONDS, STORAGE_BYTES, STORAGE_ENTRIES, TERM, TLS_HANDSHAKES, TLS_RELOADS,
+    TOKEN_RELOADS, WATCHES, WRITE_SECONDS, ZNODES,
 };
 pub use names::{Kind, METRICS, Metric};
 pub use recorder::{InstallError, Recorder};
@@ -37,6 +37,8 @@ pub use tally::Summary;
 
 #[cfg(test)]
 mod tests {
+    use super::Kind;
+    use metrics::Unit;
     use std::fs;
     use std::path::Path;
 
@@ -77,10 +79,37 @@ mod tests {
         }
     }
 
+    fn operators_page() -> String {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+        fs::read_to_string(page).unwrap()
+    }
+
+    #[test]
+    fn the_operators_page_has_every_number_with_its_unit_and_meaning() {
+        let rows = super::METRICS.iter().map(|metric| {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            let unit = match metric.unit {
+                Unit::Bytes => "bytes",
+                Unit::Seconds => "seconds",
+                _ => "number",
+            };
+            let (name, meaning) = (metric.name, metric.meaning);
+            format!("| `{name}` | {kind} | {unit} | {meaning} |\n")
+        });
+        let rows: String = rows.collect();
+        assert!(
+            operators_page().contains(&rows),
+            "docs/operations.md has to have, under \"Every number\":\n{rows}"
+        );
+    }
+
     #[test]
     fn the_operators_page_names_only_what_there_is() {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
-        let page = fs::read_to_string(page).unwrap();
+        let page = operators_page();
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let named = page.match_indices("vivarium_").map(|(at, _)| {
             let end = page[at..].find(|c| !word(c)).unwrap_or(page.len() - at);

@@ -108,18 +108,20 @@ metrics! {
     NATIVE_RING_BUILDS = Counter "vivarium_native_ring_builds_total" Count,
         "Epochs of rings that were built here.";
     NATIVE_MESSAGES = Counter "vivarium_native_messages_total" Count,
-        "Messages of changes and of what there is that were sent on `stream`: subscribe, follow, watch.";
+        "Messages of changes and of what there is that were sent on `stream`: subscribe, follow, watch, children.";
 
     NATIVE_SESSIONS = Gauge "vivarium_native_sessions" Count,
         "Native sessions that are attached to this member.";
     NATIVE_LOCK_WAITERS = Gauge "vivarium_native_lock_waiters" Count,
         "Calls at this member that wait for a lock.";
+    LOCK_PLACES = Gauge "vivarium_lock_places" Count,
+        "Places in locks, of native clients and of Curator's, by `state`: holds, waits. Counted now and then; every member counts all of them.";
     NATIVE_TASKS = Gauge "vivarium_native_tasks" Count,
         "Tasks of the queues that this member was asked for of late, by `state`: pending, delayed, claimed, dead.";
     NATIVE_TASK_AGE_SECONDS = Gauge "vivarium_native_task_age_seconds" Seconds,
         "How long ago the oldest pending one of these tasks was enqueued; 0 if none is pending.";
     NATIVE_STREAMS = Gauge "vivarium_native_streams" Count,
-        "Open streams of changes, by `stream`: subscribe, follow, watch.";
+        "Open streams of changes, by `stream`: subscribe, follow, watch, children.";
     CONNECTIONS = Gauge "vivarium_connections" Count,
         "Client connections that are open.";
     SESSIONS = Gauge "vivarium_sessions" Count,
@@ -156,6 +158,10 @@ metrics! {
         "Subscriptions to the change log.";
     LOG_BYTES = Gauge "vivarium_log_bytes" Bytes,
         "Disk taken by the Raft log.";
+    STORAGE_ENTRIES = Gauge "vivarium_storage_entries" Count,
+        "What is stored, by `table`: znodes, sessions, change_log (transactions), raft_log (log entries), checkpoint (rows), snapshots (files).";
+    STORAGE_BYTES = Gauge "vivarium_storage_bytes" Bytes,
+        "The same in bytes: of znodes, all paths and data in memory; of the others, the files. Sessions lie in the checkpoint.";
     DISK_FREE_BYTES = Gauge "vivarium_disk_free_bytes" Bytes,
         "Free space where the log and the data are, of the fuller disk if there are two. Below `storage.free_bytes_min` the member counts as low.";
     LOG_ROOM_BYTES = Gauge "vivarium_log_room_bytes" Bytes,

@@ -8,9 +8,10 @@
 //!    tried again, and the log is not purged meanwhile.
 //! 3. What becomes durable was announced before, also if it then fails.
 
+use crate::metrics::{STORAGE_BYTES, STORAGE_ENTRIES};
 use crate::model::{LogPosition, Zxid};
 use crate::store::disk::CheckpointStore;
-use crate::store::{CheckpointDelta, SharedState, State, StorageFault};
+use crate::store::{CheckpointDelta, SharedState, State, StateHeader, StorageFault};
 use parking_lot::Mutex;
 
 /// A delta of fewer rows is written as one, whatever the state has.
@@ -38,11 +39,17 @@ impl Checkpoint {
         state: SharedState,
         checkpointing: Box<dyn Fn(Zxid) + Send + Sync>,
     ) -> Checkpoint {
-        let position = state.read().last_applied();
+        let (position, rows) = {
+            let state = state.read();
+            let position = state.last_applied();
+            let rows = state.tree().znode_count() + state.sessions().len();
+            (position, position.map_or(0, |_| rows as u64))
+        };
         let store = Store {
             store,
             whole: false,
         };
+        store.show(rows);
         Checkpoint {
             state,
             store: Mutex::new(store),
@@ -77,6 +84,7 @@ impl Checkpoint {
         (self.checkpointing)(delta.header.zxid);
         store.store.save(&delta)?;
         store.whole = false;
+        store.show(rows(&delta.header));
         *self.position.lock() = delta.header.last_applied;
         Ok(())
     }
@@ -110,9 +118,21 @@ impl Checkpoint {
         (self.checkpointing)(image.header.zxid);
         store.store.replace(&image)?;
         store.whole = false;
+        store.show(rows(&image.header));
         *self.position.lock() = image.header.last_applied;
         Ok(())
     }
+}
+
+impl Store {
+    fn show(&self, rows: u64) {
+        metrics::gauge!(STORAGE_BYTES, "table" => "checkpoint").set(self.store.disk_bytes() as f64);
+        metrics::gauge!(STORAGE_ENTRIES, "table" => "checkpoint").set(rows as f64);
+    }
+}
+
+fn rows(header: &StateHeader) -> u64 {
+    header.znodes + header.sessions
 }
 
 /// A delta is one batch, in memory as a whole. One of as many rows as there are, as after a restore, is
@@ -165,6 +185,10 @@ mod tests {
 
         fn replace(&mut self, image: &StateImage) -> Result<(), StorageFault> {
             self.note("replace", image.header.last_applied)
+        }
+
+        fn disk_bytes(&self) -> u64 {
+            77
         }
     }
 

@@ -6,7 +6,7 @@
 //! purges; whoever lets clients in asks for it and refuses what would make the state grow.
 
 use super::log::RaftLog;
-use crate::metrics::{DISK_FREE_BYTES, LOG_BYTES, LOG_ROOM_BYTES};
+use crate::metrics::{DISK_FREE_BYTES, LOG_BYTES, LOG_ROOM_BYTES, STORAGE_BYTES, STORAGE_ENTRIES};
 use crate::runtime;
 use crate::store::disk::Disk;
 use std::io;
@@ -67,7 +67,10 @@ impl FreeSpace {
     }
 
     fn look(&self) {
-        metrics::gauge!(LOG_BYTES).set(self.log.disk_bytes() as f64);
+        let log_bytes = self.log.disk_bytes() as f64;
+        metrics::gauge!(LOG_BYTES).set(log_bytes);
+        metrics::gauge!(STORAGE_BYTES, "table" => "raft_log").set(log_bytes);
+        metrics::gauge!(STORAGE_ENTRIES, "table" => "raft_log").set(self.log.entries() as f64);
         metrics::gauge!(LOG_ROOM_BYTES).set(self.log.room_bytes() as f64);
         match self.free_bytes() {
             Ok(free_bytes) => {

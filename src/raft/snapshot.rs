@@ -8,6 +8,7 @@
 //! 2. While a snapshot is being sent, the log behind it is kept: its receiver needs what follows.
 
 use super::types::{self, SnapshotMeta};
+use crate::metrics::{STORAGE_BYTES, STORAGE_ENTRIES};
 use crate::model::{LogPosition, MemberAddresses, Membership, Zxid};
 use crate::store::disk::{Disk, DiskFile, SnapshotFile, snapshot};
 use crate::store::{State, StateImage, StorageFault};
@@ -55,7 +56,9 @@ impl Snapshots {
         disk.create_dir_all(&directory)
             .map_err(|error| StorageFault::io("create directory", &directory, error))?;
         let mut current = None;
-        for file in snapshot::list(disk.as_ref(), &directory)? {
+        let files = snapshot::list(disk.as_ref(), &directory)?;
+        show(&files);
+        for file in files {
             match snapshot::read_header(disk.as_ref(), &file.path) {
                 Ok(header) => {
                     current = Some(known(file, header.zxid, header.membership));
@@ -171,7 +174,11 @@ impl Snapshots {
         if current.as_ref().is_none_or(older) {
             *current = Some(known.clone());
         }
-        snapshot::retain(self.disk.as_ref(), &self.directory, self.kept)
+        snapshot::retain(self.disk.as_ref(), &self.directory, self.kept)?;
+        if let Ok(files) = snapshot::list(self.disk.as_ref(), &self.directory) {
+            show(&files);
+        }
+        Ok(())
     }
 
     /// The lowest index that a snapshot in use ends at.
@@ -181,6 +188,12 @@ impl Snapshots {
             .first_key_value()
             .map(|(index, _)| *index)
     }
+}
+
+fn show(files: &[SnapshotFile]) {
+    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    metrics::gauge!(STORAGE_BYTES, "table" => "snapshots").set(bytes as f64);
+    metrics::gauge!(STORAGE_ENTRIES, "table" => "snapshots").set(files.len() as f64);
 }
 
 /// The right to write a snapshot or to receive one: one at a time.

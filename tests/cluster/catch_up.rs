@@ -24,7 +24,8 @@ fn a_follower_that_is_far_behind_catches_up_by_snapshot() {
         .setting("storage.snapshot_entries", 1000)
         .setting("storage.snapshot_bytes", MIB)
         .setting("storage.log_entries_kept", 100)
-        .setting("storage.log_segment_bytes", MIB);
+        .setting("storage.log_segment_bytes", MIB)
+        .setting("limits.frame_bytes_max", MIB / 2);
     let mut cluster = ProcessCluster::start(options);
     let away = cluster.follower();
     let leader = cluster.leader();

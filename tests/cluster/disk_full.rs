@@ -163,6 +163,7 @@ impl Drop for SmallDisk {
 fn on_small_disks(options: ClusterOptions) -> ClusterOptions {
     options
         .setting("storage.log_segment_bytes", MIB)
+        .setting("limits.frame_bytes_max", MIB / 2)
         .setting("storage.free_bytes_min", 8 * MIB)
 }
 

@@ -204,6 +204,34 @@ fn a_member_at_its_limit_lets_others_ping_read_delete_and_say_goodbye() {
     neighbour.close().unwrap();
 }
 
+/// Together they would be more than a log file takes, and whatever came after them would wait for ever.
+#[test]
+fn access_lists_count_for_what_goes_into_one_entry() {
+    const LISTS: i32 = 30;
+    let tight = options(1)
+        .setting("limits.frame_bytes_max", 128 * 1024)
+        .setting("storage.log_segment_bytes", 1 << 20);
+    let cluster = ProcessCluster::start(tight);
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
+    let mut client = RawClient::connect(cluster.client_address(1), TIMEOUT_MS).unwrap();
+    client.create("/a", b"", flags::PERSISTENT).unwrap();
+    let mut lines = Bytes::new().int(31).text("world").text("anyone");
+    for number in 0..1_000 {
+        let user = format!("user-{number}:{}", "x".repeat(60));
+        lines = lines.int(31).text("digest").text(&user);
+    }
+    for version in 0..LISTS {
+        let list = Bytes::new().text("/a").int(1_001).raw(&lines.0);
+        client.send(op::SET_ACL, list.int(version)).unwrap();
+    }
+    for _ in 0..LISTS {
+        assert_eq!(client.receive().unwrap().err, 0);
+    }
+    client.set_data("/a", b"and goes on", -1).unwrap();
+}
+
 #[test]
 fn a_client_that_reads_nothing_for_too_long_is_closed_and_keeps_its_session() {
     let cluster = ProcessCluster::start(options(1).setting("limits.unread_ms_max", 1_000));

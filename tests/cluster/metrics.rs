@@ -96,4 +96,27 @@ fn every_number_is_shown_after_a_write_a_read_an_event_and_an_expiry() {
         r#"vivarium_connections_refused_total{door="zookeeper",reason="too_many_sessions"}"#;
     assert_eq!(value(&text, refused), 1.0);
     assert!(value(&text, "vivarium_disk_free_bytes") > 0.0);
+    for table in [
+        "znodes",
+        "change_log",
+        "raft_log",
+        "checkpoint",
+        "snapshots",
+    ] {
+        let bytes = format!(r#"vivarium_storage_bytes{{table="{table}"}}"#);
+        let entries = format!(r#"vivarium_storage_entries{{table="{table}"}}"#);
+        assert!(text.contains(&bytes) && text.contains(&entries), "{table}");
+    }
+    eventually("what is stored is shown by table", PATIENCE, || {
+        let text = scrape(admin);
+        let some = |what: &str, table: &str| {
+            let name = format!(r#"vivarium_storage_{what}{{table="{table}"}}"#);
+            value(&text, &name) > 0.0
+        };
+        let tables = ["znodes", "change_log", "raft_log", "checkpoint"];
+        let all = tables
+            .iter()
+            .all(|table| some("bytes", table) && some("entries", table));
+        (all && some("entries", "sessions")).then_some(())
+    });
 }

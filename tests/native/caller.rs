@@ -10,8 +10,9 @@ use vivarium::api::lock_service_client::LockServiceClient;
 use vivarium::api::registry_service_client::RegistryServiceClient;
 use vivarium::api::session_service_client::SessionServiceClient;
 use vivarium::api::{
-    AcquireRequest, AcquireResponse, Fence, GetRequest, KeepAliveRequest, KeepAliveResponse,
-    OpenRequest, RegisterRequest, RegisterResponse, SessionRef, WriteHeader,
+    AcquireRequest, AcquireResponse, Entry, Fence, GetRequest, KeepAliveRequest, KeepAliveResponse,
+    ListRequest, ListSessionsRequest, OpenRequest, ReadOptions, RegisterRequest, RegisterResponse,
+    SessionInfo, SessionRef, WriteHeader,
 };
 use vivarium::testing::eventually_async;
 use vivarium::testing::processes::{PATIENCE, ProcessCluster};
@@ -122,6 +123,36 @@ impl Caller {
         let answer = self.registry().get(request).await?.into_inner();
         let value = answer.entry.expect("an entry").value;
         Ok(String::from_utf8(value.to_vec()).expect("a text"))
+    }
+
+    /// Every entry that anybody may read, and every session.
+    pub async fn everything(&self) -> (Vec<Entry>, Vec<SessionInfo>) {
+        let (mut entries, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = ListRequest {
+                path: "/".to_owned(),
+                read: Some(ReadOptions {
+                    linearizable: true,
+                    ..Default::default()
+                }),
+                page_size: 1_000,
+                page_token,
+                ..Default::default()
+            };
+            let page = self.registry().list(request).await.expect("a page");
+            let page = page.into_inner();
+            entries.extend(page.entries);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        let request = ListSessionsRequest {
+            page_size: 1_000,
+            page_token: String::new(),
+        };
+        let listed = self.sessions().list(request).await.expect("a page");
+        (entries, listed.into_inner().sessions)
     }
 
     pub async fn acquire(

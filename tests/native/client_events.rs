@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use vivarium::client::{
     CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheOptions, ChangeKind, Client,
     ClientOptions, ConnectionState, Error, Event, Interest, Lifetime, Query, Reason, Registration,
-    Start, Subscription,
+    ChildrenWatch, Start, Subscription,
 };
 use vivarium::testing::processes::ProcessCluster;
 
@@ -584,4 +584,73 @@ async fn a_cache_and_its_listeners_have_their_limits() {
     }
     assert_eq!(known.len(), 12);
     assert_eq!(known["/l/w7"], (CACHE_EVENTS_MAX / 8).to_string());
+}
+
+/// Waits until the names are these, however many messages that takes.
+async fn names_become(watch: &mut ChildrenWatch, expected: &[&str]) {
+    let mut names: Vec<String> = watch.names().to_vec();
+    while watch.names() != expected {
+        let before = watch.zxid();
+        let change = watch.changed().await.unwrap();
+        assert!(change.zxid > before);
+        names.retain(|name| !change.removed.contains(name));
+        names.extend(change.added);
+        names.sort();
+        assert_eq!(names, watch.names(), "what is told adds up to what is there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_is_told_by_what_it_came_to_whichever_member_goes_on() {
+    let mut cluster = cluster(3);
+    let client = patient(&cluster, 1).await;
+    let writer = patient(&cluster, 2).await;
+    let registry = client.registry();
+    let mut watch = registry
+        .watch_children("/workers", Duration::from_millis(5))
+        .await
+        .unwrap();
+    assert!(watch.names().is_empty(), "there is no such entry yet");
+    put(&writer, "/workers/b", "").await;
+    put(&writer, "/workers/a", "").await;
+    put(&writer, "/workers/a/below", "").await;
+    put(&writer, "/others/c", "").await;
+    names_become(&mut watch, &["a", "b"]).await;
+    writer
+        .registry()
+        .unregister("/workers/b", None)
+        .await
+        .unwrap();
+    put(&writer, "/workers/c", "").await;
+    names_become(&mut watch, &["a", "c"]).await;
+    let mut later = registry
+        .watch_children("/workers", Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(later.names(), ["a", "c"]);
+
+    // What happened while nobody told it is told by the member that goes on.
+    cluster.kill(1);
+    put(&writer, "/workers/d", "").await;
+    names_become(&mut watch, &["a", "c", "d"]).await;
+    names_become(&mut later, &["a", "c", "d"]).await;
+    for name in ["/workers/a/below", "/workers/a", "/workers/c", "/workers/d", "/workers"] {
+        writer.registry().unregister(name, None).await.unwrap();
+    }
+    put(&writer, "/workers/e", "").await;
+    names_become(&mut watch, &["e"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_that_cannot_be_watched_are_refused() {
+    let cluster = cluster(1);
+    let client = patient(&cluster, 1).await;
+    let registry = client.registry();
+    for (path, interval, reason) in [
+        ("workers", Duration::ZERO, Reason::InvalidPath),
+        ("/workers", Duration::from_secs(61), Reason::InvalidArgument),
+    ] {
+        let refused = registry.watch_children(path, interval).await.err();
+        assert_eq!(refused.and_then(|error| error.reason()), Some(reason));
+    }
 }

@@ -375,6 +375,29 @@ async fn what_is_not_kept_any_more_is_said_and_made_up_for() {
         reason(subscribe(&caller, fail).await.map(drop)),
         (Code::OutOfRange, "COMPACTED".to_owned())
     );
+    let further = QueryRequest {
+        prefixes: vec!["/a".to_owned()],
+        page_token: first.to_string(),
+        ..Default::default()
+    };
+    assert_eq!(
+        reason(log(&caller).query(further).await),
+        (Code::OutOfRange, "COMPACTED".to_owned())
+    );
+    let follow = FollowRequest {
+        path: "/a".to_owned(),
+        after: Some(first),
+    };
+    let mut followed = caller.registry().follow(follow).await.unwrap().into_inner();
+    let initial = loop {
+        match event(&mut followed).await {
+            follow_response::Message::Initial(initial) => break initial,
+            follow_response::Message::Event(event) => assert_eq!(event.r#type(), EventType::Add),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(initial.reset, "what was known before is to be forgotten");
+    drop(followed);
     let request = subscription("/a", Some(Start::After(first)));
     let mut stream = subscribe(&caller, request).await.unwrap();
     assert!(

@@ -1,12 +1,17 @@
 //! Locks: one holder at a time, in the order of asking, with a number that proves it.
 
 use super::caller::{Caller, Kept, eventually, reason, value_of};
-use super::cluster;
+use super::metrics::{scrape, value};
+use super::{cluster, options};
 use tonic::{Code, Status};
+use vivarium::api::ChangeKind::{Added, Removed};
+use vivarium::api::change_log_service_client::ChangeLogServiceClient;
+use vivarium::api::subscribe_response::Message;
 use vivarium::api::{
     AcquireRequest, AcquireResponse, CloseRequest, DescribeRequest, LockMode, LockPlace, Reentry,
-    RegisterRequest, ReleaseRequest,
+    RegisterRequest, ReleaseRequest, SubscribeRequest,
 };
+use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 use vivarium::testing::raw_client::{RawClient, create_body_with_acl, op};
 
 /// `CreateMode.EPHEMERAL_SEQUENTIAL`.
@@ -474,4 +479,64 @@ async fn what_is_no_lock_or_not_ones_own_is_refused() {
         reason(caller.acquire(&stranger, "/closed", "t", None).await).1,
         "ACCESS_DENIED"
     );
+}
+
+/// Held until its session ends, it would be in everybody's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_its_place_in_a_lock_is_made_leaves_no_place_behind() {
+    const LOCK: &str = "/lock";
+    // A leader that hears of nobody goes on for so long.
+    let patient = options(3)
+        .setting("timing.election_timeout_ms_min", 10_000)
+        .setting("timing.election_timeout_ms_max", 12_000);
+    let cluster = ProcessCluster::start(patient);
+    let leader = cluster.leader();
+    let caller = Caller::of(&cluster, leader).await;
+    let kept = caller.open("").await;
+    let mut log = ChangeLogServiceClient::new(caller.channel.clone());
+    let subscription = SubscribeRequest {
+        prefixes: vec![LOCK.to_owned()],
+        ..Default::default()
+    };
+    let told = log.subscribe(subscription).await.unwrap();
+    let mut told = told.into_inner();
+    let others: Vec<usize> = (1..=3).filter(|number| *number != leader).collect();
+    for number in &others {
+        cluster.pause(*number);
+    }
+    let asking = tokio::spawn({
+        let (mut locks, request) = (caller.locks(), asking(&kept, LOCK, "t"));
+        async move { locks.acquire(request).await }
+    });
+    eventually("its place is on its way", || async {
+        let told = cluster.member(leader).four_letter_word("mntr")?;
+        told.contains("zk_outstanding_requests\t1").then_some(())
+    })
+    .await;
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    let admin = cluster.member(leader).admin_address();
+    let given_up = "vivarium_native_lock_requests_total{result=\"given_up\"}";
+    eventually("nobody asks any more", || async {
+        (value(&scrape(admin), given_up) == Some(1.0)).then_some(())
+    })
+    .await;
+    for number in &others {
+        cluster.resume(*number);
+    }
+    let all = async {
+        let mut kinds = Vec::new();
+        while kinds.len() < 3 {
+            let message = told.message().await.unwrap().unwrap().message;
+            if let Some(Message::Transaction(transaction)) = message {
+                kinds.extend(transaction.changes.iter().map(|change| change.kind()));
+            }
+        }
+        kinds
+    };
+    let kinds = tokio::time::timeout(PATIENCE, all).await;
+    let kinds = kinds.expect("the lock and a place are made, and the place is withdrawn");
+    assert_eq!(kinds, [Added, Added, Removed]);
+    let next = caller.acquire(&kept, LOCK, "next", Some(0)).await.unwrap();
+    assert!(next.acquired);
 }

@@ -10,6 +10,7 @@ mod events;
 mod example;
 mod locks;
 mod metrics;
+mod refusals;
 mod registry;
 mod rings;
 mod security;

@@ -13,7 +13,7 @@ use vivarium::api::{
 };
 use vivarium::metrics::METRICS;
 
-fn scrape(address: SocketAddr) -> String {
+pub fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
@@ -24,7 +24,7 @@ fn scrape(address: SocketAddr) -> String {
 }
 
 /// The value of a line that begins with this name and these labels, in the page's order.
-fn value(page: &str, name: &str) -> Option<f64> {
+pub fn value(page: &str, name: &str) -> Option<f64> {
     let line = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
     page.lines().find_map(line)
 }
@@ -83,6 +83,8 @@ async fn calls_sessions_locks_rings_and_streams_are_counted() {
         })
     };
     shown("vivarium_native_lock_waiters", 1.0).await;
+    shown("vivarium_lock_places{state=\"waits\"}", 1.0).await;
+    shown("vivarium_lock_places{state=\"holds\"}", 1.0).await;
     let release = ReleaseRequest {
         header: Some(first.header()),
         lock: lock.to_owned(),
@@ -91,6 +93,8 @@ async fn calls_sessions_locks_rings_and_streams_are_counted() {
     caller.locks().release(release).await.unwrap();
     assert!(waiting.await.unwrap().unwrap().into_inner().acquired);
     shown("vivarium_native_lock_waiters", 0.0).await;
+    shown("vivarium_lock_places{state=\"waits\"}", 0.0).await;
+    shown("vivarium_lock_places{state=\"holds\"}", 1.0).await;
     for (name, expected) in [
         (
             "vivarium_native_lock_requests_total{result=\"at_once\"}",

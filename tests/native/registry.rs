@@ -9,7 +9,7 @@ use vivarium::api::{
     ReadOptions, RegisterRequest, RegisterResponse, UnregisterRequest, UnregisterResponse,
     UpdateRequest, UpdateResponse,
 };
-use vivarium::testing::processes::ProcessCluster;
+use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 use vivarium::testing::raw_client::{RawClient, create_body_with_acl, op};
 
 async fn put(caller: &Caller, request: RegisterRequest) -> Result<RegisterResponse, Status> {
@@ -572,4 +572,27 @@ async fn what_cannot_be_registered_is_refused_and_changes_nothing() {
         client.exists(path).unwrap().is_some()
     };
     assert!(!exists("/a") && !exists("/large") && before == digest());
+}
+
+/// The member goes on with what others ask of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_no_log_entry_can_hold_is_refused_in_its_turn() {
+    let tight = options(1)
+        .setting("limits.frame_bytes_max", 128 * 1024)
+        .setting("storage.log_segment_bytes", 1 << 20);
+    let cluster = ProcessCluster::start(tight);
+    let caller = Caller::of(&cluster, 1).await;
+    let kept = caller.open("").await;
+    // Each of what is missing above it is made with its whole path: 1 MiB of them.
+    let deep = format!("/{}", "x".repeat(31)).repeat(256);
+    let answer = tokio::time::timeout(PATIENCE, caller.register(&kept, &deep, "")).await;
+    let refused = reason(answer.expect("it is answered"));
+    assert_eq!(
+        refused,
+        (Code::InvalidArgument, "INVALID_ARGUMENT".to_owned())
+    );
+    let other = RawClient::connect(cluster.client_address(1), 30_000);
+    other.unwrap().create("/other", b"", 0).unwrap();
+    assert!(caller.register(&kept, "/a", "").await.unwrap().created);
+    assert_eq!(reason(caller.value(&deep[..32]).await).1, "NO_ENTRY");
 }

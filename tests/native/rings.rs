@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use tonic::{Code, Status, Streaming};
 use vivarium::api::ring_service_client::RingServiceClient;
 use vivarium::api::{
-    CloseRequest, DescribeRingRequest, MovedRequest, OwnersRequest, OwnersResponse, PickRequest,
-    PickStrategy, RingMode, RingState, SlotRequest,
+    AcknowledgeRingRequest, CloseRequest, DescribeRingRequest, GrantedRequest, MovedRequest,
+    OwnersRequest, OwnersResponse, PickRequest, PickStrategy, RingMode, RingState, SlotRequest,
 };
 use vivarium::ring::HashRing;
 
@@ -332,4 +332,115 @@ async fn what_cannot_be_asked_of_a_ring_is_refused() {
         reason(owners(&caller, asking(keys(1))).await),
         (Code::ResourceExhausted, "LIMIT_REACHED".to_owned())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_acknowledged_is_refused_and_changes_nothing() {
+    let cluster = cluster(1);
+    let caller = Caller::of(&cluster, 1).await;
+    let kept = join(&caller, "host:1").await;
+    let other = join(&caller, "host:11").await;
+    let state = rings(&caller).describe(the_ring(RingMode::Equal)).await;
+    let epoch = state.unwrap().into_inner().epoch;
+    let acknowledge = |kept: &Kept, server: &str, epoch| {
+        let request = AcknowledgeRingRequest {
+            header: Some(kept.header()),
+            path: "/ring".to_owned(),
+            server: server.to_owned(),
+            epoch,
+        };
+        let mut rings = rings(&caller);
+        async move {
+            let answer = rings.acknowledge(request).await?;
+            Ok::<_, Status>(answer.into_inner().zxid)
+        }
+    };
+    let granted = |server: &str, acknowledged, keys| {
+        let request = GrantedRequest {
+            path: "/ring".to_owned(),
+            server: server.to_owned(),
+            acknowledged,
+            keys,
+        };
+        let mut rings = rings(&caller);
+        async move {
+            let answer = rings.granted(request).await?;
+            Ok::<_, Status>(answer.into_inner().grants)
+        }
+    };
+    // One name begins with the other: their points are not those that each would have alone, and still each key
+    // is one's.
+    let first = acknowledge(&kept, "host:1", epoch).await.unwrap();
+    let second = acknowledge(&other, "host:11", epoch).await.unwrap();
+    let computed = HashRing::new(["host:1", "host:11"]).unwrap();
+    let (one, two) = (
+        granted("host:1", first, keys(500)).await.unwrap(),
+        granted("host:11", second, keys(500)).await.unwrap(),
+    );
+    for ((key, one), two) in keys(500).iter().zip(&one).zip(&two) {
+        let owner = computed.owner(key).unwrap();
+        assert_eq!(
+            (one.granted, two.granted),
+            (owner == "host:1", owner != "host:1")
+        );
+        assert_eq!((one.owner.as_str(), two.owner.as_str()), (owner, owner));
+    }
+
+    let before = caller.everything().await;
+    let code_and_reason = |code, reason: &str| (code, reason.to_owned());
+    let failed = code_and_reason(Code::FailedPrecondition, "STALE_EPOCH");
+    for stale in [0, epoch - 1, epoch + 1] {
+        assert_eq!(reason(acknowledge(&kept, "host:1", stale).await), failed);
+    }
+    let taken = code_and_reason(Code::AlreadyExists, "ALREADY_REGISTERED");
+    assert_eq!(reason(acknowledge(&other, "host:1", epoch).await), taken);
+    let invalid = code_and_reason(Code::InvalidArgument, "INVALID_ARGUMENT");
+    let limit = code_and_reason(Code::ResourceExhausted, "LIMIT_REACHED");
+    for (server, why) in [
+        (String::new(), &invalid),
+        ("a/b".to_owned(), &invalid),
+        ("x".repeat(257), &limit),
+    ] {
+        assert_eq!(&reason(acknowledge(&kept, &server, epoch).await), why);
+        assert_eq!(&reason(granted(&server, first, keys(1)).await), why);
+    }
+    assert_eq!(reason(granted("host:1", first, Vec::new()).await), invalid);
+    for many in [keys(10_001), vec!["x".repeat(1_025)]] {
+        assert_eq!(reason(granted("host:1", first, many).await), limit);
+    }
+    // An acknowledgement of another one, of before, and of whoever never made one.
+    let none = code_and_reason(Code::NotFound, "NO_ENTRY");
+    for (server, zxid) in [("host:1", second), ("host:1", 1), ("host:2", first)] {
+        assert_eq!(reason(granted(server, zxid, keys(1)).await), none);
+    }
+    assert_eq!(caller.everything().await, before);
+
+    for number in 2..256 {
+        let server = format!("s{number}");
+        acknowledge(&kept, &server, epoch).await.unwrap();
+    }
+    let before = caller.everything().await;
+    assert_eq!(reason(acknowledge(&kept, "s256", epoch).await), limit);
+    assert_eq!(caller.everything().await, before);
+    // Those that have a place keep it.
+    let again = acknowledge(&kept, "host:1", epoch).await.unwrap();
+    assert_eq!(reason(granted("host:1", first, keys(1)).await), none);
+    granted("host:1", again, keys(1)).await.unwrap();
+
+    // A ring of nobody gives nothing, whoever acts by it.
+    let nobodys = AcknowledgeRingRequest {
+        header: Some(kept.header()),
+        path: "/nowhere".to_owned(),
+        server: "host:1".to_owned(),
+        epoch: 0,
+    };
+    let answer = rings(&caller).acknowledge(nobodys).await.unwrap();
+    let asked = GrantedRequest {
+        path: "/nowhere".to_owned(),
+        server: "host:1".to_owned(),
+        acknowledged: answer.into_inner().zxid,
+        keys: keys(1),
+    };
+    let grants = rings(&caller).granted(asked).await.unwrap().into_inner();
+    assert!(!grants.grants[0].granted && grants.grants[0].owner.is_empty());
 }

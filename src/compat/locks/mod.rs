@@ -11,15 +11,17 @@
 
 mod counted;
 mod places;
+mod shown;
+mod waiting;
 
 pub use places::{Kind, Place};
+pub(super) use waiting::Calls;
 
-use super::caller::Written;
 use super::failure::Failure;
 use super::json::to_json;
 use super::parents::{below, missing_above};
 use super::registry::check_entry;
-use super::sessions::{Session, Sessions};
+use super::sessions::Sessions;
 use super::writing::{Done, Fence, Plan, Writer, carry_out};
 use crate::member::{ReadView, Tree, WatchKind};
 use crate::model::{Acl, CreateMode, Id, Operation, Outcome, Refusal, SessionId, Zxid};
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use waiting::Waiting;
 
 pub const OWNER_CHARS_MAX: usize = 256;
 
@@ -109,12 +112,11 @@ impl Locks {
             asked.holds();
             return Ok(Some(held));
         }
-        let Some(path) = self.take_place(writer, asking).await? else {
+        let Some(mut waiting) = self.take_place(writer, asking).await? else {
             return Ok(None);
         };
-        let mut waiting = Waiting::at(writer, path);
         loop {
-            let turn = self.turn(writer, asking, waiting.place())?;
+            let turn = self.turn(writer, asking, waiting.path())?;
             let before = match turn {
                 Turn::Held(held) => {
                     waiting.succeed();
@@ -269,21 +271,28 @@ impl Locks {
         }
     }
 
-    /// The path of the writer's place in the order; `None` if it would have to wait and does not want to.
+    /// The writer's place in the order; `None` if it would have to wait and does not want to.
     async fn take_place(
         &self,
         writer: &Writer,
         asking: &Asking,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<Waiting>, Failure> {
         let mut writer = writer.clone();
         loop {
             let id = place_id(writer.session.id(), writer.number);
             let prefix = format!("_c_{id}-{}", asking.kind.marker());
+            let begun = Waiting::begin(&self.sessions, &writer, &asking.lock, &prefix);
+            let Some(mut waiting) = begun else {
+                // The same call again, while what it came to before is given up.
+                writer.number = 0;
+                continue;
+            };
             // Also when its number is not remembered any more: waiting takes as long as it takes.
             if writer.number != 0
-                && let Some(path) = self.find_place(asking, &prefix)
+                && let Some(path) = waiting::find(&self.sessions, &asking.lock, &prefix)
             {
-                return Ok(Some(path));
+                waiting.took(path);
+                return Ok(Some(waiting));
             }
             let plan = |tree: &Tree| plan_place(tree, asking, &prefix);
             let refused = |_: &Tree, _: &bool, refusal| match refusal {
@@ -291,36 +300,44 @@ impl Locks {
                 Refusal::NodeExists | Refusal::NoNode => None,
                 other => Some(Failure::of(other, &asking.lock)),
             };
-            let done = carry_out(&self.sessions, &writer, &asking.lock, plan, refused).await?;
+            let done = carry_out(&self.sessions, &writer, &asking.lock, plan, refused).await;
             match done {
-                Done::Now { then: false, .. } => return Ok(None),
-                Done::Now { outcomes, .. } => {
-                    let path = outcomes
-                        .into_iter()
-                        .rev()
-                        .find_map(|outcome| match outcome {
-                            Outcome::Created { path, .. } => Some(path),
-                            _ => None,
-                        });
-                    return path.map(Some).ok_or_else(|| {
-                        Failure::Internal("a place that was taken has no path".to_owned())
+                Err(failure) => {
+                    waiting.leave_alone();
+                    return Err(failure);
+                }
+                Ok(Done::Now { then: false, .. }) => {
+                    waiting.leave_alone();
+                    return Ok(None);
+                }
+                Ok(Done::Now { outcomes, .. }) => {
+                    let created = outcomes.into_iter().rev();
+                    let mut created = created.filter_map(|outcome| match outcome {
+                        Outcome::Created { path, .. } => Some(path),
+                        _ => None,
                     });
+                    let path = created.next().ok_or_else(|| {
+                        Failure::Internal("a place that was taken has no path".to_owned())
+                    })?;
+                    waiting.took(path);
+                    return Ok(Some(waiting));
                 }
                 // The same call again, from a client that did not hear of its place.
-                Done::Before { .. } => match self.find_place(asking, &prefix) {
-                    Some(path) => return Ok(Some(path)),
-                    // It was given up with the connection that it was asked for on.
-                    None => writer.number = 0,
-                },
+                Ok(Done::Before { .. }) => {
+                    match waiting::find(&self.sessions, &asking.lock, &prefix) {
+                        Some(path) => {
+                            waiting.took(path);
+                            return Ok(Some(waiting));
+                        }
+                        // It was given up with the connection that it was asked for on.
+                        None => {
+                            waiting.leave_alone();
+                            writer.number = 0;
+                        }
+                    }
+                }
             }
         }
-    }
-
-    fn find_place(&self, asking: &Asking, prefix: &str) -> Option<String> {
-        let view = self.sessions.handle().read();
-        let mut places = places::of(view.state().tree(), &asking.lock).into_iter();
-        let found = places.find(|place| place.name.starts_with(prefix))?;
-        Some(found.path)
     }
 
     fn turn(&self, writer: &Writer, asking: &Asking, path: &str) -> Result<Turn, Failure> {
@@ -361,86 +378,6 @@ enum Turn {
     Held(Held),
     /// Fires when whoever stands before has gone.
     Behind(oneshot::Receiver<()>),
-}
-
-/// A place in the order that is given up unless it came to something.
-///
-/// A client that lost its connection asks again, and waits at the same place, while the call that it made
-/// before may not have ended yet: the end of an earlier call takes nothing away from a later one.
-struct Waiting {
-    session: Arc<Session>,
-    identities: Arc<[Id]>,
-    path: Option<String>,
-    /// Told from others by chance.
-    call: u64,
-}
-
-impl Waiting {
-    fn at(writer: &Writer, path: String) -> Waiting {
-        let call = rand::rng().random();
-        writer.session.waiting.lock().insert(path.clone(), call);
-        Waiting {
-            session: writer.session.clone(),
-            identities: writer.identities.clone(),
-            path: Some(path),
-            call,
-        }
-    }
-
-    /// The lock is held: no call gives the place up any more.
-    fn succeed(&mut self) {
-        if let Some(path) = self.path.take() {
-            self.session.waiting.lock().remove(&path);
-        }
-    }
-
-    /// The place, if it is this call's to give up.
-    fn end(&mut self) -> Option<String> {
-        let path = self.path.take()?;
-        let mut waiting = self.session.waiting.lock();
-        (waiting.get(&path) == Some(&self.call)).then(|| {
-            waiting.remove(&path);
-            path
-        })
-    }
-
-    fn place(&self) -> &str {
-        self.path.as_deref().unwrap_or_default()
-    }
-
-    async fn give_up(&mut self) -> Result<(), Failure> {
-        match self.end() {
-            Some(path) => leave(&self.session, &self.identities, path).await,
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let Some(path) = self.end() else { return };
-        let (session, identities) = (self.session.clone(), self.identities.clone());
-        // Whoever asked has gone and hears nothing of it. A session that is not attached here any more
-        // either has ended, or asks for its place elsewhere.
-        tokio::spawn(async move {
-            if let Err(failure) = leave(&session, &identities, path).await {
-                tracing::debug!(%failure, "a place in a lock was not given up");
-            }
-        });
-    }
-}
-
-async fn leave(session: &Session, identities: &Arc<[Id]>, path: String) -> Result<(), Failure> {
-    let delete = Operation::Delete {
-        path: path.clone(),
-        version: -1,
-    };
-    match session.caller.write(identities, 0, vec![delete]).await? {
-        Written::Refused(failure) if failure.refusal != Refusal::NoNode => {
-            Err(Failure::of(failure.refusal, &path))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Whether the plan takes a place.

@@ -69,6 +69,11 @@ pub struct Place {
     pub holds: bool,
 }
 
+/// Whether an entry of this name is a place.
+pub fn is_place(name: &str) -> bool {
+    Kind::of(name).is_some()
+}
+
 /// In the order of asking. Nothing where there is no such directory.
 pub fn of(tree: &Tree, lock: &str) -> Vec<Place> {
     let Ok((names, _)) = tree.children(lock, Id::passing_all()) else {

@@ -219,6 +219,24 @@ fn a_wildcard_is_never_advertised() {
     assert_eq!(settings.doors.client.advertise, "10.0.0.1:2181");
 }
 
+/// It would never be written, and all behind it would wait.
+#[test]
+fn a_log_file_holds_the_largest_request() {
+    let with = |segment: &str, frame: &str| {
+        load(&flags(&[
+            ("member.standalone", "true"),
+            ("storage.log_segment_bytes", segment),
+            ("limits.frame_bytes_max", frame),
+        ]))
+    };
+    let refused = with("1048576", "1048575").unwrap_err().to_string();
+    for part in ["storage.log_segment_bytes", "1179647 at least"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    with("1179647", "1048575").unwrap();
+    with("1048576", "524288").unwrap();
+}
+
 #[test]
 fn each_source_overrides_the_one_before_it() {
     let directory = directory(&[

@@ -81,6 +81,18 @@ impl Group {
         }
     }
 
+    /// What was told after a zxid and can still be had, in its order, up to `limit`.
+    pub fn told_after(&self, after: Zxid, limit: usize) -> Vec<Arc<Transaction>> {
+        let ring = self.ring.lock();
+        if after < ring.complete_after {
+            return Vec::new();
+        }
+        let at = ring.told.partition_point(|(zxid, _)| *zxid <= after);
+        let told = ring.told.range(at..).take(limit);
+        told.map_while(|(_, transaction)| transaction.clone())
+            .collect()
+    }
+
     fn tell(&self, transaction: Arc<Transaction>) {
         let mut ring = self.ring.lock();
         if ring.told.len() == RING_TRANSACTIONS_MAX

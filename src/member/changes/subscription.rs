@@ -111,6 +111,20 @@ impl Subscription {
         }
     }
 
+    /// Of what comes next, what can be had without waiting, up to `limit`; not all of it where some has to be
+    /// read from the log.
+    pub fn ready(&mut self, limit: usize) -> Vec<Arc<Transaction>> {
+        if !self.ahead.is_empty() {
+            return Vec::new();
+        }
+        self.position = self.position.max(self.ahead_through);
+        let ready = self.group.told_after(self.position, limit);
+        if let Some(last) = ready.last() {
+            self.position = last.zxid;
+        }
+        ready
+    }
+
     /// Everything under the prefixes through this zxid was given out: where to resume. Moves on also
     /// while nothing is told.
     pub fn position(&mut self) -> Zxid {

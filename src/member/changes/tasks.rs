@@ -3,6 +3,7 @@
 use super::hub::{Hub, RETRY};
 use crate::metrics::{
     CHANGE_LOG_AGE_SECONDS, CHANGE_LOG_BYTES, CHANGE_LOG_TRANSACTIONS, CHANGE_SUBSCRIPTIONS,
+    STORAGE_BYTES, STORAGE_ENTRIES,
 };
 use crate::runtime;
 use std::sync::Arc;
@@ -57,5 +58,7 @@ fn show(hub: &Hub) {
     metrics::gauge!(CHANGE_LOG_BYTES).set(status.bytes as f64);
     metrics::gauge!(CHANGE_LOG_TRANSACTIONS).set(status.transactions as f64);
     metrics::gauge!(CHANGE_LOG_AGE_SECONDS).set(age_ms as f64 / 1000.0);
+    metrics::gauge!(STORAGE_BYTES, "table" => "change_log").set(status.bytes as f64);
+    metrics::gauge!(STORAGE_ENTRIES, "table" => "change_log").set(status.transactions as f64);
     metrics::gauge!(CHANGE_SUBSCRIPTIONS).set(status.subscriptions as f64);
 }

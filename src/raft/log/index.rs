@@ -74,6 +74,11 @@ impl Index {
         self.next.map(|next| next - self.slots.len() as u64)
     }
 
+    /// Entries that are neither truncated nor purged.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The last entry, or the purged one.
     pub fn last(&self) -> Option<LogPosition> {
         match (self.slots.back(), self.next) {

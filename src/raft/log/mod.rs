@@ -340,6 +340,11 @@ impl RaftLog {
         reader::read(plan)
     }
 
+    /// Entries that are held.
+    pub fn entries(&self) -> usize {
+        self.0.shared.state.lock().index.len()
+    }
+
     /// Bytes of all the log's files.
     pub fn disk_bytes(&self) -> u64 {
         let state = self.0.shared.state.lock();

@@ -3,7 +3,8 @@
 use crate::member::{MemberStatus, Mode};
 use crate::metrics::{
     APPLIED_LOG_INDEX, CONNECTIONS, DATA_BYTES, EPHEMERALS, GROWTH_REFUSED, HELD_BYTES, LEADS,
-    LOCAL_SESSIONS, REQUESTS_OUTSTANDING, SESSIONS, TERM, WATCHES, ZNODES,
+    LOCAL_SESSIONS, REQUESTS_OUTSTANDING, SESSIONS, STORAGE_BYTES, STORAGE_ENTRIES, TERM, WATCHES,
+    ZNODES,
 };
 
 pub fn set(status: &MemberStatus) {
@@ -26,6 +27,11 @@ pub fn set(status: &MemberStatus) {
     ] {
         metrics::gauge!(name).set(value);
     }
+    // What is in memory; who writes the other tables shows them.
+    for (table, entries) in [("znodes", status.znodes), ("sessions", status.sessions)] {
+        metrics::gauge!(STORAGE_ENTRIES, "table" => table).set(entries as f64);
+    }
+    metrics::gauge!(STORAGE_BYTES, "table" => "znodes").set(status.data_bytes as f64);
 }
 
 #[cfg(test)]
@@ -57,6 +63,9 @@ mod tests {
             "vivarium_leads 0",
             "vivarium_term 7",
             "vivarium_applied_log_index 99",
+            "vivarium_storage_entries{table=\"znodes\"} 5",
+            "vivarium_storage_entries{table=\"sessions\"} 3",
+            "vivarium_storage_bytes{table=\"znodes\"} 1234",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -23,4 +23,7 @@ pub trait CheckpointStore: Send {
 
     /// Puts a whole state in the place of what is here. Until it is durable the old one stays.
     fn replace(&mut self, image: &StateImage) -> Result<(), StorageFault>;
+
+    /// Bytes of the files of what is here; files that go away meanwhile count nothing.
+    fn disk_bytes(&self) -> u64;
 }

@@ -83,6 +83,11 @@ impl CheckpointStore for FileCheckpoint {
         self.lost_delta = false;
         Ok(())
     }
+
+    fn disk_bytes(&self) -> u64 {
+        let newest = snapshot::newest(&*self.disk, &self.dir);
+        newest.map_or(0, |newest| newest.map_or(0, |file| file.bytes))
+    }
 }
 
 fn by_id(sessions: &[SessionRecord]) -> BTreeMap<SessionId, SessionRecord> {

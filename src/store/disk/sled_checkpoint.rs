@@ -243,6 +243,11 @@ impl CheckpointStore for SledCheckpoint {
         self.lost_delta = false;
         self.remove_older(number)
     }
+
+    fn disk_bytes(&self) -> u64 {
+        let current = self.current.as_ref();
+        current.map_or(0, |generation| generation.database.disk_bytes())
+    }
 }
 
 fn generation_name(number: u64) -> String {

@@ -275,7 +275,8 @@ fn a_member_that_was_away_for_long_is_given_the_restored_state_as_a_whole() {
         .setting("storage.snapshot_entries", 1000)
         .setting("storage.snapshot_bytes", MIB)
         .setting("storage.log_entries_kept", 10)
-        .setting("storage.log_segment_bytes", MIB);
+        .setting("storage.log_segment_bytes", MIB)
+        .setting("limits.frame_bytes_max", MIB / 2);
     let Some(mut cluster) = start(options) else {
         return;
     };

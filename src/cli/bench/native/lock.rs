@@ -3,7 +3,7 @@
 //! At all times: a client notes that it holds a lock after it was told so, and strikes that out before it gives
 //! the lock back. So two who are noted and sure of their sessions are two holders.
 
-use super::{Checked, Figures, Outcome, Run, failed};
+use super::{Checked, Figures, Outcome, Run, Sure, failed, sure};
 use crate::cli::native::{Failed, close};
 use crate::client::{Client, Error, Lifetime, LockGuard, Registration};
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ const WAIT: Duration = Duration::from_secs(5);
 struct Place {
     lock: String,
     counter: String,
-    holder: Option<(i64, Client)>,
+    holder: Option<(i64, Sure)>,
     last_token: i64,
     acknowledged: u64,
     doubtful: u64,
@@ -29,14 +29,27 @@ struct Place {
 }
 
 impl Place {
-    fn enter(&mut self, guard: &LockGuard, client: &Client) {
-        let (token, last) = (guard.token(), self.last_token);
+    fn new(lock: String, counter: String) -> Place {
+        Place {
+            lock,
+            counter,
+            holder: None,
+            last_token: 0,
+            acknowledged: 0,
+            doubtful: 0,
+            tokens: Checked::new("fencing tokens grow"),
+            holders: Checked::new("nobody holds a lock while another one does"),
+        }
+    }
+
+    fn enter(&mut self, token: i64, is_sure: Sure) {
+        let last = self.last_token;
         let lock = &self.lock;
         self.tokens.look(token > last, || {
             format!("{lock}: token {token} after {last}")
         });
         let other = self.holder.as_ref();
-        let other = other.filter(|(_, other)| other.state().is_connected());
+        let other = other.filter(|(_, is_sure)| is_sure());
         self.holders.look(other.is_none(), || {
             format!(
                 "{lock}: {token} while {:?} holds it",
@@ -44,11 +57,20 @@ impl Place {
             )
         });
         self.last_token = token.max(last);
-        self.holder = Some((token, client.clone()));
+        self.holder = Some((token, is_sure));
     }
 
-    fn leave(&mut self, guard: &LockGuard) {
-        self.holder.take_if(|(token, _)| *token == guard.token());
+    fn leave(&mut self, token: i64) {
+        self.holder.take_if(|(held, _)| *held == token);
+    }
+
+    /// Compares what was written with what its counter has come to.
+    fn count(&self, value: u64, counters: &mut Checked) {
+        let (counter, least) = (&self.counter, self.acknowledged);
+        let most = least + self.doubtful;
+        counters.look((least..=most).contains(&value), || {
+            format!("{counter} is {value}, and not from {least} to {most}")
+        });
     }
 }
 
@@ -62,16 +84,8 @@ pub async fn run(run: &Arc<Run>, observer: &Client) -> anyhow::Result<Outcome> {
         };
         let made = observer.registry().register_as(wanted).await;
         made.map_err(Failed::from)?;
-        places.push(Arc::new(Mutex::new(Place {
-            lock: format!("{}/lock-{number}", run.root),
-            counter,
-            holder: None,
-            last_token: 0,
-            acknowledged: 0,
-            doubtful: 0,
-            tokens: Checked::new("fencing tokens grow"),
-            holders: Checked::new("nobody holds a lock while another one does"),
-        })));
+        let lock = format!("{}/lock-{number}", run.root);
+        places.push(Arc::new(Mutex::new(Place::new(lock, counter))));
     }
     let workers = (0..run.clients()).map(|number| {
         let place = places[number % places.len()].clone();
@@ -90,11 +104,7 @@ pub async fn run(run: &Arc<Run>, observer: &Client) -> anyhow::Result<Outcome> {
         let place = Arc::into_inner(place).expect("its clients have ended");
         let place = place.into_inner();
         let value = read(observer, &place.counter).await.map_err(Failed::from)?;
-        let most = place.acknowledged + place.doubtful;
-        counters.look((place.acknowledged..=most).contains(&value), || {
-            let (counter, least) = (&place.counter, place.acknowledged);
-            format!("{counter} is {value}, and not from {least} to {most}")
-        });
+        place.count(value, &mut counters);
         tokens.merge(place.tokens);
         holders.merge(place.holders);
     }
@@ -149,7 +159,7 @@ async fn hold(
             figures.unknown();
             return client.session_id().is_none();
         }
-        place.enter(&guard, client);
+        place.enter(guard.token(), sure(client));
     }
     run.done(figures, begun);
     let count = async {
@@ -171,7 +181,7 @@ async fn hold(
     };
     let counted = count.await;
     let mut is_over = counted.is_err_and(|error| failed(figures, &error));
-    place.lock().leave(&guard);
+    place.lock().leave(guard.token());
     if let Err(error) = guard.release().await {
         is_over |= failed(figures, &error);
     }
@@ -182,4 +192,52 @@ async fn read(client: &Client, counter: &str) -> Result<u64, Error> {
     let entry = client.linearizable().registry().get(counter).await?;
     let text = String::from_utf8_lossy(&entry.value);
     Ok(text.parse().expect("nobody else writes it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::broken;
+    use super::*;
+
+    fn place() -> Place {
+        Place::new("/l".to_owned(), "/c".to_owned())
+    }
+
+    fn found(place: &Place) -> [u64; 2] {
+        broken([&place.tokens, &place.holders])
+    }
+
+    #[test]
+    fn holders_that_overlap_and_tokens_that_do_not_grow_are_noticed() {
+        let mut sound = place();
+        for token in [5, 6] {
+            sound.enter(token, Box::new(|| true));
+            sound.leave(token);
+        }
+        // Cut off, and sure of nothing: the next one may have it.
+        sound.enter(7, Box::new(|| false));
+        sound.enter(8, Box::new(|| true));
+        // What comes late of an earlier holder takes nothing from the one that holds it.
+        sound.leave(7);
+        assert_eq!(found(&sound), [0, 0]);
+        sound.enter(9, Box::new(|| true));
+        assert_eq!(found(&sound), [0, 1]);
+        let mut again = place();
+        for token in [5, 5] {
+            again.enter(token, Box::new(|| true));
+            again.leave(token);
+        }
+        assert_eq!(found(&again), [1, 0]);
+    }
+
+    #[test]
+    fn a_write_that_is_lost_or_overwritten_is_noticed() {
+        let mut place = place();
+        (place.acknowledged, place.doubtful) = (3, 1);
+        for (value, expected) in [(2, 1), (3, 0), (4, 0), (5, 1)] {
+            let mut counters = Checked::new("counted");
+            place.count(value, &mut counters);
+            assert_eq!(counters.broken, expected, "{value}");
+        }
+    }
 }

@@ -153,6 +153,14 @@ impl Run {
     }
 }
 
+/// Whether somebody may still rely on its session: who is cut off, and knows it, relies on nothing.
+type Sure = Box<dyn Fn() -> bool + Send>;
+
+fn sure(client: &Client) -> Sure {
+    let client = client.clone();
+    Box::new(move || client.state().is_connected())
+}
+
 /// What a subject came to.
 struct Outcome {
     rows: Vec<(&'static str, Figures)>,
@@ -263,6 +271,11 @@ async fn comes_true<F: Future<Output = bool>>(look: impl Fn() -> F) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of each check, how many of its promises were broken.
+    pub(super) fn broken<const N: usize>(checked: [&Checked; N]) -> [u64; N] {
+        checked.map(|checked| checked.broken)
+    }
 
     #[test]
     fn each_broken_promise_is_counted_and_some_are_told() {

@@ -12,14 +12,60 @@ use tokio::time::Instant;
 /// Entries that a client has at once.
 const ENTRIES_MAX: usize = 8;
 
-/// A client, and what it was told.
-struct Worker {
-    client: Client,
+/// What a client was told of its entries.
+#[derive(Default)]
+struct Promised {
     /// Path and value of what was acknowledged last.
     here: BTreeMap<String, String>,
     /// The answer to the last write is not known: nothing is promised.
     doubtful: BTreeSet<String>,
+}
+
+struct Worker {
+    client: Client,
+    promised: Promised,
     figures: Figures,
+}
+
+impl Promised {
+    /// With the value that it has now, or none where it was removed.
+    fn acknowledged(&mut self, path: String, value: Option<String>) {
+        match value {
+            // Once in doubt, always: the write in doubt may come after this one.
+            Some(_) if self.doubtful.contains(&path) => {}
+            Some(value) => {
+                self.here.insert(path, value);
+            }
+            None => {
+                self.here.remove(&path);
+            }
+        }
+    }
+
+    fn in_doubt(&mut self, path: String) {
+        self.here.remove(&path);
+        self.doubtful.insert(path);
+    }
+
+    fn is_known(&self, path: &str) -> bool {
+        self.here.contains_key(path) || self.doubtful.contains(path)
+    }
+
+    /// Compares what was found with what was promised to a client; one that is not sure of its session is
+    /// promised nothing.
+    fn compare(
+        &self,
+        found: &BTreeMap<String, String>,
+        is_sure: impl Fn() -> bool,
+        checked: &mut Checked,
+    ) {
+        for (path, value) in &self.here {
+            let found = found.get(path);
+            checked.look(found == Some(value) || !is_sure(), || {
+                format!("{path} is {found:?} where {value:?} was acknowledged")
+            });
+        }
+    }
 }
 
 pub async fn run(run: &Arc<Run>, observer: &Client) -> anyhow::Result<Outcome> {
@@ -60,8 +106,7 @@ pub async fn run(run: &Arc<Run>, observer: &Client) -> anyhow::Result<Outcome> {
 async fn work(run: Arc<Run>, number: usize) -> Result<Worker, Failed> {
     let mut worker = Worker {
         client: run.client().await?,
-        here: BTreeMap::new(),
-        doubtful: BTreeSet::new(),
+        promised: Promised::default(),
         figures: Figures::new(),
     };
     let mut order = VecDeque::new();
@@ -88,25 +133,15 @@ async fn work(run: Arc<Run>, number: usize) -> Result<Worker, Failed> {
         match done {
             Ok(()) => {
                 run.done(&mut worker.figures, begun);
-                match value {
-                    // Once in doubt, always: the write in doubt may come after this one.
-                    Some(_) if worker.doubtful.contains(&path) => {}
-                    Some(value) => {
-                        worker.here.insert(path, value);
-                    }
-                    None => {
-                        worker.here.remove(&path);
-                    }
-                }
+                worker.promised.acknowledged(path, value);
             }
             Err(error) => {
                 let is_over = failed(&mut worker.figures, &error);
                 if error.may_be_done() {
-                    worker.here.remove(&path);
-                    worker.doubtful.insert(path);
+                    worker.promised.in_doubt(path);
                 }
                 if is_over {
-                    worker.here.clear();
+                    worker.promised.here.clear();
                     order.clear();
                     worker.client = run.client().await?;
                 }
@@ -129,18 +164,12 @@ async fn look(
         found => found?,
     };
     for worker in workers {
-        for (path, value) in &worker.here {
-            let found = found.get(path);
-            // Who is not sure of its session is promised nothing.
-            let holds = found == Some(value) || !worker.client.state().is_connected();
-            checked.look(holds, || {
-                format!("{path} is {found:?} where {value:?} was acknowledged")
-            });
-        }
+        let is_sure = || worker.client.state().is_connected();
+        worker.promised.compare(&found, is_sure, checked);
     }
     let is_known = |path: &String| {
         let mut workers = workers.iter();
-        workers.any(|worker| worker.here.contains_key(path) || worker.doubtful.contains(path))
+        workers.any(|worker| worker.promised.is_known(path))
     };
     // What a session that was lost has left goes when the ensemble notices.
     let is_clean = || async {
@@ -162,4 +191,38 @@ async fn listed(run: &Run, looker: &Client) -> Result<BTreeMap<String, String>, 
         (entry.path, value)
     });
     entries.try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_is_missing_or_old_is_noticed_and_one_in_doubt_is_not_looked_at() {
+        let mut promised = Promised::default();
+        let value = |text: &str| Some(text.to_owned());
+        for path in ["/a", "/b", "/c", "/d"] {
+            promised.acknowledged(path.to_owned(), value("1"));
+        }
+        promised.acknowledged("/b".to_owned(), value("2"));
+        promised.acknowledged("/c".to_owned(), None);
+        promised.in_doubt("/d".to_owned());
+        promised.acknowledged("/d".to_owned(), value("3"));
+        let broken = |found: &[(&str, &str)], is_sure: bool| {
+            let found = found.iter();
+            let found = found.map(|(path, value)| ((*path).to_owned(), (*value).to_owned()));
+            let mut checked = Checked::new("seen");
+            promised.compare(&found.collect(), || is_sure, &mut checked);
+            (checked.looked_at, checked.broken)
+        };
+        assert_eq!(
+            broken(&[("/a", "1"), ("/b", "2"), ("/d", "1")], true),
+            (2, 0)
+        );
+        assert_eq!(broken(&[("/a", "1"), ("/b", "1")], true), (2, 1), "old");
+        assert_eq!(broken(&[("/b", "2")], true), (2, 1), "missing");
+        assert_eq!(broken(&[], false), (2, 0), "its session may have ended");
+        let known = ["/a", "/c", "/d", "/e"].map(|path| promised.is_known(path));
+        assert_eq!(known, [true, false, true, false]);
+    }
 }

@@ -26,6 +26,14 @@ struct Agreed {
 }
 
 impl Agreed {
+    fn new() -> Agreed {
+        let checked = Checked::new("all agree on the owners of an epoch");
+        Agreed {
+            keys: (0..KEYS).map(|key| key.to_string()).collect(),
+            by_epoch: Mutex::new((HashMap::new(), checked)),
+        }
+    }
+
     fn note(&self, epoch: i64, owners: Vec<String>) {
         let (by_epoch, checked) = &mut *self.by_epoch.lock();
         match by_epoch.entry(epoch) {
@@ -51,13 +59,7 @@ impl Agreed {
 }
 
 pub async fn run(run: &Arc<Run>, observer: &Client) -> anyhow::Result<Outcome> {
-    let agreed = Arc::new(Agreed {
-        keys: (0..KEYS).map(|key| key.to_string()).collect(),
-        by_epoch: Mutex::new((
-            HashMap::new(),
-            Checked::new("all agree on the owners of an epoch"),
-        )),
-    });
+    let agreed = Arc::new(Agreed::new());
     let registered = observer.registry().register(&server(run, 0), "").await;
     registered.map_err(Failed::from)?;
     let workers = (0..run.clients()).map(|_| {
@@ -171,4 +173,29 @@ async fn change(run: Arc<Run>) -> Result<(Figures, Client), Failed> {
         }
     }
     Ok((figures, client))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_two_owners_by_one_epoch_is_noticed() {
+        let agreed = Agreed::new();
+        let owners = |last: &str| {
+            let mut owners = vec!["a".to_owned(); KEYS];
+            owners[KEYS - 1] = last.to_owned();
+            owners
+        };
+        let broken = || agreed.by_epoch.lock().1.broken;
+        for (epoch, last) in [(1, "a"), (1, "a"), (2, "b"), (2, "b"), (1, "a")] {
+            agreed.note(epoch, owners(last));
+        }
+        assert_eq!(broken(), 0);
+        agreed.note(1, owners("b"));
+        assert_eq!(broken(), 1);
+        // An answer that lacks a key is none either.
+        agreed.note(2, owners("b")[1..].to_vec());
+        assert_eq!(broken(), 2);
+    }
 }

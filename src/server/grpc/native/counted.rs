@@ -3,6 +3,7 @@
 //! At all times: labels are of fixed sets. A method is one that there is: a call that nobody implements goes
 //! by the name of none.
 
+use super::status;
 use crate::metrics::{NATIVE_CALL_SECONDS, NATIVE_CALLS, NATIVE_STREAMS};
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -19,7 +20,10 @@ const UNKNOWN: SharedString = SharedString::const_str("unknown");
 pub async fn call(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let begun = Instant::now();
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    if let Some(status) = status::explained(response.headers()) {
+        response = status.into_http();
+    }
     let (code, reason) = outcome(response.headers());
     let (service, method) = match path.rsplit('/').next() {
         Some(method) if code != Code::Unimplemented => {

@@ -40,6 +40,7 @@ use crate::runtime::{Clock, SystemClock};
 use crate::server::zookeeper::AuthOptions;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Status;
 
 /// What the operator decided about the native API.
@@ -80,12 +81,16 @@ pub struct Native {
 
 /// How often gauges that nobody counts as they change are set.
 const SHOW_INTERVAL: Duration = Duration::from_secs(5);
+/// Less often where that takes long: the pause is so many times as long at least.
+const SHOW_PAUSES: u32 = 50;
 
 async fn show(native: Weak<Native>) {
     while let Some(native) = native.upgrade() {
+        let begun = Instant::now();
         native.tasks.show();
+        native.locks.show().await;
         drop(native);
-        tokio::time::sleep(SHOW_INTERVAL).await;
+        tokio::time::sleep(SHOW_INTERVAL.max(begun.elapsed() * SHOW_PAUSES)).await;
     }
 }
 

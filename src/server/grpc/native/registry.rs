@@ -1,15 +1,21 @@
 //! `vivarium.v1.RegistryService`.
 
+use super::counted::OpenStream;
 use super::{Native, entry, freshness, page, status, unknown};
 use crate::api::registry_service_server::RegistryService;
 use crate::api::{
     self, ChildrenRequest, ChildrenResponse, ExistsRequest, ExistsResponse, FollowRequest,
     FollowResponse, GetRequest, GetResponse, ListRequest, ListResponse, RegisterRequest,
     RegisterResponse, UnregisterRequest, UnregisterResponse, UpdateRequest, UpdateResponse,
+    WatchChildrenRequest, WatchChildrenResponse,
 };
+use crate::compat::children::Children;
 use crate::compat::{Failure, Lifetime, OnConflict, Registration};
+use crate::metrics::NATIVE_MESSAGES;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
+use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 const ANY_VERSION: i32 = -1;
@@ -17,6 +23,7 @@ const CHILDREN_DEFAULT: usize = 1_000;
 const CHILDREN_MAX: usize = 10_000;
 const LIST_DEFAULT: usize = 100;
 const LIST_MAX: usize = 1_000;
+const WATCH_INTERVAL_MS: u32 = 50;
 
 #[tonic::async_trait]
 impl RegistryService for Native {
@@ -179,6 +186,28 @@ impl RegistryService for Native {
         Ok(Response::new(following.await?))
     }
 
+    type WatchChildrenStream = BoxStream<'static, Result<WatchChildrenResponse, Status>>;
+
+    async fn watch_children(
+        &self,
+        request: Request<WatchChildrenRequest>,
+    ) -> Result<Response<Self::WatchChildrenStream>, Status> {
+        let identities = self.caller(&request)?;
+        let asked = request.into_inner();
+        let interval_ms = asked.interval_ms.unwrap_or(WATCH_INTERVAL_MS);
+        let children = self
+            .events
+            .children(
+                identities,
+                asked.path,
+                freshness(asked.read.as_ref()),
+                Duration::from_millis(interval_ms.into()),
+            )
+            .await
+            .map_err(status::of)?;
+        Ok(Response::new(watched(children)))
+    }
+
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         let identities = self.caller(&request)?;
         let asked = request.into_inner();
@@ -200,6 +229,34 @@ impl RegistryService for Native {
             next_page_token: page.next.unwrap_or_default(),
         }))
     }
+}
+
+/// What becomes of the children, until it ends with why.
+fn watched(children: Children) -> BoxStream<'static, Result<WatchChildrenResponse, Status>> {
+    let open = OpenStream::new("children");
+    let sent = metrics::counter!(NATIVE_MESSAGES, "stream" => "children");
+    futures::stream::unfold(Some(children), |children| async move {
+        let mut children = children?;
+        Some(match children.next().await {
+            Ok(came) => {
+                let message = WatchChildrenResponse {
+                    zxid: came.zxid.0,
+                    reset: came.reset,
+                    added: came.added,
+                    removed: came.removed,
+                    partial: came.partial,
+                };
+                (Ok(message), Some(children))
+            }
+            Err(failure) => (Err(status::of(failure)), None),
+        })
+    })
+    .inspect(move |message| {
+        // For as long as there is the stream.
+        let _ = &open;
+        sent.increment(message.is_ok().into());
+    })
+    .boxed()
 }
 
 fn demanded(version: Option<i32>) -> Result<i32, Status> {

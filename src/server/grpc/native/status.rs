@@ -2,6 +2,7 @@
 
 use crate::api::ErrorReason;
 use crate::compat::Failure;
+use axum::http::HeaderMap;
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -50,6 +51,22 @@ pub fn unauthenticated(message: &str) -> Status {
         message.to_owned(),
         HashMap::new(),
     )
+}
+
+/// What gRPC by itself says of a message that it does not take, told as everything else is: it is larger than its
+/// method's may be, or cannot be decoded.
+pub fn explained(headers: &HeaderMap) -> Option<Status> {
+    let status = Status::from_header_map(headers)?;
+    if status.get_error_details().error_info().is_some() {
+        return None;
+    }
+    let (code, reason) = match status.code() {
+        Code::OutOfRange => (Code::ResourceExhausted, ErrorReason::LimitReached),
+        Code::Internal => (Code::InvalidArgument, ErrorReason::InvalidArgument),
+        _ => return None,
+    };
+    let message = status.message().to_owned();
+    Some(with_reason(code, reason, message, HashMap::new()))
 }
 
 fn with_reason(

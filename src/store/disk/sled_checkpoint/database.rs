@@ -201,6 +201,15 @@ impl Database {
         Ok(rows)
     }
 
+    /// Of its file, and of the value files beside it.
+    pub fn disk_bytes(&self) -> u64 {
+        let bytes = |path: PathBuf| fs::metadata(path).map_or(0, |found| found.len());
+        let blobs = self.path.join("blobs");
+        let names = fs::read_dir(blobs).into_iter().flatten().flatten();
+        let blobs: u64 = names.map(|entry| bytes(entry.path())).sum();
+        bytes(self.path.join("db")) + blobs
+    }
+
     /// Lets go of the files. sled writes once more as it closes, which can fail as any write can; what
     /// counts was synced before.
     pub fn close(self) {

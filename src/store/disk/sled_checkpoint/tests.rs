@@ -89,6 +89,7 @@ fn values_in_files_of_their_own_are_read_back() {
         store.save(&scripted.state.take_delta()).unwrap();
     }
     assert!(scripted.state.freeze().header.znodes >= 3);
+    assert!(store.disk_bytes() > 3 * 1_500_000);
     drop(store);
     scripted.assert_same(&open(dir.path()).load().unwrap().unwrap());
 }
