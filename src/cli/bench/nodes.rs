@@ -13,8 +13,13 @@ use anyhow::Context;
 use futures::stream::{self, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+/// Servers that do not have their znodes after that do not come back.
+const READABLE_TIME_MAX: Duration = Duration::from_secs(600);
+const READ_PAUSE: Duration = Duration::from_millis(50);
 
 pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
     let count = run.args.keys;
@@ -74,11 +79,7 @@ pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
     Ok(outcome.and("missing", missing as f64))
 }
 
-async fn create(
-    run: &Run,
-    session: &dyn Session,
-    key: usize,
-) -> Result<std::time::Duration, ClientError> {
+async fn create(run: &Run, session: &dyn Session, key: usize) -> Result<Duration, ClientError> {
     let begun = Instant::now();
     let path = workload::part_key_path(&run.root, key);
     session.create(&path, &run.data).await?;
@@ -95,11 +96,9 @@ async fn start_again(run: &Run, outcome: Outcome) -> anyhow::Result<Outcome> {
     let disk = directory.map(disk_bytes);
     let starting = Instant::now();
     control.call(Verb::Start).await?;
-    let session = run.servers.connect_any().await?;
     let last = workload::part_key_path(&run.root, run.args.keys - 1);
-    session.get_linearizable(&last).await?;
+    until_readable(run, &last).await?;
     let ready = starting.elapsed();
-    session.close().await;
     let mut outcome = outcome
         .and("stop_ms", stop.as_secs_f64() * 1000.0)
         .and("start_ms", ready.as_secs_f64() * 1000.0);
@@ -108,6 +107,23 @@ async fn start_again(run: &Run, outcome: Outcome) -> anyhow::Result<Outcome> {
         outcome.more.push(("disk_bytes_per_znode", bytes));
     }
     Ok(outcome)
+}
+
+/// Reads again and again until it is there: servers that serve may still be catching up.
+async fn until_readable(run: &Run, path: &str) -> anyhow::Result<()> {
+    let give_up = Instant::now() + READABLE_TIME_MAX;
+    loop {
+        let session = run.servers.connect_any().await?;
+        let read = session.get_linearizable(path).await;
+        session.close().await;
+        match read {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() >= give_up => {
+                return Err(error).context("reading after the start");
+            }
+            Err(_) => tokio::time::sleep(READ_PAUSE).await,
+        }
+    }
 }
 
 async fn count_all(run: &Run) -> anyhow::Result<u64> {

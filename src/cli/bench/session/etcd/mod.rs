@@ -27,6 +27,8 @@ use watching::Watching;
 /// What the other side may send ahead on one stream, and on all: a long list of keys must not wait for us.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Keys that one transaction deletes: more would not be done in time.
+const DELETED_AT_ONCE: i64 = 1000;
 /// A reply: a long list of keys is one.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -183,7 +185,16 @@ impl Session for Etcd {
 
     async fn clear(&self, root: &str) -> Result<(), ClientError> {
         let (first, end) = below(root);
-        self.delete_range(first, end).await?;
+        loop {
+            let some = RangeRequest {
+                limit: DELETED_AT_ONCE,
+                ..listing(first.clone(), end.clone())
+            };
+            let found = self.range(some).await?;
+            let Some(last) = found.kvs.last() else { break };
+            let behind = [&last.key[..], &[0]].concat();
+            self.delete_range(first.clone(), behind.into()).await?;
+        }
         self.delete_range(key(root), Bytes::new()).await
     }
 
