@@ -132,12 +132,7 @@ impl Children {
                 Err(refusal) => return Err(Failure::of(refusal, &self.path)),
             }
         };
-        if names.len() > CHILDREN_TOLD_MAX {
-            return Err(Failure::LimitReached {
-                what: "children that one subscriber is told of at first",
-                limit: CHILDREN_TOLD_MAX,
-            });
-        }
+        check_count(names.len())?;
         let options = SubscribeOptions {
             prefixes: vec![self.path.clone()],
             after: zxid,
@@ -151,6 +146,16 @@ impl Children {
             ..Came::default()
         });
         Ok(())
+    }
+}
+
+fn check_count(children: usize) -> Result<(), Failure> {
+    match children > CHILDREN_TOLD_MAX {
+        true => Err(Failure::LimitReached {
+            what: "children that one subscriber is told of at first",
+            limit: CHILDREN_TOLD_MAX,
+        }),
+        false => Ok(()),
     }
 }
 
@@ -275,6 +280,13 @@ mod tests {
             let all = [told(4, &[(Created, "/p/a")]), told(5, &[(kind, "/p")])];
             assert_eq!(came_to("/p", &all), None);
         }
+    }
+
+    #[test]
+    fn no_more_children_are_told_of_whole_than_may_be() {
+        assert!(check_count(CHILDREN_TOLD_MAX).is_ok());
+        let refused = check_count(CHILDREN_TOLD_MAX + 1).unwrap_err();
+        assert!(refused.to_string().contains(&CHILDREN_TOLD_MAX.to_string()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use vivarium::client::{
     Registration, Start, Subscription,
 };
 use vivarium::testing::processes::ProcessCluster;
+use vivarium::testing::raw_client::{Bytes, RawClient, op};
 
 /// Of sessions that outlive what is done to the members.
 const LONG: Duration = Duration::from_secs(60);
@@ -649,6 +650,34 @@ async fn who_is_there_is_told_by_what_it_came_to_whichever_member_goes_on() {
     }
     put(&writer, "/workers/e", "").await;
     names_become(&mut watch, &["e"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_an_entry_any_more_is_told_nothing_more_of_its_children() {
+    let cluster = cluster(1);
+    let client = patient(&cluster, 1).await;
+    put(&client, "/open/a", "").await;
+    let registry = client.registry();
+    let mut watch = registry
+        .watch_children("/open", Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(watch.names(), ["a"]);
+    let mut owner = RawClient::connect(cluster.client_address(1), 30_000).unwrap();
+    owner.authenticate("digest", "owner:secret").unwrap();
+    let acl = Bytes::new().int(1).int(31).text("auth").text("");
+    let closed = Bytes::new().text("/open").raw(&acl.0).int(-1);
+    owner.ask(op::SET_ACL, closed).unwrap();
+    owner.create("/open/b", b"", 0).unwrap();
+    let ended = watch.changed().await.unwrap_err();
+    assert_eq!(ended.reason(), Some(Reason::AccessDenied));
+    assert_eq!(watch.changed().await.unwrap_err(), ended);
+    assert_eq!(watch.names(), ["a"]);
+    let again = registry.watch_children("/open", Duration::ZERO).await;
+    assert_eq!(
+        again.err().and_then(|error| error.reason()),
+        Some(Reason::AccessDenied)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -331,6 +331,25 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_had_at_once_ends_at_the_limit_and_before_what_was_forgotten() {
+        let mut groups = Groups::new(Zxid(1));
+        let group = groups.join(&prefixes(&["/a"]));
+        for zxid in 2..=6 {
+            tell(&mut groups, zxid, &["/a/x"]);
+        }
+        let zxids = |after, limit| -> Vec<i64> {
+            let told = group.told_after(Zxid(after), limit);
+            told.iter().map(|told| told.zxid.0).collect()
+        };
+        assert_eq!(zxids(2, 10), [3, 4, 5, 6]);
+        assert_eq!(zxids(2, 3), [3, 4, 5]);
+        assert!(zxids(0, 10).is_empty(), "it is not known what was before");
+        group.forget(Zxid(5));
+        assert_eq!(zxids(2, 10), [3, 4]);
+        assert!(zxids(4, 10).is_empty());
+    }
+
+    #[test]
     fn a_group_without_members_is_forgotten() {
         let mut groups = Groups::new(Zxid(1));
         let one = prefixes(&["/a", "/b"]);
