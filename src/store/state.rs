@@ -350,6 +350,8 @@ impl State {
             Command::Sync => Ok(Outcome::Synced),
             Command::Operation(operation) => {
                 self.zxid = self.zxid.next();
+                // It has one at most; a vector that grows by itself would take room for four.
+                changes.reserve_exact(1);
                 self.sessions
                     .check(request.session, request.generation)
                     .and_then(|()| {
