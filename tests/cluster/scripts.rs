@@ -241,6 +241,58 @@ fn the_load_test_of_the_native_api_kills_the_leader_and_finds_every_promise_kept
     }
 }
 
+#[test]
+fn a_soak_looks_at_every_member_and_ends_with_the_verdict_that_it_prints() {
+    const GROWS: i32 = 12;
+    let cluster = Scripted::new();
+    let mut command = Command::new(script("soak.sh"));
+    command
+        .arg("12s")
+        .arg(&cluster.directory)
+        .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"))
+        .env("SOAK_CONNECTIONS", "8");
+    let said = command.stdin(Stdio::null()).output().unwrap();
+    let printed = String::from_utf8(said.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&said.stderr);
+    // In so short a time either may be found; `cli::bench::samples` has what is.
+    let verdict = printed.lines().last().unwrap_or_default();
+    match said.status.code() {
+        Some(0) => assert!(verdict.starts_with("FLAT: "), "{printed} {errors}"),
+        Some(GROWS) => assert!(verdict.starts_with("NOT FLAT: "), "{printed} {errors}"),
+        other => panic!("{other:?}: {printed} {errors}"),
+    }
+    let samples = fs::read_to_string(cluster.directory.join("samples.jsonl")).unwrap();
+    let samples: Vec<serde_json::Value> = samples
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for member in ["1", "2", "3"] {
+        let of_member = samples.iter().filter(|sample| sample["member"] == member);
+        assert!(of_member.count() >= 9, "{samples:?}");
+    }
+    for name in [
+        "memory_bytes",
+        "open_files",
+        "threads",
+        "log_bytes",
+        "disk_bytes",
+    ] {
+        let all = samples.iter().all(|sample| sample[name].as_u64() > Some(0));
+        assert!(all, "{name} is 0 in {samples:?}");
+    }
+    let results = fs::read_to_string(cluster.directory.join("soak.jsonl")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(results.trim_end()).unwrap();
+    assert!(results["ops"].as_u64() > Some(0), "{results}");
+    assert_eq!(results["unknown"], 0, "{results}");
+    assert_eq!(results["refused"], serde_json::json!({}), "{results}");
+    let snapshots = cluster.directory.join("data-1/state/snapshots");
+    assert!(
+        fs::read_dir(snapshots).unwrap().count() > 0,
+        "snapshots are taken"
+    );
+    assert_eq!(processes_left(&cluster.directory), [""; 0]);
+}
+
 /// `compare.sh` in its smallest form, with its results below the directory.
 fn compare(cluster: &Scripted, arguments: &[&str]) -> Command {
     let mut command = Command::new(script("compare.sh"));

@@ -24,7 +24,9 @@ mod processes;
 mod progress;
 mod register;
 mod run;
+mod samples;
 mod session;
+mod soak;
 mod watch_fanout;
 mod workload;
 
@@ -75,11 +77,15 @@ async fn load(args: LoadArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit>
     }
     let mut report = Report::default();
     let mut broken = 0;
+    let mut verdict = Exit::Success;
     for workload in args.workloads() {
         let run = Arc::new(Run::new(&servers, workload, &args, ledger.clone()));
         prepare::make(&run).await?;
         let outcome = of_workload(&run).await?;
         broken += outcome.broken;
+        if outcome.verdict != Exit::Success {
+            verdict = outcome.verdict;
+        }
         report.add_outcome(workload, outcome);
         match &ledger {
             // The znodes of a ledger are what `verify` will look for.
@@ -91,7 +97,7 @@ async fn load(args: LoadArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit>
     Ok(match (report.is_empty(), broken) {
         (_, 1..) => Exit::WriteMissing,
         (true, 0) => Exit::Unreachable,
-        (false, 0) => Exit::Success,
+        (false, 0) => verdict,
     })
 }
 
@@ -110,6 +116,7 @@ async fn of_workload(run: &Arc<Run>) -> anyhow::Result<Outcome> {
         Workload::Sessions => idle::run(run).await,
         Workload::Nodes => nodes::run(run).await,
         Workload::Failover => failover::run(run).await,
+        Workload::Soak => soak::run(run).await,
     }
 }
 

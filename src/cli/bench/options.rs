@@ -61,7 +61,8 @@ pub struct LoadArgs {
     /// Operations for each workload, if it reaches them in that time
     #[arg(long, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub(super) operations: Option<u64>,
-    /// Seconds of the same load before it, which are not counted (create, set, get, get-lin, mixed, children)
+    /// Seconds of the same load before it, which are not counted (create, set, get, get-lin, mixed, children);
+    /// for soak those of full load, of which it then offers half, and at least one
     #[arg(long, default_value = "0", value_parser = RangedU64ValueParser::<u64>::new().range(0..=3600))]
     pub(super) warm_up: u64,
     /// Connections, each with a session of its own (for watch and watch-children: one writes, the others watch)
@@ -99,6 +100,12 @@ pub struct LoadArgs {
     /// Command that takes `start`, `stop` and `kill-leader` (default: DIR/ctl of --pids); nodes and failover use it
     #[arg(long, value_name = "COMMAND")]
     control: Option<PathBuf>,
+    /// Seconds between two looks at the members (soak)
+    #[arg(long, default_value = "10", value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
+    pub(super) sample_seconds: u64,
+    /// Write what each look found, a JSON line for each member (soak)
+    #[arg(long, value_name = "FILE")]
+    pub(super) samples: Option<PathBuf>,
     #[command(flatten)]
     pub(super) named: Label,
     /// Also write one JSON line for each workload; `-` is standard output

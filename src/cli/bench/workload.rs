@@ -39,6 +39,8 @@ pub enum Workload {
     Nodes,
     /// Creates, and in the middle the leader is killed
     Failover,
+    /// Znodes, sessions and watches come and go at half of what the members bear; whether these grow
+    Soak,
 }
 
 impl fmt::Display for Workload {
@@ -127,6 +129,7 @@ impl Workload {
         let parts = (0..keys.div_ceil(CHILDREN_MAX)).map(|part| part_path(root, part));
         match self {
             Workload::Create | Workload::Failover => homes.collect(),
+            Workload::Soak => homes.chain([common_directory(root)]).collect(),
             Workload::Mixed => homes.chain([keys_path(root)]).collect(),
             Workload::Set | Workload::Get | Workload::GetLin => vec![keys_path(root)],
             Workload::Children | Workload::Watch => vec![keys_path(root)],
