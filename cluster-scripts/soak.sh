@@ -63,4 +63,6 @@ load=$!
 status=0
 wait "$load" || status=$?
 load=
+taken() { said $((base + 300 + $1)) 'GET /metrics HTTP/1.0\r\n\r\n' | sed -n 's/^vivarium_snapshot_duration_seconds_count //p' | tr -d '\r'; }
+echo "Snapshots taken: $(for i in $(seq "$members"); do echo "$i: $(taken "$i")"; done | paste -sd, | sed 's/,/, /g')"
 exit "$status"
