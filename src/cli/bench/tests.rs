@@ -187,13 +187,13 @@ async fn every_workload_ends_at_its_count_and_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("figures.jsonl");
     let line = format!(
-        "create,set,get,get-lin,mixed,children,ephemeral-churn,watch --servers {address} --operations 300 --connections 3 \
+        "create,set,get,get-lin,mixed,children,ephemeral-churn,watch,watches --servers {address} --operations 300 --connections 3 \
          --in-flight 4 --keys 10 --seconds 60 --json {}",
         json.display()
     );
     assert_eq!(run(args(&line)).await.unwrap(), Exit::Success);
     let found = lines_of(&json);
-    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), 9);
     for line in &found {
         assert_eq!(line["ops"], 300, "{line}");
         assert_eq!(line["unknown"], 0, "{line}");
@@ -239,12 +239,33 @@ async fn an_acknowledged_write_that_is_gone_is_found() {
 }
 
 #[tokio::test]
-async fn a_failover_that_nobody_can_bring_about_is_refused_before_it_begins() {
+async fn what_nobody_can_bring_about_is_refused_before_it_begins() {
     let (address, registry) = Registry::serve(None, None).await;
-    let line = format!("create,failover --servers {address} --operations 1");
+    for workload in ["failover", "rolling", "snapshot"] {
+        let line = format!("create,{workload} --servers {address} --operations 1");
+        let error = run(args(&line)).await.unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{workload} needs --control")),
+            "{error}"
+        );
+    }
+    let line = format!("soak --servers {address} --seconds 1");
     let error = run(args(&line)).await.unwrap_err();
-    assert!(error.to_string().contains("--control"), "{error}");
+    assert!(error.to_string().contains("--pids"), "{error}");
     assert_eq!(registry.znodes.lock().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workloads_on_the_same_keys_load_them_once_and_what_is_kept_stays() {
+    let (address, registry) = Registry::serve(None, None).await;
+    let line = format!(
+        "set,get,mixed,create --servers {address} --operations 50 -c 2 --keys 20 --seconds 60 --keep"
+    );
+    assert_eq!(run(args(&line)).await.unwrap(), Exit::Success);
+    let znodes = registry.znodes.lock();
+    let keys = znodes.keys().filter(|path| path.contains("/key-"));
+    assert_eq!(keys.count(), 20, "of one loading: {znodes:?}");
+    assert!(znodes.keys().filter(|path| path.contains("/m")).count() > 50);
 }
 
 #[test]
@@ -262,6 +283,8 @@ fn flags_beyond_their_bounds_are_refused() {
         "--root /zookeeper",
         "--operations 0",
         "--keys 0",
+        "--rate 0",
+        "--sample-seconds 0",
         "--warm-up 3601",
         "--call-timeout-ms 0",
         "--pids one",
