@@ -7,6 +7,8 @@ use plotters::style::Color;
 use std::path::Path;
 
 const SIZE: (u32, u32) = (860, 420);
+/// Family and size.
+const FONT: (&str, u32) = ("sans-serif", 14);
 /// Room above the highest value.
 const HEADROOM: f64 = 1.15;
 /// Told apart also without colours: the three members' are the darker ones.
@@ -49,6 +51,8 @@ fn draw_into<'a>(
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
+        .label_style(FONT)
+        .axis_desc_style(FONT)
         .x_desc(subject)
         .y_desc(heading)
         .x_label_formatter(&|scale| short_scale(*scale))
@@ -65,6 +69,7 @@ fn draw_into<'a>(
     }
     chart
         .configure_series_labels()
+        .label_font(FONT)
         .position(SeriesLabelPosition::UpperRight)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))

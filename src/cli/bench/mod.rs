@@ -99,7 +99,7 @@ async fn load(args: LoadArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit>
             verdict = outcome.verdict;
         }
         report.add_outcome(workload, outcome);
-        let is_shared = |next: &Workload| workload.shares_keys() && next.shares_keys();
+        let is_shared = |next: &Workload| workload.leaves_keys_to(*next);
         if workloads.peek().is_some_and(is_shared) {
             root = Some(run.root.clone());
         } else if ledger.is_none() && !args.keep {

@@ -129,12 +129,10 @@ impl Workload {
         }
     }
 
-    /// Whether its keys may be those of the workload before it, which leaves them as they were.
-    pub fn shares_keys(self) -> bool {
-        matches!(
-            self,
-            Workload::Set | Workload::Get | Workload::GetLin | Workload::Mixed
-        )
+    /// Whether the next workload may have its keys: they are there, and nothing was created beside them.
+    pub fn leaves_keys_to(self, next: Workload) -> bool {
+        let on_keys = |one| matches!(one, Workload::Set | Workload::Get | Workload::GetLin);
+        on_keys(self) && (on_keys(next) || next == Workload::Mixed)
     }
 
     /// Whether it stops, starts or kills members, or asks them for a snapshot.
