@@ -20,6 +20,7 @@ mod quotas;
 mod read_only;
 mod reconfig;
 mod refused_starts;
+mod rolling_restart;
 mod scripts;
 mod stop_with_stdin;
 mod tls;
