@@ -21,6 +21,7 @@ mod read_only;
 mod reconfig;
 mod refused_starts;
 mod scripts;
+mod stop_with_stdin;
 mod tls;
 mod watches;
 mod words;
