@@ -1,5 +1,6 @@
 package io.vivarium.client;
 
+import com.google.protobuf.ByteString;
 import java.nio.charset.StandardCharsets;
 
 /** An entry of the registry, as it was when it was read. */
@@ -17,6 +18,10 @@ public final class Entry {
     /** A copy of its bytes. */
     public byte[] value() {
         return entry.getValue().toByteArray();
+    }
+
+    ByteString bytes() {
+        return entry.getValue();
     }
 
     /** Its bytes as UTF-8. */

@@ -245,4 +245,36 @@ public final class Registry {
         } while (!token[0].isEmpty());
         return entries;
     }
+
+    /**
+     * Follows a path, which need not be there yet: what is at and below it is told first, then each change.
+     *
+     * @param listener called on a thread of the subscription
+     * @throws VivariumException INVALID_PATH; ACCESS_DENIED; LIMIT_REACHED where the member has as many subscriptions
+     *     as it may
+     */
+    public RegistrySubscription subscribe(String path, RegistryListener listener) {
+        return new RegistrySubscription(client, path, listener);
+    }
+
+    /**
+     * A copy of a path that is kept up to date, without a listener; returns once all that is there is in it.
+     *
+     * @throws VivariumException as {@link #subscribe}; CACHE_FULL; TIMED_OUT
+     */
+    public RegistrySubscription cache(String path) {
+        RegistrySubscription copy = subscribe(path, event -> {});
+        boolean whole = false;
+        try {
+            if (!copy.awaitInitialized(client.requestTimeout)) {
+                throw VivariumException.timedOut(true, null);
+            }
+            whole = true;
+            return copy;
+        } finally {
+            if (!whole) {
+                copy.close();
+            }
+        }
+    }
 }

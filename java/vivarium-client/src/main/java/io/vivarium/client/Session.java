@@ -1,6 +1,10 @@
 package io.vivarium.client;
 
 import io.vivarium.v1.SessionRef;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 
 /** A session as its client knows it. */
 final class Session {
@@ -16,6 +20,7 @@ final class Session {
     private long until;
     private boolean vouched;
     private boolean lost;
+    private final Set<Runnable> whenLost = new LinkedHashSet<>();
 
     Session(SessionRef reference, long timeoutNanos, long incarnation) {
         this.reference = reference;
@@ -57,9 +62,30 @@ final class Session {
         return !lost && vouched && System.nanoTime() - until < 0;
     }
 
-    synchronized void lose() {
-        lost = true;
-        notifyAll();
+    void lose() {
+        List<Runnable> told;
+        synchronized (this) {
+            lost = true;
+            notifyAll();
+            told = new ArrayList<>(whenLost);
+            whenLost.clear();
+        }
+        told.forEach(Runnable::run);
+    }
+
+    /** Has something short done once it is lost, also if it is already; it is no more once it is forgotten. */
+    void whenLost(Runnable work) {
+        synchronized (this) {
+            if (!lost) {
+                whenLost.add(work);
+                return;
+            }
+        }
+        work.run();
+    }
+
+    synchronized void forget(Runnable work) {
+        whenLost.remove(work);
     }
 
     synchronized boolean isLost() {

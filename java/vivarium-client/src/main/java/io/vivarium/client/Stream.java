@@ -3,6 +3,7 @@ package io.vivarium.client;
 import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.Status;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
@@ -16,6 +17,8 @@ final class Stream<Q, A> {
     private final String method;
     /** One answer at most, and the end. */
     private final LinkedBlockingQueue<Object> answers = new LinkedBlockingQueue<>();
+
+    private final CountDownLatch opened = new CountDownLatch(1);
 
     Stream(ClientCall<Q, A> call, String endpoint, String method) {
         this.call = call;
@@ -57,6 +60,11 @@ final class Stream<Q, A> {
         return (A) next;
     }
 
+    /** Returns once the member has taken the call, or refused it, which {@link #next} says. */
+    boolean awaitOpened(Deadline deadline) throws InterruptedException {
+        return opened.await(Math.max(0, deadline.leftNanos()), TimeUnit.NANOSECONDS);
+    }
+
     void cancel() {
         call.cancel("nobody wants it any more", null);
     }
@@ -73,6 +81,11 @@ final class Stream<Q, A> {
 
     private final class Listener extends ClientCall.Listener<A> {
         @Override
+        public void onHeaders(Metadata headers) {
+            opened.countDown();
+        }
+
+        @Override
         public void onMessage(A message) {
             answers.add(message);
         }
@@ -80,6 +93,7 @@ final class Stream<Q, A> {
         @Override
         public void onClose(Status status, Metadata trailers) {
             answers.add(new End(status, trailers));
+            opened.countDown();
         }
     }
 }

@@ -37,7 +37,9 @@ final class Threads {
 
     Threads() {
         io = new ThreadPoolExecutor(
-                0, Integer.MAX_VALUE, IDLE_SECONDS, TimeUnit.SECONDS, new SynchronousQueue<Runnable>(), this::ofIo);
+                0, Integer.MAX_VALUE, IDLE_SECONDS, TimeUnit.SECONDS, new SynchronousQueue<Runnable>(), this::ofIo,
+                // Once it is shut down: what a connection that was closed has still to say concerns nobody.
+                new ThreadPoolExecutor.DiscardPolicy());
         timer = new ScheduledThreadPoolExecutor(1, named("timer"));
         timer.setRemoveOnCancelPolicy(true);
         timer.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);

@@ -257,6 +257,21 @@ public final class VivariumClient implements AutoCloseable {
         return new Locks(this);
     }
 
+    /** What happens, each change once and in order. */
+    public Changes changes() {
+        return new Changes(this);
+    }
+
+    /** Who is responsible for what. */
+    public Rings rings() {
+        return new Rings(this);
+    }
+
+    /** What is to be done once, and by whom. */
+    public Tasks tasks() {
+        return new Tasks(this);
+    }
+
     /** Tells of the state as it is, and of each that follows. */
     public void addConnectionListener(ConnectionListener listener) {
         core.events.add(listener);
