@@ -19,6 +19,8 @@ import java.util.concurrent.TimeUnit;
  * a slow subscriber costs the member a place in its log, and this process nothing.
  */
 public final class ChangeSubscription implements AutoCloseable {
+    private static final long WAIT_PART = TimeUnit.MILLISECONDS.toNanos(500);
+
     private final VivariumClient client;
     private final List<String> prefixes;
     private final boolean orSnapshot;
@@ -117,8 +119,13 @@ public final class ChangeSubscription implements AutoCloseable {
             }
             try {
                 if (stream == null) {
-                    if (!awaitRetry(deadline) || !open(deadline)) {
-                        return null;
+                    // In parts, so that whoever closes it need not wait for a member.
+                    long part = Math.min(deadline.leftNanos(), WAIT_PART);
+                    if (!awaitRetry(deadline) || !open(Deadline.inNanos(Math.max(0, part)))) {
+                        if (deadline.isOver()) {
+                            return null;
+                        }
+                        continue;
                     }
                     if (from == Interest.Start.AFTER) {
                         return ChangeEvent.progress(told);

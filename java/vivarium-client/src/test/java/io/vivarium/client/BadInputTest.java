@@ -7,20 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Any;
 import com.google.rpc.ErrorInfo;
-import io.grpc.InsecureServerCredentials;
 import io.grpc.Server;
-import io.grpc.okhttp.OkHttpServerBuilder;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
-import io.vivarium.v1.CloseRequest;
-import io.vivarium.v1.CloseResponse;
-import io.vivarium.v1.KeepAliveRequest;
-import io.vivarium.v1.KeepAliveResponse;
 import io.vivarium.v1.LockServiceGrpc;
-import io.vivarium.v1.OpenRequest;
-import io.vivarium.v1.OpenResponse;
-import io.vivarium.v1.SessionRef;
-import io.vivarium.v1.SessionServiceGrpc;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.time.Duration;
@@ -114,41 +104,6 @@ class BadInputTest {
         }
     }
 
-    private static final SessionRef SESSION = SessionRef.newBuilder().setId(7).build();
-
-    /** A member of another release, as far as a client can tell. */
-    private static final class Sessions extends SessionServiceGrpc.SessionServiceImplBase {
-        @Override
-        public void open(OpenRequest request, StreamObserver<OpenResponse> answer) {
-            answer.onNext(OpenResponse.newBuilder().setSession(SESSION).setTimeoutMs(10_000).build());
-            answer.onCompleted();
-        }
-
-        @Override
-        public StreamObserver<KeepAliveRequest> keepAlive(StreamObserver<KeepAliveResponse> answers) {
-            return new StreamObserver<>() {
-                @Override
-                public void onNext(KeepAliveRequest sign) {
-                    answers.onNext(KeepAliveResponse.newBuilder().setSequence(sign.getSequence()).build());
-                }
-
-                @Override
-                public void onError(Throwable broken) {}
-
-                @Override
-                public void onCompleted() {
-                    answers.onCompleted();
-                }
-            };
-        }
-
-        @Override
-        public void close(CloseRequest request, StreamObserver<CloseResponse> answer) {
-            answer.onNext(CloseResponse.getDefaultInstance());
-            answer.onCompleted();
-        }
-    }
-
     /** Refuses with a reason that nobody knows yet. */
     private static final class Locks extends LockServiceGrpc.LockServiceImplBase {
         @Override
@@ -167,13 +122,9 @@ class BadInputTest {
         }
     }
 
-    private static OkHttpServerBuilder serverBuilder() {
-        return OkHttpServerBuilder.forPort(0, InsecureServerCredentials.create());
-    }
-
     @Test
     void aMemberOfAnotherReleaseIsToldApart() throws Exception {
-        Server server = serverBuilder().addService(new Sessions()).addService(new Locks()).build().start();
+        Server server = OtherMember.start(new Locks());
         try (VivariumClient client = at("127.0.0.1:" + server.getPort()).build()) {
             VivariumException older =
                     assertThrows(VivariumException.class, () -> client.registry().put("/a", ""));
@@ -195,7 +146,7 @@ class BadInputTest {
         } finally {
             server.shutdownNow();
         }
-        Server empty = serverBuilder().build().start();
+        Server empty = OtherMember.builder().build().start();
         try {
             VivariumException other = refused(at("127.0.0.1:" + empty.getPort()));
             assertEquals(VivariumException.Kind.UNSUPPORTED, other.kind());

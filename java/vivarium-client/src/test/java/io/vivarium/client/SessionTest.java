@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.management.BufferPoolMXBean;
+import java.lang.management.ManagementFactory;
 import java.time.Duration;
 import java.util.List;
 import java.util.Set;
@@ -92,9 +94,17 @@ class SessionTest {
         }
     }
 
+    private static long directMemory() {
+        return ManagementFactory.getPlatformMXBeans(BufferPoolMXBean.class).stream()
+                .filter(pool -> pool.getName().equals("direct"))
+                .mapToLong(BufferPoolMXBean::getMemoryUsed)
+                .sum();
+    }
+
     @Test
     void nothingIsLeftOfAClientThatIsClosed() {
         try (Members members = Members.start(1)) {
+            long direct = directMemory();
             Set<Thread> before = Thread.getAllStackTraces().keySet();
             States states = new States();
             VivariumClient client = members.client().connectionListener(states).build();
@@ -113,8 +123,9 @@ class SessionTest {
             client.close();
             states.await(ConnectionState.CONNECTED, ConnectionState.LOST);
             for (Thread thread : own) {
-                assertFalse(thread.isAlive(), thread.getName());
+                Members.eventually(thread.getName() + " has ended", () -> !thread.isAlive());
             }
+            Members.eventually("no direct memory is left", () -> directMemory() <= direct);
             assertTrue(client.isClosed());
             VivariumException closed =
                     assertThrows(VivariumException.class, () -> client.registry().exists("/short"));
