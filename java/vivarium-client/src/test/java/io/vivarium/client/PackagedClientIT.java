@@ -74,7 +74,7 @@ class PackagedClientIT {
         }
         assertEquals(4, path.size());
         path.add(jar().toString());
-        path.add(Path.of("target", "test-classes").toAbsolutePath().toString());
+        path.add(System.getProperty("test.classes"));
         try (Members members = Members.start(1);
                 Child host = Child.start(
                         path.stream().collect(Collectors.joining(File.pathSeparator)),
