@@ -56,8 +56,9 @@ class SessionTest {
             LockHandle lock = client.locks().acquire("/locks/lost");
             members.member(1).signal("STOP");
             states.awaitLast(ConnectionState.LOST);
-            assertEquals(
-                    List.of(ConnectionState.CONNECTED, ConnectionState.SUSPENDED, ConnectionState.LOST), states.told);
+            assertEquals(ConnectionState.CONNECTED, states.told.get(0));
+            // A busy machine may have suspended it before, too.
+            assertEquals(ConnectionState.SUSPENDED, states.told.get(states.told.size() - 2));
             assertFalse(lock.isHeld());
             assertEquals(0, client.sessionId());
             VivariumException late = assertThrows(

@@ -9,7 +9,7 @@ public final class StoppedJvm {
     public static void main(String[] arguments) throws InterruptedException {
         VivariumClient client = VivariumClient.builder()
                 .endpoints(arguments[0])
-                .sessionTimeout(Duration.ofSeconds(2))
+                .sessionTimeout(Duration.ofSeconds(4))
                 .connectionListener(state -> System.out.println("state " + state))
                 .build();
         client.registry().register("/stopped", "");
