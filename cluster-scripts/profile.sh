@@ -41,6 +41,9 @@ hertz=499
 # The release build has no frame pointers: the stack itself is kept, and unwound later. The deepest ones of consensus
 # are longer than 16 KiB.
 stack_bytes=24576
+# Where perf is kept from running for as long as this lasts, samples are lost; who is not root may not lock so much.
+buffer=()
+[ "$(id -u)" -ne 0 ] || buffer=(-m 32M)
 # From the driver's start until its load is steady; and what is left of it when the samples are there.
 lead_seconds=3
 left_seconds=3
@@ -94,13 +97,13 @@ rm -f "$directory"/*.stacks "$directory"/*.json
 ulimit -n "$(ulimit -Hn)"
 
 say() { echo "$(date -u +%T) $*" >&2; }
-cluster() { "$here/cluster.sh" "$1" "$members" "$base" "$directory/members"; }
+cluster() { "$here/cluster.sh" "$1" "$members" "$base" "$directory/of-$workload"; }
 running_here=()
 finish() {
   trap '' INT TERM
   [ ${#running_here[@]} -eq 0 ] || kill "${running_here[@]}" 2>/dev/null || true
   cluster stop || true
-  rm -rf "$directory"/members/data-* "$directory"/*.data "$directory"/*.data.old
+  rm -rf "$directory"/of-*/data-* "$directory"/*.data "$directory"/*.data.old
 }
 base=$(free_base $((14000 + $$ % 40 * 400)) 400 31600)
 trap finish EXIT
@@ -112,8 +115,8 @@ awaited() { wait "$1" || die "$workload: $2 has failed; see $directory/$workload
 
 # sampled ROLE MEMBER
 sampled() {
-  "$perf" record -B -N -e cpu-clock -F "$hertz" --call-graph "dwarf,$stack_bytes" -o "$directory/$1.data" \
-    -p "$(cat "$directory/members/$2.pid")" -- sleep "$seconds" >> "$directory/$workload.log" 2>&1 < /dev/null &
+  "$perf" record -B -N -e cpu-clock -F "$hertz" --call-graph "dwarf,$stack_bytes" "${buffer[@]}" -o "$directory/$1.data" \
+    -p "$(cat "$directory/of-$workload/$2.pid")" -- sleep "$seconds" >> "$directory/$workload.log" 2>&1 < /dev/null &
   running_here+=($!)
 }
 
@@ -129,7 +132,7 @@ for workload in ${workloads//,/ }; do
   [ -n "$leader" ] || die "no member leads"
   follower=$((leader % members + 1))
   "$VIVARIUM_BIN" bench "${flags[@]}" --seconds $((lead_seconds + seconds + left_seconds)) --servers "$(cluster hosts)" \
-    --pids "$directory/members" --json - > "$directory/$workload.json" 2>> "$directory/$workload.log" < /dev/null &
+    --pids "$directory/of-$workload" --json - > "$directory/$workload.json" 2>> "$directory/$workload.log" < /dev/null &
   load=$!
   running_here=("$load")
   # Its load lasts from less than a second after its start on.
@@ -150,7 +153,7 @@ for workload in ${workloads//,/ }; do
       || die "$workload: perf script has failed; see $directory/$workload.log"
     rm -f "$directory/$role.data"
   done
-  ! grep -i 'lost' "$directory/$workload.log" >&2 || say "$workload: some samples were lost"
+  ! grep -i 'lost' "$directory/$workload.log" >&2 || say "$workload: the processor time of all is too low in the page by what was lost"
   say "$workload: $(grep -c 'cpu-clock:' "$directory/$workload-leader.stacks") samples of the leader (member $leader)," \
     "$(grep -c 'cpu-clock:' "$directory/$workload-follower.stacks") of a follower (member $follower)"
 done

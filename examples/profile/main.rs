@@ -21,15 +21,15 @@ const ROLES: [&str; 2] = ["leader", "follower"];
 const WORKLOADS: [(&str, &str); 3] = [
     (
         "create",
-        "One operation is one create of a znode of 100 B, acknowledged.",
+        "16 connections, 8 operations in flight on each; one operation is one create of a znode of 100 B, acknowledged.",
     ),
     (
         "get",
-        "One operation is one read of one of 1,000 znodes of 100 B.",
+        "16 connections, 8 operations in flight on each; one operation is one read of one of 1,000 znodes of 100 B.",
     ),
     (
         "watch",
-        "One operation is one notification: one znode is written, 300 clients are told of it, read it and watch it again.",
+        "One client writes a znode; 300 are told of it, read it and watch it again, and then it is written again. One operation is one notification.",
     ),
 ];
 
@@ -98,8 +98,9 @@ fn add(
     let all = [leader?, follower?];
     write!(
         page,
-        "\n## {workload}\n\n{what} {rate:.0} operations a second while samples were taken.\n\n\
-         | share of processor time, % | leader | follower |\n|---|---|---|\n"
+        "\n## {workload}\n\n{what} {} operations a second.\n\n\
+         | share of processor time, % | leader | follower |\n|---|---|---|\n",
+        grouped(rate)
     )?;
     let by_part = [all[0].by_part(), all[1].by_part()];
     for name in parts::names() {
@@ -126,7 +127,12 @@ fn add(
         "| **all: µs for each operation of the ensemble** | {:.2} | {:.2} |",
         cost[0], cost[1]
     )?;
-    writeln!(page, "| samples | {} | {} |", samples[0], samples[1])?;
+    writeln!(
+        page,
+        "| samples | {} | {} |",
+        grouped(samples[0]),
+        grouped(samples[1])
+    )?;
     for (stacks, role) in all.iter().zip(ROLES) {
         let threads = stacks.by_thread().into_iter().map(|(name, count)| {
             let share = 100.0 * count as f64 / stacks.samples() as f64;
@@ -143,6 +149,19 @@ fn add(
         )?;
     }
     Ok(())
+}
+
+/// The whole number, with commas between thousands.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -172,8 +191,8 @@ mod tests {
             ("worker-2", sending),
             ("io", sending),
         ];
-        stacks::written(&data.join("get-leader.stacks"), &all);
-        stacks::written(&data.join("get-follower.stacks"), &all[..1]);
+        stacks::write(&data.join("get-leader.stacks"), &all);
+        stacks::write(&data.join("get-follower.stacks"), &all[..1]);
         let page = page(data, data).unwrap();
         for line in [
             "a box",
@@ -182,6 +201,7 @@ mod tests {
             "| kernel: network | 75.0 | 0.0 |",
             "| **all: of one processor, %** | 50 | 12 |",
             "| **all: µs for each operation of the ensemble** | 500.00 | 125.00 |",
+            "1,000 operations a second.",
             "| samples | 4 | 1 |",
             "Threads of the leader: `worker` 75.0 %, `io` 25.0 %.",
         ] {

@@ -66,6 +66,7 @@ const PROGRAM: &[Part] = &[
             "tracing_subscriber::",
         ],
     ),
+    ("model: paths, commands", &["vivarium::model::"]),
     ("the rest of vivarium", &["vivarium::"]),
     (
         "tokio: tasks, channels, timers",
@@ -104,6 +105,8 @@ const KERNEL: &[Part] = &[
         &[
             "__sys_recv",
             "__sys_send",
+            // Nothing but sockets is written from several pieces.
+            "do_writev",
             "inet_",
             "net_rx_action",
             "sock_",
@@ -114,6 +117,7 @@ const KERNEL: &[Part] = &[
             "sys_sendmsg",
             "sys_sendto",
             "sys_shutdown",
+            "sys_writev",
             "tcp_",
         ],
     ),
@@ -145,7 +149,9 @@ const KERNEL: &[Part] = &[
         "kernel: scheduling and waking",
         &[
             "__schedule",
+            "asm_sysvec_reschedule_ipi",
             "eventfd_",
+            "exit_to_user_mode_loop",
             "hrtimer_",
             "ret_from_fork",
             "ret_from_fork_asm",

@@ -6,7 +6,7 @@ use inferno::collapse::Collapse;
 use inferno::collapse::perf::{Folder, Options};
 use inferno::flamegraph;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
 
@@ -104,23 +104,27 @@ fn drawn(lines: &[String], title: &str, narrowest: f64) -> anyhow::Result<Vec<u8
     Ok(picture)
 }
 
-/// Without the runtime's own functions around a task, which are the same for all, and may be missing where a stack
-/// is deeper than what is kept of it.
+/// Without the functions around a task, which are the same for all, and are missing where a stack is deeper than what
+/// was kept of it.
 fn from_its_task(stack: &str) -> String {
     let frames: Vec<&str> = stack.split(';').collect();
-    let runs_task =
-        |frame: &&str| frame.starts_with("tokio::runtime::task::") && frame.ends_with("::poll");
-    let begin = frames.iter().rposition(runs_task).map_or(1, |at| at + 1);
-    let below = frames[begin.min(frames.len())..]
+    let begin = frames.iter().rposition(|frame| runs_a_task(frame));
+    let begin = begin.map_or(1, |at| at + 1).min(frames.len());
+    let inside = frames[begin..]
         .iter()
         .filter(|frame| **frame != "[unknown]");
-    let all: Vec<&str> = frames[..1].iter().chain(below).copied().collect();
+    let all: Vec<&str> = frames[..1].iter().chain(inside).copied().collect();
     all.join(";")
+}
+
+fn runs_a_task(frame: &str) -> bool {
+    (frame.starts_with("tokio::runtime::task::") && frame.ends_with("::poll"))
+        || frame.starts_with("<tracing::instrument::Instrumented<")
 }
 
 /// The stacks of a file, which the tests of the page need too.
 #[cfg(test)]
-pub fn written(file: &Path, stacks: &[(&str, &[&str])]) {
+pub fn write(file: &Path, stacks: &[(&str, &[&str])]) {
     let mut text = String::new();
     for (thread, frames) in stacks {
         text.push_str(&format!("{thread} 7 1.000001: cpu-clock: \n"));
@@ -134,19 +138,20 @@ pub fn written(file: &Path, stacks: &[(&str, &[&str])]) {
         }
         text.push('\n');
     }
-    fs::write(file, text).unwrap();
+    std::fs::write(file, text).unwrap();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn stacks_begin_at_their_task_and_those_that_are_alike_are_one() {
         let task = "tokio::runtime::task::core::Core<T,S>::poll";
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("stacks");
-        written(
+        write(
             &file,
             &[
                 (
