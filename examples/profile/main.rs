@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 const ROLES: [&str; 2] = ["leader", "follower"];
 
+/// What rounds to nothing has no row.
+const SHOWN_PERCENT: f64 = 0.05;
+
 /// Name, and what one operation is.
 const WORKLOADS: [(&str, &str); 3] = [
     (
@@ -67,8 +70,9 @@ fn page(data: &Path, directory: &Path) -> anyhow::Result<String> {
          ```sh\ncluster-scripts/profile.sh --seconds {seconds}\n```\n\n\
          A sample belongs to the innermost function of a room of `docs/architecture.md` (or of tokio, the allocator), \
          and with it what that calls of the standard library; one inside the kernel to what the kernel was asked for. \
-         A small function that the compiler has put into its caller counts as its caller. Each picture opens by itself \
-         for its names, and to zoom and search.\n"
+         A small function that the compiler has put into its caller counts as its caller. What a checkpoint encodes, \
+         allocates and writes stands in several rows: its thread has it together. Each picture opens by itself for its \
+         names, and to zoom and search.\n"
     );
     let mut is_empty = true;
     for (workload, what) in WORKLOADS {
@@ -108,7 +112,7 @@ fn add(
             let count = by_part[at].get(name).copied().unwrap_or_default();
             100.0 * count as f64 / all[at].samples() as f64
         };
-        if share(0) + share(1) > 0.0 {
+        if share(0).max(share(1)) >= SHOWN_PERCENT {
             writeln!(page, "| {name} | {:.1} | {:.1} |", share(0), share(1))?;
         }
     }

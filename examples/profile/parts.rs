@@ -3,8 +3,8 @@
 //! In the kernel the outermost function that is known decides: a wake-up inside of a send belongs to the network.
 //! Elsewhere it is the innermost: what the standard library, a table or a copy of bytes costs belongs to who calls it.
 
-/// How the names of a part's functions begin; one that ends neither in `:` nor in `_` is a whole name. Of several
-/// that fit, the longest counts.
+/// How the names of a part's functions begin; one that ends in none of `:`, `_` and `-` is a whole name. Of several
+/// that fit, the longest counts. Threads stand with their functions: what is known by nothing else is its thread's.
 type Part = (&'static str, &'static [&'static str]);
 
 const PROGRAM: &[Part] = &[
@@ -34,7 +34,12 @@ const PROGRAM: &[Part] = &[
     ),
     (
         "raft::log",
-        &["vivarium::raft::log::", "vivarium::raft::log_store::"],
+        &[
+            "vivarium::raft::log::",
+            "vivarium::raft::log_store::",
+            "log-spares",
+            "log-writer",
+        ],
     ),
     ("store: tree and codec", &["vivarium::store::", "bincode::"]),
     (
@@ -42,6 +47,8 @@ const PROGRAM: &[Part] = &[
         &[
             "vivarium::raft::checkpoint::",
             "vivarium::store::disk::",
+            "checkpoint",
+            "sled-io-",
             "sled::",
         ],
     ),
@@ -70,7 +77,13 @@ const PROGRAM: &[Part] = &[
     ("the rest of vivarium", &["vivarium::"]),
     (
         "tokio: tasks, channels, timers",
-        &["mio::", "tokio::", "tokio_stream::", "tokio_util::"],
+        &[
+            "mio::",
+            "tokio-rt-worker",
+            "tokio::",
+            "tokio_stream::",
+            "tokio_util::",
+        ],
     ),
     (
         "allocation",
@@ -184,7 +197,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     PROGRAM.iter().chain(KERNEL).map(|(name, _)| *name)
 }
 
-/// The part that a stack is charged to; its frames from the outermost on.
+/// The part that a stack is charged to: its thread, and its frames from the outermost on.
 pub fn charged(frames: &[&str]) -> &'static str {
     let mut in_kernel = frames.iter().filter_map(|frame| kernel_function(frame));
     let (parts, found) = if in_kernel.clone().next().is_some() {
@@ -211,14 +224,14 @@ fn kernel_function(frame: &str) -> Option<&str> {
 /// Without the brackets of an implementation, and without what a compiler puts behind.
 fn function(frame: &str) -> &str {
     let name = frame.trim_start_matches(['<', '&']);
-    match name.split_once('.') {
+    match name.split_once(['.', '@']) {
         Some((before, _)) if !name.contains("::") => before,
         _ => name,
     }
 }
 
 fn part_of(parts: &'static [Part], name: &str) -> Option<&'static str> {
-    let fits = |pattern: &str| match pattern.ends_with([':', '_']) {
+    let fits = |pattern: &str| match pattern.ends_with([':', '_', '-']) {
         true => name.starts_with(pattern),
         false => name == pattern,
     };
@@ -276,9 +289,12 @@ mod tests {
                 "vivarium::member::desk::run;std::time::now;__vdso_clock_gettime_[k]",
                 "member",
             ),
+            ("log-writer;std::thread::run", "raft::log"),
+            ("sled-io-3;syscall", "checkpoint (sled)"),
+            ("log-writer;cfree@GLIBC_2.2.5", "allocation"),
             ("vivarium::runtime::clock::now", "the rest of vivarium"),
             (
-                "checkpoint;freeze;std::thread::run",
+                "mystery;std::thread::run",
                 "libraries, called by none of these",
             ),
         ] {

@@ -52,7 +52,7 @@ impl Stacks {
     pub fn by_part(&self) -> BTreeMap<&'static str, u64> {
         let mut parts = BTreeMap::new();
         for (stack, count) in &self.0 {
-            let frames: Vec<&str> = stack.split(';').skip(1).collect();
+            let frames: Vec<&str> = stack.split(';').collect();
             *parts.entry(parts::charged(&frames)).or_default() += count;
         }
         parts
