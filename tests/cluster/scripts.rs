@@ -490,3 +490,35 @@ fn a_comparison_that_cannot_be_meant_starts_nothing() {
         assert_eq!(processes_left(&cluster.directory), [""; 0]);
     }
 }
+
+#[test]
+fn a_profile_that_cannot_be_meant_or_taken_starts_nothing() {
+    let cluster = Scripted::new();
+    let profile = |arguments: &[&str]| {
+        let mut command = Command::new(script("profile.sh"));
+        command
+            .args(arguments)
+            .env("PERF", "no-such-perf")
+            .env("PROFILE_DATA", &cluster.directory)
+            .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"))
+            .stdin(Stdio::null());
+        let Output { status, stderr, .. } = command.output().unwrap();
+        assert!(!status.success(), "{arguments:?}");
+        String::from_utf8(stderr).unwrap()
+    };
+    let directory = cluster.directory.join("page");
+    let directory = directory.to_str().unwrap();
+    for (arguments, word) in [
+        (vec!["--seconds", "0", directory], "--seconds"),
+        (vec!["--workloads", "creat", directory], "'creat'"),
+        (vec!["--workloads"], "usage"),
+        (vec!["--second", "1"], "usage"),
+        (vec![directory, directory], "usage"),
+        (vec![directory], "install linux-perf"),
+    ] {
+        let said = profile(&arguments);
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
+    let left: Vec<_> = fs::read_dir(&cluster.directory).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
