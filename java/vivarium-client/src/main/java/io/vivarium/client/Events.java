@@ -2,6 +2,7 @@ package io.vivarium.client;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 
 /** Tells listeners how the session stands, on a thread of its own that begins with the first of them. */
@@ -70,7 +71,7 @@ final class Events {
         synchronized (this) {
             telling = thread;
         }
-        long left = java.util.concurrent.TimeUnit.NANOSECONDS.toMillis(deadline.leftNanos());
+        long left = TimeUnit.NANOSECONDS.toMillis(deadline.leftNanos());
         if (telling != null && telling != Thread.currentThread() && left > 0) {
             telling.join(left);
         }
@@ -107,7 +108,8 @@ final class Events {
             }
             try {
                 told.listener.stateChanged(next);
-            } catch (RuntimeException error) {
+            } catch (RuntimeException | Error error) {
+                // The others are told all the same, and this one the next state.
                 Core.LOG.log(Level.WARNING, "a connection listener failed at " + next, error);
             }
         }

@@ -10,7 +10,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 
 /**
@@ -264,14 +263,6 @@ public final class RegistrySubscription implements AutoCloseable {
     public void close() {
         closed = true;
         changes.close();
-        if (Thread.currentThread() == thread) {
-            return;
-        }
-        thread.interrupt();
-        try {
-            thread.join(TimeUnit.SECONDS.toMillis(5));
-        } catch (InterruptedException interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        Threads.end(thread);
     }
 }

@@ -3,7 +3,6 @@ package io.vivarium.client;
 import io.vivarium.v1.DescribeRingRequest;
 import io.vivarium.v1.RingServiceGrpc;
 import io.vivarium.v1.RingState;
-import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 
 /** A ring that is followed, also through other members when one fails, until this is closed. */
@@ -34,8 +33,8 @@ public final class RingWatch implements AutoCloseable {
 
     private void run() {
         Backoff backoff = new Backoff();
-        tell(current);
         try {
+            tell(current);
             while (!closed) {
                 try {
                     follow(backoff);
@@ -51,6 +50,9 @@ public final class RingWatch implements AutoCloseable {
             end(VivariumException.closed());
         } catch (VivariumException error) {
             end(error);
+        } catch (RuntimeException | Error fault) {
+            Core.LOG.log(Level.SEVERE, "the watch of the ring " + path + " failed", fault);
+            end(VivariumException.broken(fault.toString()));
         }
     }
 
@@ -100,14 +102,6 @@ public final class RingWatch implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        if (Thread.currentThread() == thread) {
-            return;
-        }
-        thread.interrupt();
-        try {
-            thread.join(TimeUnit.SECONDS.toMillis(5));
-        } catch (InterruptedException interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        Threads.end(thread);
     }
 }

@@ -248,6 +248,10 @@ public final class TaskService implements AutoCloseable {
                 why = error;
             } catch (InterruptedException closed) {
                 why = VivariumException.closed();
+            } catch (RuntimeException | Error fault) {
+                // Nobody would hand anything over from now on.
+                Core.LOG.log(Level.SEVERE, "the task service of " + server + " failed", fault);
+                why = VivariumException.broken(fault.toString());
             }
             loseAll();
             if (why == null || why.is(VivariumException.Kind.SESSION_LOST) && !client.core.isOver()) {
@@ -458,7 +462,7 @@ public final class TaskService implements AutoCloseable {
         }
         try {
             host.lost(lost);
-        } catch (RuntimeException error) {
+        } catch (RuntimeException | Error error) {
             // The jobs are handed over all the same: nobody would ever have them otherwise.
             Core.LOG.log(Level.SEVERE, "the host failed to stop what is not its own any more", error);
         }
@@ -493,7 +497,7 @@ public final class TaskService implements AutoCloseable {
             if (!gained.isEmpty()) {
                 try {
                     host.gained(gained);
-                } catch (RuntimeException error) {
+                } catch (RuntimeException | Error error) {
                     Core.LOG.log(Level.WARNING, "the host failed to begin with what it gained", error);
                 }
             }

@@ -3,7 +3,6 @@ package io.vivarium.client;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Semaphore;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.logging.Level;
 
@@ -63,13 +62,12 @@ public final class TaskWorker implements AutoCloseable {
                 try {
                     List<ClaimedTask> tasks =
                             client.tasks().fetch(fetching.copy().limit(wanted).waiting(WAIT));
-                    for (ClaimedTask task : tasks) {
-                        if (closed) {
-                            task.giveBackLater();
-                        } else {
-                            used++;
-                            begin(task);
+                    try {
+                        while (used < tasks.size() && !closed) {
+                            begin(tasks.get(used++));
                         }
+                    } finally {
+                        tasks.subList(used, tasks.size()).forEach(ClaimedTask::giveBackLater);
                     }
                     backoff.reset();
                 } catch (VivariumException failed) {
@@ -89,6 +87,9 @@ public final class TaskWorker implements AutoCloseable {
             if (!closed && !failed.is(VivariumException.Kind.CLOSED)) {
                 Core.LOG.log(Level.WARNING, "no more tasks of " + fetching.queue + " are fetched", failed);
             }
+        } catch (RuntimeException | Error fault) {
+            error = VivariumException.broken(fault.toString());
+            Core.LOG.log(Level.SEVERE, "no more tasks of " + fetching.queue + " are fetched", fault);
         }
     }
 
@@ -102,22 +103,36 @@ public final class TaskWorker implements AutoCloseable {
         synchronized (window) {
             carriedOut++;
         }
-        client.core.threads.startNumbered("task", () -> {
-            Thread own = Thread.currentThread();
-            Runnable breakOff = own::interrupt;
-            task.session.whenLost(breakOff);
-            try {
-                carryOut(task);
-            } finally {
-                task.session.forget(breakOff);
-                ended.accept(task);
-                window.release();
-                synchronized (window) {
-                    carriedOut--;
-                    window.notifyAll();
+        boolean started = false;
+        try {
+            client.core.threads.startNumbered("task", () -> {
+                Thread own = Thread.currentThread();
+                Runnable breakOff = own::interrupt;
+                task.session.whenLost(breakOff);
+                try {
+                    carryOut(task);
+                } finally {
+                    task.session.forget(breakOff);
+                    over(task);
                 }
+            });
+            started = true;
+        } finally {
+            // There may be no thread to be had.
+            if (!started) {
+                task.giveBackLater();
+                over(task);
             }
-        });
+        }
+    }
+
+    private void over(ClaimedTask task) {
+        ended.accept(task);
+        window.release();
+        synchronized (window) {
+            carriedOut--;
+            window.notifyAll();
+        }
     }
 
     private void carryOut(ClaimedTask task) {
@@ -183,18 +198,6 @@ public final class TaskWorker implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        thread.interrupt();
-        if (Thread.currentThread() == thread) {
-            return;
-        }
-        boolean interrupted = false;
-        try {
-            thread.join(TimeUnit.SECONDS.toMillis(5));
-        } catch (InterruptedException again) {
-            interrupted = true;
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        Threads.end(thread);
     }
 }

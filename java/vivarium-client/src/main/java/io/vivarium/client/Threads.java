@@ -23,6 +23,8 @@ final class Threads {
     /** What waits to be tidied up; more of it is left to the end of the session. */
     static final int TIDY_MAX = 1_024;
     private static final long IDLE_SECONDS = 5;
+    /** How long whoever ends a thread waits for what it is just doing for a host, such as calling its listener. */
+    private static final long END_SECONDS = 5;
     private static final AtomicInteger CLIENTS = new AtomicInteger();
 
     final int client = CLIENTS.incrementAndGet();
@@ -107,6 +109,19 @@ final class Threads {
             // Alive before anybody else may look.
             thread.start();
             own.add(thread);
+        }
+    }
+
+    /** Ends one of them, unless it is the calling one, and waits until it has ended, or the time is over. */
+    static void end(Thread thread) {
+        if (Thread.currentThread() == thread) {
+            return;
+        }
+        thread.interrupt();
+        try {
+            thread.join(TimeUnit.SECONDS.toMillis(END_SECONDS));
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
         }
     }
 
