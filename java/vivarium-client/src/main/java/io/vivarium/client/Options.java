@@ -61,7 +61,7 @@ final class Options {
         sockets = from.tls == null ? null : from.tls.sockets();
     }
 
-    private static Duration positive(String what, Duration time) {
+    static Duration positive(String what, Duration time) {
         if (time == null || time.isNegative() || time.isZero()) {
             throw VivariumException.invalid("the " + what + " is more than nothing, and not " + time);
         }
@@ -108,6 +108,9 @@ final class Options {
 
     private static String authorization(VivariumClient.Builder from) {
         String value = null;
+        if ((from.user == null) != (from.password == null)) {
+            throw VivariumException.invalid("a user has a name and a password");
+        }
         if (from.user != null) {
             if (from.user.indexOf(':') >= 0) {
                 throw VivariumException.invalid("a user's name has no `:` in it");

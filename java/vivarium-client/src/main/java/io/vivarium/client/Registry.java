@@ -26,7 +26,8 @@ import java.util.OptionalInt;
  *
  * <p>A path begins with {@code /} and does not end with it, has no empty, {@code .} or {@code ..} segment, 256
  * segments and 8,192 bytes at most ({@link Reason#INVALID_PATH}, {@link Reason#LIMIT_REACHED} where it is too long).
- * Every method throws {@link VivariumException}.
+ * A value has {@code limits.frame_bytes_max} of the ensemble at most, 1 MiB unless it is set otherwise
+ * ({@link Reason#VALUE_TOO_LARGE}). Every method throws {@link VivariumException}.
  */
 public final class Registry {
     private final VivariumClient client;
@@ -188,6 +189,7 @@ public final class Registry {
         }
     }
 
+    /** Whether there is such an entry. */
     public boolean exists(String path) {
         ExistsResponse answer = client.read(RegistryServiceGrpc.getExistsMethod(), () -> ExistsRequest.newBuilder()
                 .setPath(path)

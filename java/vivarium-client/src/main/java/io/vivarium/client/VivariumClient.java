@@ -213,9 +213,10 @@ public final class VivariumClient implements AutoCloseable {
         }
     }
 
-    /** This client with another time for each call. */
+    /** This client with another time for each call; INVALID_OPTIONS for none. */
     public VivariumClient withRequestTimeout(Duration timeout) {
-        return new VivariumClient(core, heldLocks, timeout, linearizable, fences);
+        return new VivariumClient(
+                core, heldLocks, Options.positive("request timeout", timeout), linearizable, fences);
     }
 
     /**
@@ -228,7 +229,8 @@ public final class VivariumClient implements AutoCloseable {
 
     /**
      * This client with writes that take effect only while the lock is held with this token
-     * ({@link Reason#STALE_FENCING_TOKEN}), and those of its fences before; {@value #FENCES_MAX} at most.
+     * ({@link Reason#STALE_FENCING_TOKEN}), and those of its fences before; {@value #FENCES_MAX} at most
+     * ({@link VivariumException.Kind#INVALID_OPTIONS}).
      */
     public VivariumClient fenced(Fence fence) {
         List<Fence> all = new ArrayList<>(fences);
@@ -272,11 +274,16 @@ public final class VivariumClient implements AutoCloseable {
         return new Tasks(this);
     }
 
-    /** Tells of the state as it is, and of each that follows. */
+    /**
+     * Tells of the state as it is, and of each that follows. 1,024 listeners at most.
+     *
+     * @throws VivariumException INVALID_OPTIONS where there are as many; CLOSED
+     */
     public void addConnectionListener(ConnectionListener listener) {
         core.events.add(listener);
     }
 
+    /** Tells it nothing more. That it is none of the listeners is no error. */
     public void removeConnectionListener(ConnectionListener listener) {
         core.events.remove(listener);
     }
