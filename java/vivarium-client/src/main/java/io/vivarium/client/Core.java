@@ -3,6 +3,7 @@ package io.vivarium.client;
 import io.grpc.MethodDescriptor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
@@ -194,7 +195,7 @@ final class Core {
             throw VivariumException.timedOut(true, last);
         }
         try {
-            java.util.concurrent.TimeUnit.NANOSECONDS.sleep(nanos);
+            TimeUnit.NANOSECONDS.sleep(nanos);
         } catch (InterruptedException interrupted) {
             throw VivariumException.interrupted(true, interrupted);
         }

@@ -9,6 +9,7 @@ import java.util.ArrayDeque;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.logging.Level;
 
 /**
  * The thread that keeps a client's session alive, whatever the client itself does.
@@ -123,7 +124,7 @@ final class Keeper implements Runnable {
             // The client is closed.
         } catch (RuntimeException | Error fault) {
             // Nobody keeps the session from now on: whoever relies on it has to know.
-            Core.LOG.log(java.util.logging.Level.SEVERE, "the session is not kept alive any more", fault);
+            Core.LOG.log(Level.SEVERE, "the session is not kept alive any more", fault);
             core.lost(kept.session, VivariumException.sessionLost());
         } finally {
             kept.signs.cancel();

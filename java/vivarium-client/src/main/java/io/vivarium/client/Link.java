@@ -105,10 +105,6 @@ final class Link {
         sockets.close();
     }
 
-    void awaitEnd(Deadline deadline) throws InterruptedException {
-        managed.awaitTermination(Math.max(0, deadline.leftNanos()), TimeUnit.NANOSECONDS);
-    }
-
     /** Makes sockets that are given up in time, and closes those that are left. */
     private static final class Sockets extends SocketFactory {
         private final int connectMs;
