@@ -116,9 +116,9 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
                 Ports chosen = Ports.choose(options.ports, turn == 1 ? before : null);
                 ServerProcess candidate = ServerProcess.start(binary, directory, chosen, options.settings);
                 if (await(candidate)) {
+                    process = candidate;
                     chosen.write(directory);
                     ports = chosen;
-                    process = candidate;
                     break;
                 }
                 boolean door = candidate.exitValue() == ServerProcess.EXIT_DOOR;
@@ -127,6 +127,8 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
                     throw ended(candidate, taken);
                 }
             } catch (IOException failed) {
+                // It may run already, and its ports be what cannot be written down.
+                stop();
                 throw new EmbeddedRegistryException(Reason.DIRECTORY_UNUSABLE,
                     "the embedded registry in " + directory + " cannot be started: " + failed, failed);
             }

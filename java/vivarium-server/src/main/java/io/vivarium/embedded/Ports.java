@@ -1,6 +1,8 @@
 package io.vivarium.embedded;
 
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -95,7 +97,7 @@ final class Ports {
             return null;
         }
         Properties properties = new Properties();
-        try (java.io.InputStream in = Files.newInputStream(file)) {
+        try (InputStream in = Files.newInputStream(file)) {
             properties.load(in);
             return new Ports(port(properties, "client"), port(properties, "native"), port(properties, "admin"), port(properties, "peer"));
         } catch (IOException | IllegalArgumentException damaged) {
@@ -114,7 +116,7 @@ final class Ports {
         properties.setProperty("native", String.valueOf(nativeApi));
         properties.setProperty("admin", String.valueOf(admin));
         properties.setProperty("peer", String.valueOf(peer));
-        try (java.io.OutputStream out = Files.newOutputStream(directory.resolve(FILE))) {
+        try (OutputStream out = Files.newOutputStream(directory.resolve(FILE))) {
             properties.store(out, "Where this registry was last served");
         }
     }

@@ -34,7 +34,11 @@ final class ServerLog implements Runnable {
     public void run() {
         try (BufferedReader reader = new BufferedReader(new InputStreamReader(source, StandardCharsets.UTF_8))) {
             for (String line; (line = reader.readLine()) != null;) {
-                pass(line);
+                try {
+                    pass(line);
+                } catch (RuntimeException lost) {
+                    // The host's own logging failed. Nobody else reads the pipe, and a full one stops the server.
+                }
             }
         } catch (IOException ended) {
             LOGGER.debug("the log of the embedded registry has ended", ended);

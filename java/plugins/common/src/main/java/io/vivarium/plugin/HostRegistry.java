@@ -16,6 +16,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Paths;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -90,7 +91,7 @@ public final class HostRegistry implements AutoCloseable {
                 List<String> endpoints = properties.getEndpoints();
                 if (endpoints == null || endpoints.isEmpty()) {
                     started = startServer();
-                    endpoints = java.util.Collections.singletonList(started.getNativeAddress());
+                    endpoints = Collections.singletonList(started.getNativeAddress());
                 }
                 open(connect(endpoints), started);
                 started = null;
@@ -243,7 +244,9 @@ public final class HostRegistry implements AutoCloseable {
         boolean late;
         synchronized (monitor) {
             late = closed;
-            subscriptions.computeIfAbsent(key, any -> new ArrayList<>()).add(subscription);
+            if (!late) {
+                subscriptions.computeIfAbsent(key, any -> new ArrayList<>()).add(subscription);
+            }
         }
         if (late) {
             subscription.close();
@@ -338,6 +341,8 @@ public final class HostRegistry implements AutoCloseable {
             Optional<LockHandle> handle = wait == null
                 ? Optional.of(client().locks().acquire(holder.path))
                 : client().locks().tryAcquire(holder.path, wait);
+            // Of threads that ended with a lock, which their session has as long as it lives.
+            locks.keySet().removeIf(other -> !other.thread.isAlive());
             handle.ifPresent(held -> locks.put(holder, held));
             return handle.isPresent();
         });
