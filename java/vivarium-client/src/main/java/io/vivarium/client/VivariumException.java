@@ -94,7 +94,7 @@ public final class VivariumException extends RuntimeException {
     }
 
     static VivariumException closed() {
-        return plain(Kind.CLOSED, "the client was closed", false, null);
+        return plain(Kind.CLOSED, "the client, or what was asked, is closed", false, null);
     }
 
     static VivariumException cacheFull(long limit, String what) {
