@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 class BadInputTest {
     private static final Duration SHORT = Duration.ofMillis(700);
@@ -60,6 +61,8 @@ class BadInputTest {
         invalid(at("a:1").sessionTimeout(Duration.ZERO), "session timeout");
         invalid(at("a:1").requestTimeout(Duration.ofSeconds(-1)), "request timeout");
         invalid(at("a:1").credentials("a:b", "c"), "no `:`");
+        invalid(at("a:1").credentials("a", null), "a name and a password");
+        invalid(at("a:1").credentials(null, "b"), "a name and a password");
         invalid(at("a:1").credentials("a", "b").token("c"), "not by both");
         invalid(at("a:1").token("a\nb"), "token");
     }
@@ -92,15 +95,32 @@ class BadInputTest {
             assertEquals(Reason.INVALID_HEARTBEAT, error.reason());
             VivariumException name = refused(members.client().clientId("x".repeat(257)));
             assertEquals(VivariumException.Kind.REFUSED, name.kind(), name.getMessage());
-            try (VivariumClient client = members.client().build()) {
-                VivariumException fences = assertThrows(VivariumException.class, () -> {
-                    VivariumClient fenced = client;
-                    for (int each = 0; each < 9; each++) {
-                        fenced = fenced.fenced(new Fence("/locks/a", each));
-                    }
-                });
-                assertEquals(VivariumException.Kind.INVALID_OPTIONS, fences.kind());
+        }
+    }
+
+    private static void invalid(Executable call) {
+        assertEquals(
+                VivariumException.Kind.INVALID_OPTIONS,
+                assertThrows(VivariumException.class, call).kind());
+    }
+
+    @Test
+    void whatIsMoreThanAClientMayHaveIsRefused() {
+        try (Members members = Members.start(1);
+                VivariumClient client = members.client().build()) {
+            VivariumClient fenced = client;
+            for (int each = 0; each < VivariumClient.FENCES_MAX; each++) {
+                fenced = fenced.fenced(new Fence("/locks/a", each));
             }
+            VivariumClient full = fenced;
+            invalid(() -> full.fenced(new Fence("/locks/a", VivariumClient.FENCES_MAX)));
+            for (int each = 0; each < Events.LISTENERS_MAX; each++) {
+                client.addConnectionListener(state -> {});
+            }
+            invalid(() -> client.addConnectionListener(state -> {}));
+            invalid(() -> client.withRequestTimeout(Duration.ZERO));
+            invalid(() -> client.withRequestTimeout(null));
+            client.registry().put("/still", "served");
         }
     }
 

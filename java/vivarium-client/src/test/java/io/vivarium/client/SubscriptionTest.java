@@ -19,6 +19,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
@@ -211,6 +212,33 @@ class SubscriptionTest {
                     "ADD /s/changes=1", "ADD /s/goes=last", "ADD /s/stays=1", "initialized", "UPDATE /s/changes=2",
                     "ADD /s/comes=new", "REMOVE /s/goes=last");
             assertEquals(12, log.asked.get(2).getAfter());
+        } finally {
+            server.shutdownNow();
+        }
+    }
+
+    /** It has one entry more than a copy may hold. */
+    private static final class Full extends ChangeLogServiceGrpc.ChangeLogServiceImplBase {
+        @Override
+        public void subscribe(SubscribeRequest request, StreamObserver<SubscribeResponse> told) {
+            told.onNext(begin(10, false));
+            for (int each = 0; each <= RegistrySubscription.ENTRIES_MAX; each++) {
+                told.onNext(entry("/s/" + each, "", 0, 3));
+            }
+        }
+    }
+
+    @Test
+    void aCopyOfMoreThanItMayHoldIsTheEndOfIt() throws Exception {
+        Server server = OtherMember.start(new Full());
+        try (VivariumClient client =
+                VivariumClient.builder().endpoints("127.0.0.1:" + server.getPort()).build()) {
+            AtomicInteger told = new AtomicInteger();
+            RegistrySubscription copy = client.registry().subscribe("/s", event -> told.incrementAndGet());
+            Members.eventually("it has ended", () -> copy.error() != null);
+            assertEquals(VivariumException.Kind.CACHE_FULL, copy.error().kind());
+            assertEquals(RegistrySubscription.ENTRIES_MAX, told.get());
+            assertEquals(RegistrySubscription.ENTRIES_MAX, copy.entries().size());
         } finally {
             server.shutdownNow();
         }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -199,6 +200,27 @@ class TasksTest {
         VivariumException wide = assertThrows(
                 VivariumException.class, () -> client.tasks().work(Fetching.from("/q/work").limit(257), handler));
         assertEquals(VivariumException.Kind.INVALID_OPTIONS, wide.kind());
+    }
+
+    @Test
+    void aClientHasOnlySoManyTasks() {
+        try (VivariumClient greedy = members.client().build()) {
+            List<Task> many = Collections.nCopies(Tasks.FETCH_MAX, task("k"));
+            for (int number = 0; number <= Claims.CLAIMS_MAX; number += Tasks.FETCH_MAX) {
+                client.tasks().enqueueAll("/q/many", many, Duration.ZERO);
+            }
+            Fetching all = Fetching.from("/q/many").limit(Tasks.FETCH_MAX).waiting(LONG);
+            List<ClaimedTask> claimed = new ArrayList<>();
+            while (claimed.size() < Claims.CLAIMS_MAX) {
+                claimed.addAll(greedy.tasks().fetch(all));
+            }
+            assertEquals(Claims.CLAIMS_MAX, claimed.size());
+            VivariumException more =
+                    assertThrows(VivariumException.class, () -> greedy.tasks().fetch(all));
+            assertEquals(VivariumException.Kind.INVALID_OPTIONS, more.kind());
+            claimed.get(0).complete();
+            assertEquals(1, greedy.tasks().fetch(all).size());
+        }
     }
 
     @Test
