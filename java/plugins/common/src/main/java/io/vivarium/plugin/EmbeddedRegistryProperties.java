@@ -214,6 +214,12 @@ public class EmbeddedRegistryProperties {
             this.privateKey = privateKey;
         }
 
+        /** Whether any of it is given that is of no use where TLS is not spoken. */
+        boolean hasFiles() {
+            return trustStore != null || trustCertificates != null || keyStore != null || certificateChain != null
+                || privateKey != null;
+        }
+
         io.vivarium.client.Tls client() {
             io.vivarium.client.Tls tls = io.vivarium.client.Tls.system();
             if (trustStore != null) {
@@ -320,6 +326,11 @@ public class EmbeddedRegistryProperties {
             throw new IllegalArgumentException("registry.embedded.session-timeout (" + sessionTimeout.toMillis()
                 + " ms) must be at least " + HEARTBEATS_PER_TIMEOUT_MIN + " times registry.embedded.heartbeat-refresh-interval ("
                 + heartbeatRefreshInterval.toMillis() + " ms)");
+        }
+        positive("server.start-timeout", server.getStartTimeout());
+        if (!tls.isEnabled() && tls.hasFiles()) {
+            throw new IllegalArgumentException(
+                "registry.embedded.tls.enabled must be true where other keys of registry.embedded.tls are given");
         }
         if ((username == null) != (password == null)) {
             throw new IllegalArgumentException(

@@ -343,6 +343,9 @@ class HostRegistryTest {
         EmbeddedRegistryProperties half = properties("127.0.0.1:1");
         half.setUsername("bob");
         refused(registry(half)::start, "registry.embedded.password");
+        EmbeddedRegistryProperties plain = properties("127.0.0.1:1");
+        plain.getTls().setTrustStore("trust.p12");
+        refused(registry(plain)::start, "registry.embedded.tls.enabled");
         EmbeddedRegistryProperties odd = properties("127.0.0.1");
         refused(registry(odd)::start, "HOST:PORT");
     }
