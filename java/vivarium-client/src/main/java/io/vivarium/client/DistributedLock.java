@@ -1,6 +1,7 @@
 package io.vivarium.client;
 
 import java.time.Duration;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
@@ -60,7 +61,7 @@ public final class DistributedLock implements Lock {
 
     /** As {@link #tryLock(long, TimeUnit)}; an interrupted thread is {@link VivariumException.Kind#INTERRUPTED}. */
     public boolean tryLock(Duration wait) {
-        return ask(wait);
+        return ask(Objects.requireNonNull(wait, "wait"));
     }
 
     private boolean interruptibly(Duration wait) throws InterruptedException {

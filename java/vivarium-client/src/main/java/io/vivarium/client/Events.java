@@ -2,6 +2,7 @@ package io.vivarium.client;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 
@@ -26,7 +27,7 @@ final class Events {
         long losses;
 
         Told(ConnectionListener listener, ConnectionState first, long losses) {
-            this.listener = listener;
+            this.listener = Objects.requireNonNull(listener, "listener");
             this.first = first;
             this.losses = losses;
         }

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
@@ -54,12 +55,12 @@ public final class Locks {
 
     /** The mutex, if it is to be had in time. The answer may take the request timeout longer. */
     public Optional<LockHandle> tryAcquire(String lock, Duration wait) {
-        return ask(lock, LockMode.EXCLUSIVE, wait);
+        return tryAcquire(lock, LockMode.EXCLUSIVE, wait);
     }
 
     /** As {@link #tryAcquire(String, Duration)}, in this mode. */
     public Optional<LockHandle> tryAcquire(String lock, LockMode mode, Duration wait) {
-        return ask(lock, mode, wait);
+        return ask(lock, mode, Objects.requireNonNull(wait, "wait"));
     }
 
     /** A mutex that belongs to the thread that locked it. All those of one path and client are one. */

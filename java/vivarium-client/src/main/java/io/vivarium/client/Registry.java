@@ -269,7 +269,7 @@ public final class Registry {
         boolean whole = false;
         try {
             if (!copy.awaitInitialized(client.requestTimeout)) {
-                throw VivariumException.timedOut(true, null);
+                throw VivariumException.timedOut(false, null);
             }
             whole = true;
             return copy;

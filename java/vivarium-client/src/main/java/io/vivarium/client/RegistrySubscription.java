@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
@@ -44,7 +45,7 @@ public final class RegistrySubscription implements AutoCloseable {
 
     RegistrySubscription(VivariumClient client, String path, RegistryListener listener) {
         this.path = path;
-        this.listener = listener;
+        this.listener = Objects.requireNonNull(listener, "listener");
         changes = client.changes().subscribe(Interest.in(path).snapshot());
         thread = client.core.threads.startNumbered("registry", this::run);
     }

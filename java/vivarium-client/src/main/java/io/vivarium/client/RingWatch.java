@@ -3,6 +3,7 @@ package io.vivarium.client;
 import io.vivarium.v1.DescribeRingRequest;
 import io.vivarium.v1.RingServiceGrpc;
 import io.vivarium.v1.RingState;
+import java.util.Objects;
 import java.util.logging.Level;
 
 /** A ring that is followed, also through other members when one fails, until this is closed. */
@@ -21,7 +22,7 @@ public final class RingWatch implements AutoCloseable {
         this.client = client;
         this.path = path;
         this.mode = mode;
-        this.listener = listener;
+        this.listener = Objects.requireNonNull(listener, "listener");
         current = rings.describe(path, mode);
         thread = client.core.threads.startNumbered("ring", this::run);
     }

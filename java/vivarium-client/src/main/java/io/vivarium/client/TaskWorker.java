@@ -2,6 +2,7 @@ package io.vivarium.client;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Semaphore;
 import java.util.function.Consumer;
 import java.util.logging.Level;
@@ -43,7 +44,7 @@ public final class TaskWorker implements AutoCloseable {
         }
         this.client = client;
         this.fetching = fetching.copy();
-        this.handler = handler;
+        this.handler = Objects.requireNonNull(handler, "handler");
         this.begun = begun;
         this.ended = ended;
         window = new Semaphore(fetching.limit);

@@ -1,7 +1,8 @@
 /**
  * The client of the native API: begin with {@link io.vivarium.client.VivariumClient}.
  *
- * <p>Every failure is a {@link io.vivarium.client.VivariumException}. All classes may be used by many threads,
+ * <p>Every failure is a {@link io.vivarium.client.VivariumException}, but that {@code null} where none is spoken of is
+ * a {@link NullPointerException}. All classes may be used by many threads,
  * unless they say otherwise. Zxids are the places of writes in the ensemble's order; times are by the leader's
  * clock where nothing else is said.
  */
