@@ -147,6 +147,13 @@ class EmbeddedRegistryServerTest {
         refused(EmbeddedRegistryServer.builder().dataDirectory(file), Reason.DIRECTORY_UNUSABLE, file.toString());
     }
 
+    /** Its host would not find it again where it was. */
+    @Test
+    void aServerWhosePortsCannotBeKeptIsStopped() throws IOException {
+        Files.createDirectory(directory.resolve("ports.properties"));
+        refused(here(), Reason.DIRECTORY_UNUSABLE, "ports.properties");
+    }
+
     @Test
     void aProgramThatIsNotThereIsNamed() {
         refused(here().binary(directory.resolve("nowhere")), Reason.NO_BINARY, "nowhere", "correct the path");
