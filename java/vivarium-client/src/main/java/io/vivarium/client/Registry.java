@@ -30,6 +30,10 @@ import java.util.OptionalInt;
  * ({@link Reason#VALUE_TOO_LARGE}). Every method throws {@link VivariumException}.
  */
 public final class Registry {
+    /** Names, and entries, that one answer may have; the rest is asked for with the next. */
+    private static final int NAMES_OF_A_PAGE = 10_000;
+    private static final int ENTRIES_OF_A_PAGE = 1_000;
+
     private final VivariumClient client;
 
     Registry(VivariumClient client) {
@@ -213,7 +217,7 @@ public final class Registry {
                     client.read(RegistryServiceGrpc.getChildrenMethod(), () -> ChildrenRequest.newBuilder()
                             .setPath(path)
                             .setRead(client.readOptions())
-                            .setPageSize(10_000)
+                            .setPageSize(NAMES_OF_A_PAGE)
                             .setPageToken(token[0])
                             .build());
             client.core.saw(page.getZxid());
@@ -238,7 +242,7 @@ public final class Registry {
                     .setPath(path)
                     .setRead(client.readOptions())
                     .setDepth(depth)
-                    .setPageSize(1_000)
+                    .setPageSize(ENTRIES_OF_A_PAGE)
                     .setPageToken(token[0])
                     .build());
             client.core.saw(page.getZxid());

@@ -14,7 +14,6 @@ import java.util.logging.Level;
 public final class TaskWorker implements AutoCloseable {
     /** Tasks of one worker that are carried out at once. */
     public static final int WINDOW_MAX = 256;
-    private static final Duration WAIT = Duration.ofSeconds(60);
 
     private final VivariumClient client;
     private final Fetching fetching;
@@ -62,7 +61,7 @@ public final class TaskWorker implements AutoCloseable {
                 int used = 0;
                 try {
                     List<ClaimedTask> tasks =
-                            client.tasks().fetch(fetching.copy().limit(wanted).waiting(WAIT));
+                            client.tasks().fetch(fetching.copy().limit(wanted).waiting(Tasks.WAIT_MAX));
                     try {
                         while (used < tasks.size() && !closed) {
                             begin(tasks.get(used++));

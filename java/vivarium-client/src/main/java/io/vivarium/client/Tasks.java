@@ -31,7 +31,7 @@ public final class Tasks {
     /** Tasks of one fetch, and of one batch that is enqueued. */
     public static final int FETCH_MAX = 64;
     /** How long a member lets one call wait. */
-    private static final Duration WAIT_MAX = Duration.ofSeconds(60);
+    static final Duration WAIT_MAX = Duration.ofSeconds(60);
 
     private final VivariumClient client;
 
