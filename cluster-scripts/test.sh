@@ -6,8 +6,9 @@ usage() {
   cat >&2 <<'TEXT'
 usage: test.sh [CARGO TEST ARGUMENTS]
 
-Checks formatting, lints, the scripts' syntax, then runs all tests of the package. Without arguments:
-all of them. The tests with unmodified clients need python3 with venv, a JDK from 17 on, and mvn; what
+Checks formatting, lints, the scripts' syntax, then runs all tests of the package, and then those of the Java
+build in java/. Without arguments: all of them; with any, those of the package alone. The tests with unmodified
+clients and the Java build need python3 with venv, a JDK from 17 on, and mvn; what
 is missing is installed where apt-get may be used, and named otherwise.
 TEXT
   exit 2
@@ -44,5 +45,19 @@ output=$(mktemp -p target tests.XXXXXX)
 trap 'rm -f "$output"' EXIT
 status=0
 cargo test --locked "$@" 2>&1 | tee "$output" || status=$?
-awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$output"
+if [ $# -eq 0 ]; then
+  # The Java build starts the program that the tests before it were run with, and packs it into its jar.
+  VIVARIUM_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug/vivarium \
+    mvn --batch-mode --no-transfer-progress --file java/pom.xml verify 2>&1 | tee -a "$output" || status=$?
+fi
+awk '
+  /^test result:/ { passed += $4; failed += $6 }
+  # A module closes with such a line, and each of its classes with one that also says how long it took.
+  /Tests run: [0-9]+, Failures: [0-9]+/ && !/Time elapsed/ {
+    split($0, count, /[:,]/)
+    failed += count[4] + count[6]
+    passed += count[2] - count[4] - count[6] - count[8]
+  }
+  END { printf "%d passed, %d failed\n", passed, failed }
+' "$output"
 exit "$status"
