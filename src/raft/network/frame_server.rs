@@ -14,6 +14,7 @@ use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use std::sync::Arc;
 use std::task::Poll;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -66,13 +67,11 @@ impl FrameServer {
                         tracing::debug!(%client, %error, "a connection of a peer broke off");
                     }
                     Err(Ended::Refused(status)) => {
-                        frames.put(Kind::Head, &frames::failure(&status));
-                        // Whoever does not read it loses only the reason.
-                        let _ = tokio::time::timeout(server.options.call, frames.flush()).await;
+                        let last = frames::failure(&status);
+                        let _ = timeout(server.options.call, frames.finish(Kind::Head, &last)).await;
                     }
                     Ok(()) => {
-                        frames.put(Kind::End, &());
-                        let _ = tokio::time::timeout(server.options.call, frames.flush()).await;
+                        let _ = timeout(server.options.call, frames.finish(Kind::End, &())).await;
                     }
                 },
                 () = closing.cancelled() => {}
@@ -82,7 +81,7 @@ impl FrameServer {
 
     async fn serve(&self, frames: &mut Frames<Incoming>) -> Result<(), Ended> {
         let idle = self.options.keepalive_interval + self.options.keepalive_timeout;
-        let opening = tokio::time::timeout(idle, frames.next()).await;
+        let opening = timeout(idle, frames.next()).await;
         let opening = opening.unwrap_or(Err(FrameError::Silent))?;
         let opening: proto::Opening = opening.message(Kind::Opening)?;
         let metadata = frames::metadata(&opening.metadata);

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 use tonic::metadata::{KeyAndValueRef, MetadataKey, MetadataMap};
@@ -332,6 +332,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
     pub async fn flush(&mut self) -> Result<(), FrameError> {
         std::future::poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    /// Says the last word and waits until the peer has gone. What it still sends is not looked at: closing
+    /// before it was read might cost the peer that word.
+    pub async fn finish(&mut self, kind: Kind, body: &impl Message) {
+        self.put(kind, body);
+        if self.flush().await.is_err() || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        self.input.clear();
+        while let Ok(1..) = self.stream.read_buf(&mut self.input).await {
+            self.input.clear();
+        }
     }
 
     /// Returns when the connection failed.

@@ -344,4 +344,10 @@ async fn members_with_and_without_frames_replicate_and_forward_to_each_other() {
     let leader = cluster.leader().await;
     let links = &cluster.member(leader).consensus.0.links;
     assert!(links.take_frames(MemberId(if leader == 3 { 1 } else { 3 })));
+    // And one is put back, whom the others know to take frames.
+    cluster.kill(2).await;
+    cluster.peers.frames = false;
+    cluster.restart(2).await;
+    cluster.write(&writer, 20).await;
+    cluster.agree(written + 40).await;
 }
