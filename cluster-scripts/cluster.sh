@@ -10,7 +10,8 @@ usage: cluster.sh VERB N BASEPORT DIR [I]
 
   start        start every member that does not run, wait until each serves;
                prints READY_MS=, HOSTS= and PIDS=
-  stop         end every member (TERM, then KILL after ten seconds)
+  stop         end every member, or member I (TERM, then KILL after ten seconds)
+  snapshot     have every member take a snapshot, all at once, and wait for them
   kill-leader  end the leader at once (KILL); prints KILLED=I; `start` brings it back
   kill         end member I at once (KILL); prints KILLED=I
   leader       print the leader's number; nothing if there is none
@@ -47,12 +48,20 @@ launch() {
     echo "tickTime=2000"
     echo "maxClientCnxns=0"
     echo "4lw.commands.whitelist=*"
+    # Whoever measures snapshots takes one after another.
+    echo "admin.rateLimiterIntervalInMS=0"
     [ -z "${VIVARIUM_ZOO_CFG_EXTRA:-}" ] || printf '%s\n' "$VIVARIUM_ZOO_CFG_EXTRA"
   } > "$home/zoo.cfg"
   for k in $(seq "$members"); do
     list+=(--member "$k=127.0.0.1:$((base + k)):$((base + 100 + k)):$((base + 200 + k)):$((base + 300 + k))")
   done
   spawn "$i" "$binary" server --data-dir "$home/state" --id "$i" --zoo-cfg "$home/zoo.cfg" "${list[@]}"
+}
+
+# Whoever proves anything may have one; nobody has changed the root's access list.
+take_snapshot() {
+  local request='GET /commands/snapshot?streaming=false HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n'
+  [[ $(said $((base + 300 + $1)) "${request}Authorization: digest cluster:cluster\r\n\r\n" 600) == "HTTP/1.1 200 "* ]]
 }
 
 mode() { zookeeper_mode "$1"; }

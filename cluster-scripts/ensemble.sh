@@ -3,6 +3,7 @@
 #   check             fails where the program is missing
 #   launch I          starts member I in the background
 #   mark I            what the command line of member I has and no other process's
+#   take_snapshot I   has member I take one, and waits; not there where servers are not asked for it
 #   mode I            leader, standalone or follower; nothing if it does not serve
 # and then calls `ensemble "$@"`.
 # shellcheck shell=bash
@@ -56,11 +57,11 @@ spawn() {
   echo $! > "$(pid_file "$i")"
 }
 
-# said PORT TEXT: sends it and prints what comes back until the connection is closed.
+# said PORT TEXT [SECONDS]: sends it and prints what comes back until the connection is closed, or for so long (3).
 said() {
   # The inner bash keeps a refusal quiet.
   # shellcheck disable=SC2016  # $0 and $1 are the inner bash's
-  timeout 3 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "%b" "$1" >&3 && cat <&3' "$1" "$2" 2>/dev/null || true
+  timeout "${3:-3}" bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "%b" "$1" >&3 && cat <&3' "$1" "$2" 2>/dev/null || true
 }
 
 # zookeeper_mode I: what the word srvr says the member is.
@@ -146,7 +147,19 @@ ensemble() {
       echo "HOSTS=$(hosts)"
       echo "PIDS=$(pids)"
       ;;
-    stop) for i in $(seq "$members"); do end "$i" TERM; done ;;
+    stop)
+      [ -z "$chosen" ] || number "$chosen" 1 "$members" || die "stop takes a member's number, 1 to $members"
+      for i in ${chosen:-$(seq "$members")}; do end "$i" TERM; done
+      ;;
+    snapshot)
+      declare -F take_snapshot > /dev/null || die "these servers are not asked for snapshots"
+      local asked=()
+      for i in $(seq "$members"); do
+        take_snapshot "$i" &
+        asked+=($!)
+      done
+      for i in "${!asked[@]}"; do wait "${asked[$i]}" || die "member $((i + 1)) took no snapshot"; done
+      ;;
     wipe)
       for i in $(seq "$members"); do end "$i" TERM; done
       for i in $(seq "$members"); do rm -rf "${directory:?}/data-$i" "$directory/$i.log"; done

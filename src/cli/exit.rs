@@ -28,13 +28,15 @@ pub enum Exit {
     SessionLost,
     /// `lock run`: the lock was not to be had in time, and nothing was run.
     NotAcquired,
+    /// `bench soak`: memory or open files of a member grew.
+    Grows,
     /// `lock run`: what the command that was run returned.
     Command(u8),
 }
 
 impl Exit {
     /// All but those that are a command's own.
-    pub const ALL: [Exit; 12] = [
+    pub const ALL: [Exit; 13] = [
         Exit::Success,
         Exit::Failure,
         Exit::Usage,
@@ -47,6 +49,7 @@ impl Exit {
         Exit::WriteMissing,
         Exit::SessionLost,
         Exit::NotAcquired,
+        Exit::Grows,
     ];
 
     /// Never changed once released: scripts and supervisors depend on it.
@@ -64,6 +67,7 @@ impl Exit {
             Exit::WriteMissing => 9,
             Exit::SessionLost => 10,
             Exit::NotAcquired => 11,
+            Exit::Grows => 12,
             Exit::Command(code) => code,
         }
     }

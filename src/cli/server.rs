@@ -59,6 +59,10 @@ pub struct ServerArgs {
     /// Any other setting; `vivarium settings` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_assignment)]
     set: Vec<(String, String)>,
+    /// Stop as on SIGTERM once standard input is at its end: the member then does not outlive the
+    /// program that started it, however that ends
+    #[arg(long)]
+    stop_with_stdin: bool,
     /// Print the configuration that would be in force, and end
     #[arg(long)]
     pub(super) print_config: bool,
@@ -78,7 +82,7 @@ pub fn run(args: &ServerArgs, runtime: Runtime) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Success);
     }
-    runtime.block_on(serving::serve(&settings))
+    runtime.block_on(serving::serve(&settings, args.stop_with_stdin))
 }
 
 impl ServerArgs {

@@ -53,8 +53,9 @@ struct Doors {
     admin: BoxedListener,
 }
 
-/// Runs one member until SIGTERM or SIGINT, or until it can go on no longer.
-pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
+/// Runs one member until SIGTERM or SIGINT, until standard input is at its end if `stop_with_stdin`,
+/// or until it can go on no longer.
+pub async fn serve(settings: &Settings, stop_with_stdin: bool) -> anyhow::Result<Exit> {
     for line in settings.lines() {
         tracing::info!(setting = line, "configuration");
     }
@@ -77,6 +78,10 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     let configuration = configuration(settings);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let starter_gone = CancellationToken::new();
+    if stop_with_stdin {
+        watch_standard_input(starter_gone.clone())?;
+    }
     let member = member::start(options, ground).await?;
     tracing::info!(member = %settings.member.id, incarnation = directory.incarnation(), "member started");
 
@@ -88,6 +93,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(Exit::Success),
         _ = interrupt.recv() => Ok(Exit::Success),
+        () = starter_gone.cancelled() => Ok(Exit::Success),
         reason = member.stopped() => Err(ConsensusStopped(reason).into()),
     };
     tracing::info!("stopping");
@@ -95,6 +101,19 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     // The directory stays locked until the log is closed.
     drop(directory);
     ended
+}
+
+/// Cancels `ended` once nobody can write to standard input any more: the system closes a pipe for a
+/// program that was killed, too. A thread of its own, which the process does not wait for: tokio would
+/// wait for a read of its own that never returns.
+fn watch_standard_input(ended: CancellationToken) -> std::io::Result<()> {
+    let watch = move || {
+        // What is written there means nothing, and one that cannot be read has ended for us.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        ended.cancel();
+    };
+    let thread = std::thread::Builder::new().name("standard-input".to_owned());
+    thread.spawn(watch).map(drop)
 }
 
 /// Each connection is an open file.

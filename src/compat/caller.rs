@@ -6,6 +6,7 @@
 
 use super::failure::Failure;
 use crate::member::{CloseReason, Connection, Delivery, Handle, ReadView, WatchKind};
+use crate::metrics::{REPLY_SECONDS, Stage};
 use crate::model::{Answer, Command, Id, MultiFailure, Operation, Outcome, Request, Zxid};
 use crate::model::{Password, Refusal, SessionId};
 use parking_lot::Mutex;
@@ -75,13 +76,14 @@ impl Caller {
     }
 
     async fn serve(self: Arc<Self>) {
+        let reply = Stage::new(REPLY_SECONDS);
         let mut deliveries = VecDeque::new();
         let reason = 'serving: loop {
             tokio::select! {
                 () = self.connection.woken() => {}
                 () = self.hang_up.cancelled() => break CloseReason::SessionMoved,
             }
-            self.connection.take(&mut deliveries);
+            let waiting_since = self.connection.take(&mut deliveries);
             for delivery in deliveries.drain(..) {
                 match delivery {
                     Delivery::Answer { zxid, answer } => {
@@ -101,6 +103,9 @@ impl Caller {
                     // Nothing is parked on this connection.
                     Delivery::Reply { .. } => {}
                 }
+            }
+            if let Some(since) = waiting_since {
+                reply.took(since.elapsed());
             }
         };
         {

@@ -257,7 +257,7 @@ pub const SETTINGS: &[Setting] = &[
     integer("storage.slow_sync_ms", (1, 3_600_000), "1000", "ms",
         "A sync of the log that takes longer is named in the log and counted (fsync.warningthresholdms)."),
     integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
-        "How often changed znodes are written behind; bounds what a restart has to replay."),
+        "How often changed znodes are written behind, at least: also when 20,000 have changed. Bounds what a restart has to replay."),
 
     setting("changes.enabled", Kind::Flag, Default::Is("true"), "",
         "Whether this member keeps a log of all changes, for those who subscribe to it."),

@@ -15,6 +15,7 @@ use crate::store::codec;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Requests in one batch at most.
 const BATCH_REQUESTS_MAX: usize = 1024;
@@ -143,6 +144,7 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
     while unapplied.has_room() {
         let mut requests = Vec::new();
         let mut waiters = Vec::new();
+        let mut oldest = None;
         {
             let mut queue = shared.queue.lock();
             let mut bytes = 0;
@@ -153,13 +155,14 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
             {
                 bytes += queued.bytes;
                 shared.load.release(0, queued.bytes);
+                oldest.get_or_insert(queued.at);
                 requests.push(queued.request);
                 waiters.push(queued.waiter);
             }
         }
-        if requests.is_empty() {
+        let Some(oldest) = oldest else {
             return;
-        }
+        };
         let mut batch = MemberBatch {
             origin: shared.member,
             incarnation: shared.incarnation,
@@ -174,11 +177,12 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
                 0 => refuse(&mut batch),
                 half => {
                     let late = batch.requests.split_off(half).into_iter();
-                    put_back(shared, late.zip(waiters.split_off(half)));
+                    put_back(shared, late.zip(waiters.split_off(half)), oldest);
                 }
             }
             bytes = codec::encode_batch(&batch);
         }
+        shared.queue_stage.took(oldest.elapsed());
         unapplied.push(bytes, waiters);
     }
 }
@@ -194,10 +198,12 @@ fn refuse(batch: &mut MemberBatch) {
     }
 }
 
-/// Puts requests back in front of the queue, in their order.
+/// Puts requests back in front of the queue, in their order. They go on waiting, since the oldest of
+/// those that were taken with them.
 fn put_back(
     shared: &Shared,
     late: impl DoubleEndedIterator<Item = (Request, Option<Arc<Connection>>)>,
+    at: Instant,
 ) {
     let mut queue = shared.queue.lock();
     for (request, waiter) in late.rev() {
@@ -207,6 +213,7 @@ fn put_back(
             request,
             waiter,
             bytes,
+            at,
         });
     }
 }

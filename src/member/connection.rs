@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// See the module's text. Shared by the door that serves it and by apply.
 pub struct Connection {
@@ -111,6 +112,13 @@ impl Connection {
         self.mailbox.lock().put(delivery);
     }
 
+    /// The same by apply, at this time.
+    pub(super) fn tell(&self, delivery: Delivery, at: Instant) {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.applied_at(at);
+        mailbox.put(delivery);
+    }
+
     /// A write is about to be submitted: reads that come after it park behind it.
     pub fn expect_answer(&self, bytes: usize) {
         self.mailbox.lock().expect_write(bytes);
@@ -133,15 +141,18 @@ impl Connection {
         self.mailbox.lock().park(read, bytes)
     }
 
-    /// The oldest write was applied: its answer, then the reads up to the next write.
+    /// The oldest write was applied at this time: its answer, then the reads up to the next write.
     pub(super) fn answer(
         &self,
         zxid: Zxid,
         answer: Answer,
         state: &State,
         watches: &mut WatchTable,
+        at: Instant,
     ) {
-        self.mailbox.lock().answer(zxid, answer, state, watches);
+        let mut mailbox = self.mailbox.lock();
+        mailbox.applied_at(at);
+        mailbox.answer(zxid, answer, state, watches);
     }
 
     /// The door has let go of it.
@@ -159,9 +170,10 @@ impl Connection {
         self.wake();
     }
 
-    /// Moves what waits to the end of `into`.
-    pub fn take(&self, into: &mut VecDeque<Delivery>) {
-        self.mailbox.lock().take(into);
+    /// Moves what waits to the end of `into`. Says since when the oldest of it waits that apply put
+    /// there, if it did.
+    pub fn take(&self, into: &mut VecDeque<Delivery>) -> Option<Instant> {
+        self.mailbox.lock().take(into)
     }
 
     /// Returns once something may have been put since the last `take`.
@@ -177,6 +189,7 @@ mod tests {
     use super::*;
     use crate::model::Outcome;
     use bytes::Bytes;
+    use std::time::Duration;
 
     const REPLY_BYTES_MAX: usize = 100 << 20;
 
@@ -215,6 +228,33 @@ mod tests {
         );
     }
 
+    #[test]
+    fn who_takes_is_told_since_when_the_oldest_waits() {
+        let connection = Connection::new(1, load());
+        let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
+        let first = Instant::now();
+        let later = |seconds| first + Duration::from_secs(seconds);
+        let mut taken = VecDeque::new();
+        assert_eq!(connection.take(&mut taken), None);
+        connection.tell(answer(1), first);
+        connection.answer(
+            Zxid(2),
+            Ok(Outcome::Deleted),
+            &state,
+            &mut watches,
+            later(1),
+        );
+        connection.tell(answer(3), later(2));
+        assert_eq!(connection.take(&mut taken), Some(first));
+        assert_eq!(connection.take(&mut taken), None);
+        connection.tell(answer(4), later(3));
+        assert_eq!(connection.take(&mut taken), Some(later(3)));
+        // What the member ends by itself waits for no apply.
+        connection.put(Delivery::Close(CloseReason::ShuttingDown));
+        assert_eq!(connection.take(&mut taken), None);
+        assert_eq!(taken.len(), 5);
+    }
+
     struct Marker(&'static [u8]);
 
     impl Parked for Marker {
@@ -244,7 +284,13 @@ mod tests {
                 bytes: 123
             }
         );
-        connection.answer(Zxid(1), Ok(Outcome::Deleted), &state, &mut watches);
+        connection.answer(
+            Zxid(1),
+            Ok(Outcome::Deleted),
+            &state,
+            &mut watches,
+            Instant::now(),
+        );
         assert_eq!(
             connection.backlog(),
             Backlog {
@@ -252,7 +298,13 @@ mod tests {
                 bytes: 3
             }
         );
-        connection.answer(Zxid(2), Ok(Outcome::Deleted), &state, &mut watches);
+        connection.answer(
+            Zxid(2),
+            Ok(Outcome::Deleted),
+            &state,
+            &mut watches,
+            Instant::now(),
+        );
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
         assert_eq!(
@@ -330,7 +382,13 @@ mod tests {
             assert!(connection.park(Large, 7).is_ok());
         }
         assert_eq!((load.requests(), load.bytes()), (21, 140));
-        connection.answer(Zxid(1), Ok(Outcome::Deleted), &state, &mut watches);
+        connection.answer(
+            Zxid(1),
+            Ok(Outcome::Deleted),
+            &state,
+            &mut watches,
+            Instant::now(),
+        );
         assert!(connection.is_closed());
         let mut taken = VecDeque::new();
         connection.take(&mut taken);
@@ -350,7 +408,13 @@ mod tests {
         connection.abandon();
         assert_eq!((load.requests(), load.bytes()), (0, 0));
         let (state, mut watches) = (State::new(), WatchTable::new(Default::default()));
-        connection.answer(Zxid(2), Ok(Outcome::Deleted), &state, &mut watches);
+        connection.answer(
+            Zxid(2),
+            Ok(Outcome::Deleted),
+            &state,
+            &mut watches,
+            Instant::now(),
+        );
         assert_eq!((load.requests(), load.bytes()), (0, 0));
     }
 }

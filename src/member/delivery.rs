@@ -18,6 +18,7 @@ use crate::store::{Applied, BatchResult, State};
 use crate::watch::{Event, WatchSummary, WatchTable};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Digests kept at most, as ZooKeeper keeps them.
 const DIGESTS_MAX: usize = 1024;
@@ -49,6 +50,8 @@ pub struct Local {
     digests: VecDeque<(Zxid, u64)>,
     /// Whose mailboxes were filled since the last `released`.
     filled: Vec<Arc<Connection>>,
+    /// When the first of what was put since then was put: apply looks at the clock once a group.
+    told_at: Option<Instant>,
     /// How many watchers each kind of event was told to, by `event_index`.
     event_watchers: [metrics::Histogram; EVENTS.len()],
 }
@@ -65,6 +68,7 @@ impl Local {
             rules,
             digests: VecDeque::new(),
             filled: Vec::new(),
+            told_at: None,
             event_watchers: EVENTS
                 .map(|event| metrics::histogram!(EVENT_WATCHERS, "event" => event)),
         }
@@ -218,7 +222,12 @@ impl Local {
         connection.is_some_and(|connection| !connection.is_closed())
     }
 
+    fn now(&mut self) -> Instant {
+        *self.told_at.get_or_insert_with(Instant::now)
+    }
+
     fn fire(&mut self, change: &Change) {
+        let at = self.now();
         let (connections, filled) = (&self.connections, &mut self.filled);
         let event_watchers = &self.event_watchers;
         let skip_acl = self.rules.has(Rules::SKIP_ACL);
@@ -230,11 +239,12 @@ impl Local {
                     if let Some(connection) = connections.get(&watcher.0)
                         && (skip_acl || connection.may_be_told(event.acl))
                     {
-                        connection.put(Delivery::Event {
+                        let event = Delivery::Event {
                             kind: event.kind,
                             path: path.clone(),
                             zxid: event.zxid,
-                        });
+                        };
+                        connection.tell(event, at);
                         filled.push(connection.clone());
                     }
                 }
@@ -242,7 +252,8 @@ impl Local {
     }
 
     fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {
-        connection.answer(zxid, answer, state, &mut self.watches);
+        let at = self.now();
+        connection.answer(zxid, answer, state, &mut self.watches, at);
         if self
             .filled
             .last()
@@ -431,7 +442,10 @@ impl ApplyObserver for Observer {
 
     fn released(&self, zxid: Zxid) {
         self.shared.changes.hub.released(zxid);
-        let filled = std::mem::take(&mut self.shared.local.lock().filled);
+        let mut local = self.shared.local.lock();
+        local.told_at = None;
+        let filled = std::mem::take(&mut local.filled);
+        drop(local);
         for connection in filled {
             connection.wake();
         }

@@ -4,22 +4,20 @@
 //! batch is proposed at once; what comes while entries are under way gathers into the next one.
 
 use super::disk_room::DiskRoom;
+use super::proposing::{Packed, Proposing};
 use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
 use super::sizes::Sizes;
-use crate::metrics::{PROPOSAL_SECONDS, PROPOSALS, PROPOSALS_COMMITTED};
 use crate::model::{Configuration, MemberId};
 use crate::raft::{
-    Consensus, LeaderDesk, NotLeader, NotProposed, NotReconfigured, Reconfigure, Report,
-    ReportTaken, envelope,
+    Consensus, LeaderDesk, NotLeader, NotReconfigured, Reconfigure, Report, ReportTaken, envelope,
 };
 use crate::runtime::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
@@ -33,16 +31,17 @@ const ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
 const ENTRY_OVERHEAD: usize = 1024;
 /// Raft entries proposed and not yet applied here, at most.
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
-/// Pause before an entry that the consensus refused is offered to it again.
-const PROPOSE_AGAIN_MS: u64 = 5;
 
-/// 0 while this member does not lead, else its term.
-type LeadingTerm = Arc<AtomicU64>;
+/// A batch that waits to be proposed, and since when.
+struct Offered {
+    batch: Bytes,
+    at: Instant,
+}
 
 pub struct Desk {
-    inbox: mpsc::Sender<Bytes>,
-    outbox: Mutex<mpsc::Receiver<Bytes>>,
-    leading: LeadingTerm,
+    inbox: mpsc::Sender<Offered>,
+    outbox: Mutex<mpsc::Receiver<Offered>>,
+    proposing: Proposing,
     sessions: Arc<SessionClock>,
     disk_room: Arc<DiskRoom>,
     reconfigurer: Reconfigurer,
@@ -63,7 +62,7 @@ impl Desk {
         Desk {
             inbox,
             outbox: Mutex::new(outbox),
-            leading: Arc::default(),
+            proposing: Proposing::new(),
             sessions,
             disk_room,
             reconfigurer,
@@ -76,11 +75,13 @@ impl Desk {
     pub(super) async fn run(&self, consensus: Consensus, clock: Arc<dyn Clock>) {
         let mut outbox = self.outbox.lock().await;
         let mut leadership = consensus.leadership();
+        let submit = |entry| consensus.submit(entry);
         let mut flights = FuturesUnordered::new();
         let mut batches = Vec::new();
         loop {
             let now = leadership.borrow_and_update().clone();
-            self.leading
+            self.proposing
+                .leading
                 .store(if now.leads { now.term } else { 0 }, Ordering::Release);
             if !now.leads {
                 // Whoever sent these sends them again to the next leader.
@@ -100,63 +101,32 @@ impl Desk {
                         if count == 0 {
                             return;
                         }
-                        for entry in entries(clock.wall_ms(), &mut batches, self.bytes_max) {
-                            self.sizes.note(entry.len());
-                            metrics::counter!(PROPOSALS).increment(1);
-                            let first = consensus.submit(entry.clone()).await;
-                            flights.push(self.see_through(&consensus, entry, now.term, first));
+                        for packed in entries(clock.wall_ms(), &mut batches, self.bytes_max) {
+                            self.sizes.note(packed.entry.len());
+                            let under_way = self.proposing.hand_over(&submit, packed).await;
+                            flights.push(self.proposing.see_through(&submit, under_way, now.term));
                         }
                     }
                 }
             }
         }
     }
-
-    /// Waits until an entry is applied; offers it again while the term lasts, since a refusal (a
-    /// lease not yet renewed) says nothing against it. Where later entries overtook it meanwhile,
-    /// apply finds their batches out of line and their members send again.
-    async fn see_through<F>(
-        &self,
-        consensus: &Consensus,
-        entry: Bytes,
-        term: u64,
-        first: Result<F, NotProposed>,
-    ) where
-        F: Future<Output = Result<(), NotProposed>>,
-    {
-        let began = Instant::now();
-        let mut outcome = match first {
-            Ok(applied) => applied.await,
-            Err(refused) => Err(refused),
-        };
-        while let Err(refused) = outcome {
-            if self.leading.load(Ordering::Acquire) != term {
-                return;
-            }
-            tracing::debug!(%refused, "proposing an entry again");
-            tokio::time::sleep(Duration::from_millis(PROPOSE_AGAIN_MS)).await;
-            outcome = match consensus.submit(entry.clone()).await {
-                Ok(applied) => applied.await,
-                Err(refused) => Err(refused),
-            };
-        }
-        metrics::counter!(PROPOSALS_COMMITTED).increment(1);
-        metrics::histogram!(PROPOSAL_SECONDS).record(began.elapsed());
-    }
 }
 
 #[async_trait]
 impl LeaderDesk for Desk {
     async fn offer(&self, _from: MemberId, batch: Bytes) -> Result<(), NotLeader> {
-        if self.leading.load(Ordering::Acquire) == 0 {
+        if self.proposing.leading.load(Ordering::Acquire) == 0 {
             return Err(NotLeader);
         }
-        self.inbox.send(batch).await.map_err(|_| NotLeader)
+        let at = Instant::now();
+        let offered = Offered { batch, at };
+        self.inbox.send(offered).await.map_err(|_| NotLeader)
     }
 
     fn reported(&self, report: &Report<'_>) -> Result<ReportTaken, NotLeader> {
         let term = report.term;
-        if self.leading.load(Ordering::Acquire) != term
+        if self.proposing.leading.load(Ordering::Acquire) != term
             || !self.sessions.touch(term, report.sessions)
         {
             return Err(NotLeader);
@@ -173,33 +143,46 @@ impl LeaderDesk for Desk {
 }
 
 /// Packs batches into as few entries as the limits allow.
-fn entries(proposed_at_ms: i64, batches: &mut Vec<Bytes>, bytes_max: usize) -> Vec<Bytes> {
+fn entries(proposed_at_ms: i64, offered: &mut Vec<Offered>, bytes_max: usize) -> Vec<Packed> {
     let mut entries = Vec::new();
-    let mut from = 0;
-    while from < batches.len() {
-        let mut bytes = batches[from].len();
-        let mut to = from + 1;
-        while to < batches.len() && bytes + batches[to].len() <= bytes_max {
-            bytes += batches[to].len();
-            to += 1;
+    let mut batches = Vec::new();
+    let mut rest = offered.drain(..).peekable();
+    while let Some(first) = rest.next() {
+        let mut bytes = first.batch.len();
+        batches.push(first.batch);
+        while let Some(next) = rest.next_if(|next| bytes + next.batch.len() <= bytes_max) {
+            bytes += next.batch.len();
+            batches.push(next.batch);
         }
-        entries.push(envelope::encode(proposed_at_ms, &batches[from..to]));
-        from = to;
+        entries.push(Packed {
+            entry: envelope::encode(proposed_at_ms, &batches),
+            oldest: first.at,
+        });
+        batches.clear();
     }
-    batches.clear();
     entries
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn no_entry_is_larger_than_allowed_unless_a_single_batch_is() {
         let sizes = [300, 300, 300, 1200, 500, 500];
-        let mut batches: Vec<Bytes> = sizes.iter().map(|size| vec![0; *size].into()).collect();
+        let first = Instant::now();
+        let offer = |(nth, size): (usize, &usize)| Offered {
+            batch: vec![0; *size].into(),
+            at: first + Duration::from_secs(nth as u64),
+        };
+        let mut batches: Vec<Offered> = sizes.iter().enumerate().map(offer).collect();
         let packed = entries(7, &mut batches, 1000);
-        let lengths: Vec<usize> = packed.iter().map(Bytes::len).collect();
+        let oldest = packed
+            .iter()
+            .map(|packed| (packed.oldest - first).as_secs());
+        assert_eq!(oldest.collect::<Vec<_>>(), [0, 3, 4]);
+        let lengths: Vec<usize> = packed.iter().map(|packed| packed.entry.len()).collect();
         let expected = [vec![300; 3], vec![1200], vec![500; 2]];
         assert_eq!(lengths, expected.map(envelope::encoded_len));
         assert!(batches.is_empty());

@@ -16,6 +16,7 @@ use super::status::{Leading, MemberStatus, Mode, TrafficStats};
 use super::unapplied::Unapplied;
 use super::unavailable::Unavailable;
 use super::watchings::Watching;
+use crate::metrics::Stage;
 use crate::model::{
     Command, Configuration, Id, MemberId, Operation, Reconfiguration, Refusal, Request, Rules, Zxid,
 };
@@ -37,6 +38,8 @@ pub(super) struct Queued {
     pub request: Request,
     pub waiter: Option<Arc<Connection>>,
     pub bytes: usize,
+    /// When it came.
+    pub at: Instant,
 }
 
 pub(super) struct Shared {
@@ -44,6 +47,7 @@ pub(super) struct Shared {
     pub incarnation: u64,
     pub state: SharedState,
     pub queue: Mutex<VecDeque<Queued>>,
+    pub queue_stage: Stage,
     /// What is queued and what connections hold.
     pub load: Arc<Load>,
     /// Something was queued.
@@ -99,6 +103,7 @@ impl Shared {
     }
 
     pub fn submit(&self, requests: impl Iterator<Item = (Request, Option<Arc<Connection>>)>) {
+        let at = Instant::now();
         let mut queue = self.queue.lock();
         for (request, waiter) in requests {
             let bytes = weight(&request);
@@ -107,6 +112,7 @@ impl Shared {
                 request,
                 waiter,
                 bytes,
+                at,
             });
         }
         drop(queue);

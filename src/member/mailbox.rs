@@ -11,6 +11,7 @@ use crate::watch::WatchTable;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// One thing to tell a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +121,8 @@ pub struct Backlog {
 pub(super) struct Mailbox {
     load: Arc<Load>,
     deliveries: VecDeque<Delivery>,
+    /// Since when the oldest of them waits that apply put there.
+    oldest: Option<Instant>,
     delivery_bytes: usize,
     unanswered: VecDeque<Unanswered>,
     unanswered_bytes: usize,
@@ -131,6 +134,7 @@ impl Mailbox {
         Mailbox {
             load,
             deliveries: VecDeque::new(),
+            oldest: None,
             delivery_bytes: 0,
             unanswered: VecDeque::new(),
             unanswered_bytes: 0,
@@ -147,6 +151,11 @@ impl Mailbox {
 
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// What is put next, apply has put at this time.
+    pub fn applied_at(&mut self, at: Instant) {
+        self.oldest.get_or_insert(at);
     }
 
     pub fn put(&mut self, delivery: Delivery) {
@@ -203,14 +212,15 @@ impl Mailbox {
         }
     }
 
-    /// Moves what waits to the end of `into`.
-    pub fn take(&mut self, into: &mut VecDeque<Delivery>) {
+    /// Moves what waits to the end of `into`; says since when.
+    pub fn take(&mut self, into: &mut VecDeque<Delivery>) -> Option<Instant> {
         if into.is_empty() {
             std::mem::swap(into, &mut self.deliveries);
         } else {
             into.append(&mut self.deliveries);
         }
         self.release_deliveries();
+        self.oldest.take()
     }
 
     /// Nobody will take anything any more.

@@ -29,6 +29,7 @@ mod liveness;
 mod load;
 mod local_sessions;
 mod mailbox;
+mod proposing;
 mod quota_log;
 mod read_only;
 mod reconfig;

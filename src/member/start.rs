@@ -19,7 +19,7 @@ use super::reconfig;
 use super::restore::{self, Restores};
 use super::session_clock::SessionClock;
 use super::status::TrafficStats;
-use crate::metrics::{RECOVERY_SECONDS, STATE_LOAD_SECONDS};
+use crate::metrics::{QUEUE_SECONDS, RECOVERY_SECONDS, STATE_LOAD_SECONDS, Stage};
 use crate::model::{MemberAddresses, MemberId, Rules};
 use crate::raft::{self, Consensus, ConsensusOptions, Leadership};
 use crate::runtime::Environment;
@@ -108,6 +108,7 @@ pub async fn start(options: Options, mut ground: Ground) -> Result<Member, raft:
         incarnation: ground.incarnation,
         state: state.clone(),
         queue: Mutex::default(),
+        queue_stage: Stage::new(QUEUE_SECONDS),
         load: Arc::new(Load::new(options.limits)),
         queued: Notify::new(),
         unapplied: Mutex::default(),

@@ -185,8 +185,18 @@ metrics! {
         "From a read's arrival to its answer handed to the connection; waiting for the session's earlier writes is in it.";
     WRITE_SECONDS = Histogram "vivarium_write_duration_seconds" Seconds,
         "From a write's arrival to its answer handed to the connection: replication and the disks of a majority are in it.";
+    QUEUE_SECONDS = Histogram "vivarium_queue_duration_seconds" Seconds,
+        "Stage of a write: from a request's arrival in the member's queue until it is in a batch for the leader; the oldest of each batch.";
+    PROPOSE_SECONDS = Histogram "vivarium_propose_duration_seconds" Seconds,
+        "Stage of a write, on the leader: from a batch's arrival at its desk until the entry with it is handed to consensus; the oldest of each entry.";
+    REPLICATE_SECONDS = Histogram "vivarium_replicate_duration_seconds" Seconds,
+        "Stage of a write, on the leader: from sending entries to another member until it says that they are on its disk, by `peer`.";
+    APPLY_SECONDS = Histogram "vivarium_apply_duration_seconds" Seconds,
+        "Stage of a write: from a group of committed entries until they are applied here and reads can see them; what the state's lock is waited for is in it.";
+    REPLY_SECONDS = Histogram "vivarium_reply_duration_seconds" Seconds,
+        "Stage of a write: from the apply of the first that a connection is told of, answer or event, until all that waited for it is in its buffer. A client that does not read is in it.";
     PROPOSAL_SECONDS = Histogram "vivarium_proposal_duration_seconds" Seconds,
-        "On the leader, from proposing an entry until a majority has it and it is applied here.";
+        "On the leader, from handing an entry to consensus until a majority has it and it is applied here.";
     PROPAGATION_SECONDS = Histogram "vivarium_propagation_duration_seconds" Seconds,
         "From the leader's proposing an entry to its being applied here, by the two members' clocks.";
     ELECTION_SECONDS = Histogram "vivarium_election_duration_seconds" Seconds,

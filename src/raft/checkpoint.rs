@@ -10,14 +10,14 @@
 
 use crate::metrics::{STORAGE_BYTES, STORAGE_ENTRIES};
 use crate::model::{LogPosition, Zxid};
-use crate::runtime::give_back_memory;
+use crate::runtime::{give_back_memory, in_background};
 use crate::store::disk::CheckpointStore;
 use crate::store::{CheckpointDelta, SharedState, State, StateHeader, StorageFault};
 use parking_lot::Mutex;
 
 /// A delta of fewer rows is written as one, whatever the state has.
 const WHOLE_ROWS_MIN: usize = 10_000;
-/// Saving as many rows takes some 5 KB of memory for each, which nobody needs afterwards.
+/// Saving as many rows takes memory that nobody needs afterwards.
 const GIVE_BACK_ROWS_MIN: usize = 1_000;
 
 pub struct Checkpoint {
@@ -85,7 +85,10 @@ impl Checkpoint {
             return self.save_whole(&mut store);
         }
         (self.checkpointing)(delta.header.zxid);
-        store.store.save(&delta)?;
+        let saving = &mut store.store;
+        // Not before: the lock above is one that writes wait for.
+        in_background("checkpoint", || saving.save(&delta))
+            .map_err(|error| StorageFault::Refused(format!("no thread to save on: {error}")))??;
         store.whole = false;
         store.show(rows(&delta.header));
         *self.position.lock() = delta.header.last_applied;

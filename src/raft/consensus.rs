@@ -16,7 +16,7 @@ use super::formation;
 use super::free_space::FreeSpace;
 use super::log::RaftLog;
 use super::log_store::LogStore;
-use super::machine::{Machine, StateMachine};
+use super::machine::{Figures, Machine, StateMachine};
 use super::membership_service::MembershipService;
 use super::network::client::PeerNetwork;
 use super::network::forward::ForwardStream;
@@ -128,6 +128,7 @@ impl Consensus {
             applied_bytes: AtomicU64::new(0),
             live_since_ms: environment.clock.wall_ms(),
             clock: Arc::clone(&environment.clock),
+            figures: Figures::new(),
         });
         let listener = listen(&environment, &options.listen).await?;
         let listening = listener.local_addr().map_err(|source| StartError::Listen {

@@ -15,16 +15,20 @@ use super::envelope::{self, EnvelopeError};
 use super::observer::ApplyObserver;
 use super::snapshot::{RaftSnapshot, SnapshotHandle, Snapshots, Writing};
 use super::types::{self, Entry, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::metrics::{ENTRY_REQUESTS, PROPAGATION_SECONDS, SNAPSHOTS_INSTALLED};
+use crate::metrics::{
+    APPLY_SECONDS, ENTRY_REQUESTS, PROPAGATION_SECONDS, SNAPSHOTS_INSTALLED, Stage,
+};
 use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
 use crate::runtime::{self, Clock};
 use crate::store::codec::{self, CodecError};
 use crate::store::{EntryContext, SharedState, StateImage, StorageFault};
 use futures::{Stream, StreamExt};
+use metrics::{Histogram, histogram};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -44,6 +48,24 @@ pub struct Machine {
     /// Entries proposed before this are replayed: how long they took to come here says nothing.
     pub live_since_ms: i64,
     pub clock: Arc<dyn Clock>,
+    pub figures: Figures,
+}
+
+/// What is measured of apply, as handles made once.
+pub struct Figures {
+    apply: Stage,
+    entry_requests: Histogram,
+    propagation: Histogram,
+}
+
+impl Figures {
+    pub fn new() -> Figures {
+        Figures {
+            apply: Stage::new(APPLY_SECONDS),
+            entry_requests: histogram!(ENTRY_REQUESTS),
+            propagation: histogram!(PROPAGATION_SECONDS),
+        }
+    }
 }
 
 /// openraft's view of it.
@@ -91,7 +113,7 @@ struct Decoded {
     proposer: Option<ApplyResponder<TypeConfig>>,
 }
 
-fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
+fn decode(entry: Entry, figures: &Figures) -> Result<(LogPosition, Content), Unappliable> {
     let position = types::position(&entry.log_id);
     let content = match entry.payload {
         Payload::Blank => Content::Blank,
@@ -109,7 +131,7 @@ fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
                 .iter()
                 .map(|batch: &MemberBatch| batch.requests.len())
                 .sum();
-            metrics::histogram!(ENTRY_REQUESTS).record(requests as f64);
+            figures.entry_requests.record(requests as f64);
             Content::Batches {
                 proposed_at_ms: envelope.proposed_at_ms,
                 batches,
@@ -120,7 +142,8 @@ fn decode(entry: Entry) -> Result<(LogPosition, Content), Unappliable> {
 }
 
 impl Machine {
-    fn apply_group(&self, group: Vec<Decoded>) -> Result<(), Unappliable> {
+    /// `began` is when the group came, before it was decoded.
+    fn apply_group(&self, group: Vec<Decoded>, began: Instant) -> Result<(), Unappliable> {
         let mut proposers = Vec::with_capacity(group.len());
         self.note_propagation(&group);
         let mut state = self.state.write();
@@ -155,6 +178,7 @@ impl Machine {
         drop(state);
         self.observer.released(zxid);
         self.applied.send_replace(applied);
+        self.figures.apply.took(began.elapsed());
         if let Some(crate::store::Divergence { index, leader, own }) = diverged {
             return Err(Unappliable::Diverged { index, leader, own });
         }
@@ -171,7 +195,7 @@ impl Machine {
                 && proposed_at_ms >= self.live_since_ms
             {
                 let elapsed_ms = (now_ms - proposed_at_ms).max(0);
-                metrics::histogram!(PROPAGATION_SECONDS).record(elapsed_ms as f64 / 1000.0);
+                self.figures.propagation.record(elapsed_ms as f64 / 1000.0);
             }
         }
     }
@@ -233,6 +257,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut groups = entries.ready_chunks(GROUP_ENTRIES_MAX);
         while let Some(group) = groups.next().await {
+            let began = Instant::now();
             let mut decoded = Vec::with_capacity(group.len());
             let mut bytes = 0;
             for item in group {
@@ -240,7 +265,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 if let Payload::Normal(proposal) = &entry.payload {
                     bytes += proposal.0.len() as u64;
                 }
-                let (position, content) = decode(entry)?;
+                let (position, content) = decode(entry, &self.0.figures)?;
                 decoded.push(Decoded {
                     position,
                     content,
@@ -248,7 +273,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 });
             }
             self.0.applied_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.0.apply_group(decoded)?;
+            self.0.apply_group(decoded, began)?;
         }
         Ok(())
     }

@@ -66,6 +66,8 @@ pub struct Upkeep {
     options: UpkeepOptions,
     requests: mpsc::Receiver<Request>,
     checkpoint_due: Instant,
+    /// After a failure, however many rows wait.
+    checkpoint_not_before: Instant,
     snapshot_not_before: Instant,
     /// What `applied_bytes` was at the last snapshot.
     snapshot_bytes: u64,
@@ -84,6 +86,7 @@ impl Upkeep {
             options,
             requests,
             checkpoint_due: Instant::now(),
+            checkpoint_not_before: Instant::now(),
             snapshot_not_before: Instant::now(),
             snapshot_bytes: 0,
         };
@@ -130,8 +133,14 @@ impl Upkeep {
     }
 
     fn checkpoint_is_due(&self) -> bool {
-        Instant::now() >= self.checkpoint_due
-            && !self.restore_is_under_way()
+        let (rows, restoring) = {
+            let state = self.machine.state.read();
+            (state.unsaved_rows(), state.restore_under_way().is_some())
+        };
+        let now = Instant::now();
+        (now >= self.checkpoint_due
+            || (rows >= self.options.checkpoint_rows && now >= self.checkpoint_not_before))
+            && !restoring
             && self.applied() > self.machine.checkpoint.position()
     }
 
@@ -140,6 +149,7 @@ impl Upkeep {
         let began = Instant::now();
         let result = blocking(move || machine.checkpoint.save()).await;
         self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
+        self.checkpoint_not_before = Instant::now();
         match &result {
             Ok(()) => {
                 metrics::histogram!(CHECKPOINT_SECONDS).record(began.elapsed());
@@ -152,6 +162,7 @@ impl Upkeep {
             Err(fault) => {
                 tracing::error!(%fault, "the checkpoint was not written; it is tried again");
                 self.checkpoint_due = Instant::now() + RETRY;
+                self.checkpoint_not_before = self.checkpoint_due;
             }
         }
         result

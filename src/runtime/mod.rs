@@ -5,6 +5,7 @@
 //! Timers are tokio's (`tokio::time`), which a simulation pauses and advances; what reads a *date*
 //! asks the `Clock`. What blocks its thread goes through `blocking`.
 
+mod background;
 mod blocking;
 pub mod clock;
 mod file_mark;
@@ -12,6 +13,7 @@ mod memory;
 pub mod network;
 mod open_files;
 
+pub use background::in_background;
 #[cfg(any(test, feature = "testing"))]
 pub use blocking::block_inline;
 pub use blocking::blocking;

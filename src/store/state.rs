@@ -350,6 +350,8 @@ impl State {
             Command::Sync => Ok(Outcome::Synced),
             Command::Operation(operation) => {
                 self.zxid = self.zxid.next();
+                // It has one at most; a vector that grows by itself would take room for four.
+                changes.reserve_exact(1);
                 self.sessions
                     .check(request.session, request.generation)
                     .and_then(|()| {
@@ -524,6 +526,11 @@ impl State {
                 .map(|(id, session)| record(id, session))
                 .collect(),
         }
+    }
+
+    /// How many rows the next delta would have.
+    pub fn unsaved_rows(&self) -> usize {
+        self.tree.dirty_count() + self.sessions.dirty_count()
     }
 
     /// What changed since the last call.

@@ -3,7 +3,11 @@
 use crate::options;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use vivarium::metrics::{METRICS, NOTIFICATIONS, SESSIONS_EXPIRED, WRITE_SECONDS};
+use vivarium::metrics::{
+    APPLY_SECONDS, LEADS, LOG_SYNC_SECONDS, METRICS, NOTIFICATIONS, PROPOSAL_SECONDS,
+    PROPOSE_SECONDS, QUEUE_SECONDS, REPLICATE_SECONDS, REPLY_SECONDS, SESSIONS_EXPIRED,
+    WRITE_SECONDS,
+};
 use vivarium::testing::eventually;
 use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 use vivarium::testing::raw_client::{Bytes, RawClient, flags, op};
@@ -15,6 +19,7 @@ const SHORT_TIMEOUT_MS: i32 = 1000;
 /// What only happens in an ensemble, when a disk is slow to answer, after much was written, or where
 /// somebody set a quota, restores, speaks TLS, changes tokens, keeps sessions local or subscribes to changes.
 const NOT_IN_QUIET_TIMES: &[&str] = &[
+    vivarium::metrics::REPLICATE_SECONDS,
     vivarium::metrics::CHANGE_CATCH_UPS,
     vivarium::metrics::CHANGE_COMPACTED,
     vivarium::metrics::CHANGE_LOG_RESTARTS,
@@ -119,4 +124,90 @@ fn every_number_is_shown_after_a_write_a_read_an_event_and_an_expiry() {
             .all(|table| some("bytes", table) && some("entries", table));
         (all && some("entries", "sessions")).then_some(())
     });
+}
+
+/// The stages that any member has a part in, and those of the leader alone.
+const STAGES_OF_ALL: &[&str] = &[
+    QUEUE_SECONDS,
+    LOG_SYNC_SECONDS,
+    APPLY_SECONDS,
+    REPLY_SECONDS,
+];
+const STAGES_OF_THE_LEADER: &[&str] = &[PROPOSE_SECONDS, PROPOSAL_SECONDS];
+
+fn count(text: &str, name: &str) -> f64 {
+    value(text, &format!("{name}_count"))
+}
+
+fn replicated(text: &str, peer: usize) -> f64 {
+    let name = format!("{REPLICATE_SECONDS}_count{{peer=\"{peer}\"}}");
+    value(text, &name)
+}
+
+/// Where a write's time goes is told stage by stage, on the members that had a part in it.
+#[test]
+fn each_stage_of_a_write_is_measured_where_it_happens() {
+    let cluster = ProcessCluster::start(options(3));
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
+    const WRITES: u64 = 10;
+    for member in 1..=3 {
+        let mut client = RawClient::connect(cluster.client_address(member), TIMEOUT_MS).unwrap();
+        for n in 0..WRITES {
+            let path = format!("/{member}-{n}");
+            client.create(&path, b"", flags::PERSISTENT).unwrap();
+        }
+    }
+    let own_writes = WRITES as f64;
+    let complete = || {
+        let pages = (1..=3).map(|member| scrape(cluster.member(member).admin_address()));
+        let pages: Vec<String> = pages.collect();
+        // A member's own clients wrote one after the other: none shared its way with another. Syncs may
+        // have been shared by a member that was behind, and a leader may have been followed by another.
+        let enough = |stage: &str, text: &str| match stage {
+            LOG_SYNC_SECONDS => count(text, stage) >= 1.0,
+            _ => count(text, stage) >= own_writes,
+        };
+        let of_all = STAGES_OF_ALL
+            .iter()
+            .all(|stage| pages.iter().all(|text| enough(stage, text)));
+        let of_the_leader = STAGES_OF_THE_LEADER.iter().all(|stage| {
+            let counts = pages.iter().map(|text| count(text, stage));
+            counts.sum::<f64>() >= 3.0 * own_writes
+        });
+        let peers = |leader: usize| (1..=3).filter(move |peer| *peer != leader);
+        let mut leaders = (1..=3).filter(|member| value(&pages[member - 1], LEADS) == 1.0);
+        let leader = leaders.next().filter(|_| leaders.next().is_none())?;
+        let to_all = peers(leader).all(|peer| replicated(&pages[leader - 1], peer) >= 1.0);
+        (of_all && of_the_leader && to_all).then_some(pages)
+    };
+    let pages = eventually("each stage is counted", PATIENCE, complete);
+    for (at, text) in pages.iter().enumerate() {
+        assert_eq!(replicated(text, at + 1), 0.0);
+    }
+}
+
+/// Who is alone sends its entries to nobody; all else it does.
+#[test]
+fn a_member_that_is_alone_replicates_nothing() {
+    let cluster = ProcessCluster::start(options(1));
+    if !cluster.subject().is_vivarium() {
+        return;
+    }
+    let mut client = RawClient::connect(cluster.client_address(1), TIMEOUT_MS).unwrap();
+    client.create("/a", b"", flags::PERSISTENT).unwrap();
+    let text = eventually("its own stages are counted", PATIENCE, || {
+        let text = scrape(cluster.member(1).admin_address());
+        let mut stages = STAGES_OF_ALL.iter().chain(STAGES_OF_THE_LEADER);
+        stages
+            .all(|stage| count(&text, stage) >= 1.0)
+            .then_some(text)
+    });
+    assert!(!text.contains(REPLICATE_SECONDS));
+    // A lock that is free is shorter than the disk: there are bounds for both.
+    for le in ["0.000005", "0.00001", "0.000025", "0.00005"] {
+        let bound = format!("{APPLY_SECONDS}_bucket{{le=\"{le}\"}}");
+        assert!(text.contains(&bound), "{bound} in\n{text}");
+    }
 }

@@ -146,6 +146,13 @@ fn every_verb_of_the_cluster_script_does_what_it_says() {
     let again = cluster.run(&["start"]);
     assert_eq!(field(&again, "PIDS").split(',').count(), 3);
 
+    cluster.ctl(&["snapshot"]);
+    assert!(cluster.directory.join("data-1/state/snapshots").exists());
+    cluster.ctl(&["stop", "2"]);
+    assert!(cluster.pid(2).is_none());
+    assert_eq!(cluster.run(&["pids"]).split(',').count(), 2);
+    cluster.run(&["start"]);
+
     let next = if leader == 1 { 2 } else { 1 };
     let killed = cluster.ctl(&["kill", &next.to_string()]);
     assert_eq!(killed, format!("KILLED={next}"));
@@ -194,6 +201,7 @@ fn a_call_that_cannot_be_meant_changes_nothing() {
         vec!["kill"],
         vec!["kill", "4"],
         vec!["kill", "x"],
+        vec!["stop", "4"],
     ] {
         let said = cluster.command(&wrong).output().unwrap();
         assert!(!said.status.success(), "{wrong:?}");
@@ -241,6 +249,93 @@ fn the_load_test_of_the_native_api_kills_the_leader_and_finds_every_promise_kept
     }
 }
 
+#[test]
+fn a_soak_looks_at_every_member_and_ends_with_the_verdict_that_it_prints() {
+    const GROWS: i32 = 12;
+    let cluster = Scripted::new();
+    let mut command = Command::new(script("soak.sh"));
+    command
+        .arg("12s")
+        .arg(&cluster.directory)
+        .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"))
+        .env("SOAK_CONNECTIONS", "8");
+    let said = command.stdin(Stdio::null()).output().unwrap();
+    let printed = String::from_utf8(said.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&said.stderr);
+    // In so short a time either may be found; `cli::bench::samples` has what is.
+    let lines: Vec<&str> = printed.lines().rev().take(2).collect();
+    let [snapshots, verdict] = lines[..] else {
+        panic!("{printed} {errors}");
+    };
+    assert!(snapshots.starts_with("Snapshots taken: 1: "), "{snapshots}");
+    match said.status.code() {
+        Some(0) => assert!(verdict.starts_with("FLAT: "), "{printed} {errors}"),
+        Some(GROWS) => assert!(verdict.starts_with("NOT FLAT: "), "{printed} {errors}"),
+        other => panic!("{other:?}: {printed} {errors}"),
+    }
+    let samples = fs::read_to_string(cluster.directory.join("samples.jsonl")).unwrap();
+    let samples: Vec<serde_json::Value> = samples
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for member in ["1", "2", "3"] {
+        let of_member = samples.iter().filter(|sample| sample["member"] == member);
+        assert!(of_member.count() >= 9, "{samples:?}");
+    }
+    for name in [
+        "memory_bytes",
+        "open_files",
+        "threads",
+        "log_bytes",
+        "disk_bytes",
+    ] {
+        let all = samples.iter().all(|sample| sample[name].as_u64() > Some(0));
+        assert!(all, "{name} is 0 in {samples:?}");
+    }
+    let results = fs::read_to_string(cluster.directory.join("soak.jsonl")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(results.trim_end()).unwrap();
+    assert!(results["ops"].as_u64() > Some(0), "{results}");
+    assert_eq!(results["unknown"], 0, "{results}");
+    assert_eq!(results["refused"], serde_json::json!({}), "{results}");
+    assert_eq!(processes_left(&cluster.directory), [""; 0]);
+}
+
+#[test]
+fn growth_is_measured_at_every_scale_and_handed_to_what_makes_the_page() {
+    let cluster = Scripted::new();
+    let page = cluster.directory.join("page");
+    let mut command = Command::new(script("growth.sh"));
+    command
+        .args(["--quick", page.to_str().unwrap()])
+        .env("VIVARIUM_BIN", env!("CARGO_BIN_EXE_vivarium"))
+        .env("GROWTH_DATA", &cluster.directory)
+        .env("GROWTH_MEMBERS", "1")
+        // The page itself is tested where it is made, in `examples/growth`.
+        .env("GROWTH_PAGE", "cp");
+    printed(command, &["--quick"]);
+    let results = fs::read_to_string(page).unwrap();
+    let results: Vec<serde_json::Value> = results
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let labels = |subject: &str| {
+        let of_subject = results.iter().filter(|line| {
+            let label = line["label"].as_str().unwrap();
+            label.starts_with(&format!("{subject}="))
+        });
+        of_subject.count()
+    };
+    assert_eq!(labels("znodes"), 2 * 4, "load, set, get and create");
+    assert_eq!(labels("connections"), 3 * 3, "create, set and get");
+    assert_eq!((labels("watches"), labels("sessions")), (3, 2));
+    for line in &results {
+        assert!(line["ops"].as_u64() > Some(0), "{line}");
+        assert!(line["server_cpu_us_per_op"].is_number(), "{line}");
+        assert_eq!(line["unknown"], 0, "{line}");
+    }
+    assert_eq!(processes_left(&cluster.directory), [""; 0]);
+}
+
 /// `compare.sh` in its smallest form, with its results below the directory.
 fn compare(cluster: &Scripted, arguments: &[&str]) -> Command {
     let mut command = Command::new(script("compare.sh"));
@@ -273,7 +368,7 @@ fn processes_left(directory: &Path) -> Vec<String> {
 
 #[test]
 fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
-    const WORKLOADS: [&str; 15] = [
+    const WORKLOADS: [&str; 17] = [
         "create",
         "set",
         "get",
@@ -287,7 +382,9 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         "lock-handover",
         "sessions",
         "failover",
+        "rolling",
         "nodes",
+        "snapshot",
         "get-one",
     ];
     let cluster = Scripted::new();
@@ -298,7 +395,13 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         let cells = row(&table, workload, "vivarium");
         assert_eq!(cells.len(), 8, "{cells:?}");
         assert_eq!(cells[2], "1", "{cells:?}");
-        assert!(cells[3..].iter().all(|cell| !cell.is_empty()), "{cells:?}");
+        // What restarts every process leaves none that could say what it has used.
+        let shown = match workload {
+            "rolling" => 3..6,
+            _ => 3..8,
+        };
+        let shown = cells[shown].iter().all(|cell| !cell.is_empty());
+        assert!(shown, "{cells:?}");
     }
     for (workload, figure) in [
         ("watch", "last p50"),
@@ -308,6 +411,10 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         ("nodes", "start"),
         ("nodes", "disk per znode"),
         ("failover", "gap"),
+        ("rolling", "paused"),
+        ("snapshot", "quiet p99"),
+        ("snapshot", "p99 to quiet"),
+        ("snapshot", "snapshot"),
     ] {
         assert!(
             !row(&table, workload, figure)[2].is_empty(),
@@ -315,6 +422,7 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         );
     }
     assert_eq!(row(&table, "failover", "lost")[2], "0");
+    assert_eq!(row(&table, "rolling", "lost")[2], "0");
     assert_eq!(row(&table, "nodes", "missing")[2], "0");
     let lines = fs::read_to_string(cluster.directory.join("results.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), WORKLOADS.len());

@@ -16,7 +16,11 @@ pub struct Control(PathBuf);
 pub enum Verb {
     Start,
     Stop,
+    /// One member alone.
+    StopMember(usize),
     KillLeader,
+    /// All members at once.
+    Snapshot,
 }
 
 impl Control {
@@ -26,21 +30,37 @@ impl Control {
 
     /// Returns when it is done: started servers serve.
     pub async fn call(&self, verb: Verb) -> anyhow::Result<()> {
-        let verb = match verb {
-            Verb::Start => "start",
-            Verb::Stop => "stop",
-            Verb::KillLeader => "kill-leader",
-        };
-        let mut command = std::process::Command::new(&self.0);
-        command.arg(verb).stdin(Stdio::null()).stdout(Stdio::null());
-        let running = tokio::task::spawn_blocking(move || command.status());
-        let status = timeout(PATIENCE, running).await;
-        let status = status.with_context(|| format!("{} {verb} does not end", self.0.display()))?;
-        let status = status.context("waiting for the control command")?;
-        let status = status.with_context(|| format!("running {} {verb}", self.0.display()))?;
-        if !status.success() {
-            bail!("{} {verb}: {status}", self.0.display());
+        match verb {
+            Verb::Start => self.said(&["start"]).await,
+            Verb::Stop => self.said(&["stop"]).await,
+            Verb::StopMember(member) => self.said(&["stop", &member.to_string()]).await,
+            Verb::KillLeader => self.said(&["kill-leader"]).await,
+            Verb::Snapshot => self.said(&["snapshot"]).await,
         }
-        Ok(())
+        .map(drop)
+    }
+
+    /// The number of the member that leads.
+    pub async fn leader(&self) -> anyhow::Result<usize> {
+        let said = self.said(&["leader"]).await?;
+        said.trim().parse().context("no member leads")
+    }
+
+    async fn said(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = std::process::Command::new(&self.0);
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit());
+        let running = tokio::task::spawn_blocking(move || command.output());
+        let call = format!("{} {}", self.0.display(), words.join(" "));
+        let output = timeout(PATIENCE, running).await;
+        let output = output.with_context(|| format!("{call} does not end"))?;
+        let output = output.context("waiting for the control command")?;
+        let output = output.with_context(|| format!("running {call}"))?;
+        if !output.status.success() {
+            bail!("{call}: {}", output.status);
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }

@@ -151,7 +151,7 @@ impl Lane {
                 }
                 Step::Set | Step::Get | Step::GetLinearizable => {
                     let key = self.random.random_range(0..run.args.keys);
-                    workload::key_path(&run.root, key)
+                    run.workload.key(&run.root, key)
                 }
                 Step::Children => workload::keys_path(&run.root),
             };

@@ -13,6 +13,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::iter;
 use std::path::Path;
 use std::time::Duration;
 
@@ -137,6 +138,8 @@ impl Label {
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
+    /// Below the table, for people.
+    said: Vec<String>,
 }
 
 impl Report {
@@ -159,6 +162,7 @@ impl Report {
             row.usage = outcome.usage;
             row.more = outcome.more;
         }
+        self.said.extend(outcome.said);
     }
 
     /// Whether nothing at all was acknowledged.
@@ -169,7 +173,8 @@ impl Report {
     /// The table on standard output, and the JSON lines where they are wanted. JSON on standard output
     /// sends the table to standard error.
     pub fn write(&self, json: Option<&Path>, label: &Label) -> anyhow::Result<()> {
-        let table = self.table();
+        let table = iter::once(self.table().to_string()).chain(self.said.iter().cloned());
+        let table = table.collect::<Vec<_>>().join("\n");
         match json {
             Some(path) if path == Path::new("-") => {
                 eprintln!("{table}");

@@ -23,9 +23,14 @@ mod prepare;
 mod processes;
 mod progress;
 mod register;
+mod rolling;
 mod run;
+mod samples;
 mod session;
+mod snapshot;
+mod soak;
 mod watch_fanout;
+mod watches;
 mod workload;
 
 pub use options::BenchArgs;
@@ -70,28 +75,46 @@ async fn load(args: LoadArgs, network: Arc<dyn Network>) -> anyhow::Result<Exit>
     let ledger = args.ledger.as_deref().map(Ledger::append_to).transpose()?;
     let ledger = ledger.map(Arc::new);
     let args = Arc::new(args);
-    if args.control().is_none() && args.workloads().any(|one| one == Workload::Failover) {
-        bail!("failover needs --control, or a `ctl` in the directory that --pids names");
+    let lacks = |one: &Workload| one.needs_control() && args.control().is_none();
+    if let Some(one) = args.workloads().find(lacks) {
+        bail!("{one} needs --control, or a `ctl` in the directory that --pids names");
+    }
+    if args.pids.is_none() && args.workloads().any(|one| one == Workload::Soak) {
+        bail!("soak needs --pids");
     }
     let mut report = Report::default();
     let mut broken = 0;
-    for workload in args.workloads() {
-        let run = Arc::new(Run::new(&servers, workload, &args, ledger.clone()));
-        prepare::make(&run).await?;
+    let mut verdict = Exit::Success;
+    let mut workloads = args.workloads().peekable();
+    let mut root: Option<String> = None;
+    while let Some(workload) = workloads.next() {
+        let mut run = Run::new(&servers, workload, &args, ledger.clone());
+        let has_keys = root.is_some();
+        run.root = root.take().unwrap_or(run.root);
+        let run = Arc::new(run);
+        prepare::make(&run, has_keys).await?;
         let outcome = of_workload(&run).await?;
         broken += outcome.broken;
+        if outcome.verdict != Exit::Success {
+            verdict = outcome.verdict;
+        }
         report.add_outcome(workload, outcome);
-        match &ledger {
-            // The znodes of a ledger are what `verify` will look for.
-            Some(ledger) => ledger.sync()?,
-            None => prepare::clear(&run).await?,
+        let is_shared = |next: &Workload| workload.leaves_keys_to(*next);
+        if workloads.peek().is_some_and(is_shared) {
+            root = Some(run.root.clone());
+        } else if ledger.is_none() && !args.keep {
+            prepare::clear(&run).await?;
+        }
+        if let Some(ledger) = &ledger {
+            // Its znodes are what `verify` will look for.
+            ledger.sync()?;
         }
     }
     report.write(args.json.as_deref(), &args.named)?;
     Ok(match (report.is_empty(), broken) {
         (_, 1..) => Exit::WriteMissing,
         (true, 0) => Exit::Unreachable,
-        (false, 0) => Exit::Success,
+        (false, 0) => verdict,
     })
 }
 
@@ -110,6 +133,10 @@ async fn of_workload(run: &Arc<Run>) -> anyhow::Result<Outcome> {
         Workload::Sessions => idle::run(run).await,
         Workload::Nodes => nodes::run(run).await,
         Workload::Failover => failover::run(run).await,
+        Workload::Rolling => rolling::run(run).await,
+        Workload::Snapshot => snapshot::run(run).await,
+        Workload::Watches => watches::run(run).await,
+        Workload::Soak => soak::run(run).await,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::control::Verb;
 use super::figures::Figures;
+use super::live::Live;
 use super::processes::{Processes, disk_bytes};
 use super::run::{Outcome, Run, close_all};
 use super::session::{ClientError, Session};
@@ -27,10 +28,34 @@ pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
     let sessions = run.sessions(run.args.connections).await?;
     let (before, servers) = weigh();
     let measure = run.begin()?;
+    let (figures, sessions) = load(run, sessions, &measure.live).await?;
+    let acknowledged = figures.operations();
+    let mut outcome = measure.end(figures);
+    close_all(sessions).await;
+    if servers > 0 {
+        let grown = weigh().0.saturating_sub(before) as f64;
+        let bytes = grown / servers as f64 / count as f64;
+        outcome.more.push(("memory_bytes_per_znode", bytes));
+    }
+    if run.control().is_some() {
+        outcome = start_again(run, outcome).await?;
+    }
+    let found = count_all(run).await?;
+    let missing = acknowledged.saturating_sub(found);
+    outcome.broken = missing;
+    Ok(outcome.and("missing", missing as f64))
+}
+
+/// Creates all keys, as fast as it goes.
+pub async fn load(
+    run: &Arc<Run>,
+    sessions: Vec<Box<dyn Session>>,
+    live: &Arc<Live>,
+) -> anyhow::Result<(Figures, Vec<Box<dyn Session>>)> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut loaders = JoinSet::new();
     for session in sessions {
-        let (run, next, live) = (run.clone(), next.clone(), measure.live.clone());
+        let (run, next, live) = (run.clone(), next.clone(), live.clone());
         loaders.spawn(async move {
             let mut figures = Figures::new();
             loop {
@@ -62,21 +87,7 @@ pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
         figures.merge(of_one);
         sessions.push(session);
     }
-    let acknowledged = figures.operations();
-    let mut outcome = measure.end(figures);
-    close_all(sessions).await;
-    if servers > 0 {
-        let grown = weigh().0.saturating_sub(before) as f64;
-        let bytes = grown / servers as f64 / count as f64;
-        outcome.more.push(("memory_bytes_per_znode", bytes));
-    }
-    if run.control().is_some() {
-        outcome = start_again(run, outcome).await?;
-    }
-    let found = count_all(run).await?;
-    let missing = acknowledged.saturating_sub(found);
-    outcome.broken = missing;
-    Ok(outcome.and("missing", missing as f64))
+    Ok((figures, sessions))
 }
 
 async fn create(run: &Run, session: &dyn Session, key: usize) -> Result<Duration, ClientError> {

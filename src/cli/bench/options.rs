@@ -61,7 +61,8 @@ pub struct LoadArgs {
     /// Operations for each workload, if it reaches them in that time
     #[arg(long, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub(super) operations: Option<u64>,
-    /// Seconds of the same load before it, which are not counted (create, set, get, get-lin, mixed, children)
+    /// Seconds of the same load before it, which are not counted (create, set, get, get-lin, mixed, children);
+    /// for soak those of full load, of which it then offers half, and at least one
     #[arg(long, default_value = "0", value_parser = RangedU64ValueParser::<u64>::new().range(0..=3600))]
     pub(super) warm_up: u64,
     /// Connections, each with a session of its own (for watch and watch-children: one writes, the others watch)
@@ -70,7 +71,7 @@ pub struct LoadArgs {
     /// Operations in flight on each connection
     #[arg(long, short = 'p', default_value = "16", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub(super) in_flight: usize,
-    /// Znodes that set, get, get-lin, mixed and children work on, and nodes loads
+    /// Znodes that set, get, get-lin, mixed, children and watches work on, and nodes and snapshot load
     #[arg(long, default_value = "1000", value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000_000))]
     pub(super) keys: usize,
     /// Bytes of data of each znode
@@ -96,9 +97,22 @@ pub struct LoadArgs {
     /// separated by commas, or a directory with a file I.pid for each
     #[arg(long, value_name = "IDS|DIR")]
     pub(super) pids: Option<Processes>,
-    /// Command that takes `start`, `stop` and `kill-leader` (default: DIR/ctl of --pids); nodes and failover use it
+    /// Command that takes `start`, `stop`, `leader`, `kill-leader` and `snapshot` (default: DIR/ctl of --pids); nodes, failover,
+    /// rolling and snapshot use it
     #[arg(long, value_name = "COMMAND")]
     control: Option<PathBuf>,
+    /// Sets a second that snapshot offers, on one connection
+    #[arg(long, default_value = "200", value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
+    pub(super) rate: u64,
+    /// Leave what was created, for servers that are wiped anyway
+    #[arg(long)]
+    pub(super) keep: bool,
+    /// Seconds between two looks at the members (soak)
+    #[arg(long, default_value = "10", value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
+    pub(super) sample_seconds: u64,
+    /// Write what each look found, a JSON line for each member (soak)
+    #[arg(long, value_name = "FILE")]
+    pub(super) samples: Option<PathBuf>,
     #[command(flatten)]
     pub(super) named: Label,
     /// Also write one JSON line for each workload; `-` is standard output

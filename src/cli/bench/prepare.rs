@@ -2,7 +2,6 @@
 
 use super::run::Run;
 use super::session::{Client, ClientError, Etcd, Protocol, Session, ensure};
-use super::workload;
 use crate::runtime::Network;
 use anyhow::Context;
 use bytes::Bytes;
@@ -72,8 +71,8 @@ impl Servers {
     }
 }
 
-/// Creates what a workload needs.
-pub async fn make(run: &Run) -> anyhow::Result<()> {
+/// Creates what a workload needs, but for the keys where those of the one before are there (`has_keys`).
+pub async fn make(run: &Run, has_keys: bool) -> anyhow::Result<()> {
     let (root, args) = (&run.root, &run.args);
     let session = run.servers.connect_any().await?;
     let made = ensure(&*session, root).await;
@@ -81,10 +80,18 @@ pub async fn make(run: &Run) -> anyhow::Result<()> {
     let directories = run
         .workload
         .directories_needed(root, args.connections, args.keys);
-    let keys = 0..run.workload.keys_needed(args.keys);
-    let keys = keys.map(|key| workload::key_path(root, key));
-    create_all(&*session, directories, &Bytes::new()).await?;
-    create_all(&*session, keys, &run.data).await?;
+    if has_keys {
+        session.sync().await.context("looking for the keys")?;
+        for directory in directories {
+            let made = ensure(&*session, &directory).await;
+            made.with_context(|| format!("creating {directory}"))?;
+        }
+    } else {
+        let keys = 0..run.workload.keys_needed(args.keys);
+        let keys = keys.map(|key| run.workload.key(root, key));
+        create_all(&*session, directories, &Bytes::new()).await?;
+        create_all(&*session, keys, &run.data).await?;
+    }
     session.close().await;
     Ok(())
 }

@@ -37,18 +37,49 @@ impl FromStr for Processes {
     }
 }
 
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The member's number, or the process's where nobody says more.
+    pub name: String,
+    pub id: u32,
+    /// What it has on the disk, if somebody says where.
+    pub home: Option<PathBuf>,
+}
+
 impl Processes {
-    fn ids(&self) -> Vec<u32> {
+    /// In the order of their names.
+    pub fn each(&self) -> Vec<Process> {
         let directory = match self {
-            Processes::Ids(ids) => return ids.clone(),
+            Processes::Ids(ids) => {
+                let one = |id: &u32| Process {
+                    name: id.to_string(),
+                    id: *id,
+                    home: None,
+                };
+                return ids.iter().map(one).collect();
+            }
             Processes::Directory(directory) => directory,
         };
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path());
-        files
-            .filter(|file| file.extension().is_some_and(|ending| ending == "pid"))
-            .filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
-            .collect()
+        let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "pid"));
+        let mut found: Vec<Process> = files
+            .filter_map(|file| {
+                let name = file.file_stem()?.to_str()?.to_owned();
+                Some(Process {
+                    id: fs::read_to_string(&file).ok()?.trim().parse().ok()?,
+                    home: Some(directory.join(format!("data-{name}"))),
+                    name,
+                })
+            })
+            .collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found
+    }
+
+    fn ids(&self) -> Vec<u32> {
+        self.each().into_iter().map(|process| process.id).collect()
     }
 
     pub fn directory(&self) -> Option<&Path> {
@@ -112,6 +143,37 @@ impl Sample {
             written: number_behind(&io, "write_bytes:").unwrap_or_default(),
         })
     }
+}
+
+impl Process {
+    /// What it holds now; nothing once it has ended.
+    pub fn holding(&self) -> Option<Holding> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).ok()?;
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id)).ok()?;
+        // Where ours and ZooKeeper, as the scripts start them, have their logs.
+        let log = ["state/log", "log"].map(|name| Some(self.home.as_ref()?.join(name)));
+        let log = log.into_iter().flatten().find(|log| log.is_dir());
+        Some(Holding {
+            resident: number_behind(&status, "VmRSS:")? * 1024,
+            threads: number_behind(&status, "Threads:")?,
+            files: files.count() as u64,
+            log: log.as_deref().map_or(0, disk_bytes),
+            disk: self.home.as_deref().map_or(0, disk_bytes),
+        })
+    }
+}
+
+/// What one process has at one time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Bytes.
+    pub resident: u64,
+    pub threads: u64,
+    /// Open file descriptors.
+    pub files: u64,
+    /// Bytes of its log on the disk, and of all it has there.
+    pub log: u64,
+    pub disk: u64,
 }
 
 /// User and system time in a line of `/proc/PID/stat`; the program's name in it may have blanks and brackets.
@@ -225,6 +287,12 @@ mod tests {
         fs::write(directory.path().join("1.log"), "5").unwrap();
         let named: Processes = directory.path().display().to_string().parse().unwrap();
         assert_eq!(named.ids(), [here]);
+        let home = directory.path().join("data-1");
+        fs::create_dir_all(home.join("log")).unwrap();
+        fs::write(home.join("log").join("segment"), [1; 10_000]).unwrap();
+        let held = named.each()[0].holding().unwrap();
+        assert!(held.resident > 0 && held.threads > 0 && held.files > 2);
+        assert!(held.log >= 10_000 && held.disk >= held.log, "{held:?}");
         assert_eq!("1, 2".parse(), Ok(Processes::Ids(vec![1, 2])));
         assert!("/no/such/directory".parse::<Processes>().is_err());
         assert!("".parse::<Processes>().is_err());

@@ -10,6 +10,7 @@ use super::processes::{Meter, Processes, Usage};
 use super::progress::Progress;
 use super::session::{ClientError, Session};
 use super::workload::{self, Workload};
+use crate::cli::exit::Exit;
 use anyhow::Context;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -112,6 +113,8 @@ impl Measure {
             live: self.live,
             more: Vec::new(),
             broken: 0,
+            said: None,
+            verdict: Exit::Success,
         }
     }
 }
@@ -125,6 +128,10 @@ pub struct Outcome {
     pub more: Vec<(&'static str, f64)>,
     /// Promises that did not hold: acknowledged writes that are missing, two holders of one lock.
     pub broken: u64,
+    /// What is shown below the table.
+    pub said: Option<String>,
+    /// How the command ends if nothing broke.
+    pub verdict: Exit,
 }
 
 impl Outcome {

@@ -12,7 +12,7 @@ use crate::wire::{
 use bytes::BytesMut;
 use clap::Parser;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::broadcast;
 
@@ -64,7 +64,7 @@ impl Registry {
     async fn converse(self: Arc<Registry>, mut stream: BoxedStream) -> Option<()> {
         let mut received = BytesMut::new();
         let mut changes = self.changed.subscribe();
-        let mut watched: Option<String> = None;
+        let mut watched = BTreeSet::new();
         let mut greeted = false;
         loop {
             let mut out = BytesMut::new();
@@ -86,7 +86,7 @@ impl Registry {
                     return None;
                 }
                 if let Ok(ClientRequest::GetData { path, watch: true }) = &request {
-                    watched = Some(path.clone());
+                    watched.insert(path.clone());
                 }
                 self.answer(header.xid, request.unwrap(), &mut out);
             }
@@ -95,8 +95,7 @@ impl Registry {
                 read = stream.read_buf(&mut received) => if read.ok()? == 0 { return None },
                 change = changes.recv() => {
                     let path = change.ok()?;
-                    if watched.as_deref() == Some(&path) {
-                        watched = None;
+                    if watched.remove(&path) {
                         let mut out = BytesMut::new();
                         encode_watch_event(&mut out, Zxid(1), EventKind::DataChanged, &path);
                         stream.write_all(&out).await.ok()?;
@@ -187,13 +186,13 @@ async fn every_workload_ends_at_its_count_and_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("figures.jsonl");
     let line = format!(
-        "create,set,get,get-lin,mixed,children,ephemeral-churn,watch --servers {address} --operations 300 --connections 3 \
+        "create,set,get,get-lin,mixed,children,ephemeral-churn,watch,watches --servers {address} --operations 300 --connections 3 \
          --in-flight 4 --keys 10 --seconds 60 --json {}",
         json.display()
     );
     assert_eq!(run(args(&line)).await.unwrap(), Exit::Success);
     let found = lines_of(&json);
-    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), 9);
     for line in &found {
         assert_eq!(line["ops"], 300, "{line}");
         assert_eq!(line["unknown"], 0, "{line}");
@@ -239,12 +238,34 @@ async fn an_acknowledged_write_that_is_gone_is_found() {
 }
 
 #[tokio::test]
-async fn a_failover_that_nobody_can_bring_about_is_refused_before_it_begins() {
+async fn what_nobody_can_bring_about_is_refused_before_it_begins() {
     let (address, registry) = Registry::serve(None, None).await;
-    let line = format!("create,failover --servers {address} --operations 1");
+    for workload in ["failover", "rolling", "snapshot"] {
+        let line = format!("create,{workload} --servers {address} --operations 1");
+        let error = run(args(&line)).await.unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{workload} needs --control")),
+            "{error}"
+        );
+    }
+    let line = format!("soak --servers {address} --seconds 1");
     let error = run(args(&line)).await.unwrap_err();
-    assert!(error.to_string().contains("--control"), "{error}");
+    assert!(error.to_string().contains("--pids"), "{error}");
     assert_eq!(registry.znodes.lock().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workloads_on_the_same_keys_load_them_once_and_what_is_kept_stays() {
+    let (address, registry) = Registry::serve(None, None).await;
+    let line = format!(
+        "set,get,mixed,mixed,create --servers {address} --operations 50 -c 2 --keys 20 --seconds 60 --keep"
+    );
+    assert_eq!(run(args(&line)).await.unwrap(), Exit::Success);
+    let znodes = registry.znodes.lock();
+    let keys = znodes.keys().filter(|path| path.contains("/key-"));
+    // The second mix, whose creates have the names of the first one's, has its own.
+    assert_eq!(keys.count(), 2 * 20, "of two loadings: {znodes:?}");
+    assert!(znodes.keys().filter(|path| path.contains("/m")).count() > 50);
 }
 
 #[test]
@@ -262,6 +283,8 @@ fn flags_beyond_their_bounds_are_refused() {
         "--root /zookeeper",
         "--operations 0",
         "--keys 0",
+        "--rate 0",
+        "--sample-seconds 0",
         "--warm-up 3601",
         "--call-timeout-ms 0",
         "--pids one",

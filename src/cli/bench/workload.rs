@@ -6,7 +6,7 @@ use rand::Rng;
 use std::fmt;
 use std::str::FromStr;
 
-/// Children of a directory of `nodes`.
+/// Keys in one directory, but for `children` and `watch`.
 pub const CHILDREN_MAX: usize = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,6 +39,14 @@ pub enum Workload {
     Nodes,
     /// Creates, and in the middle the leader is killed
     Failover,
+    /// Creates, while the members are restarted one after another, the leader last
+    Rolling,
+    /// A paced load of sets on many znodes, without a snapshot and during snapshots
+    Snapshot,
+    /// Sets of watched keys, each of which its watcher is told of and watches again
+    Watches,
+    /// Znodes, sessions and watches come and go at half of what the members bear; whether these grow
+    Soak,
 }
 
 impl fmt::Display for Workload {
@@ -114,10 +122,32 @@ impl Workload {
     /// How many of the keys have to be there first.
     pub fn keys_needed(self, keys: usize) -> usize {
         match self {
-            Workload::Set | Workload::Get | Workload::GetLin => keys,
+            Workload::Set | Workload::Get | Workload::GetLin | Workload::Watches => keys,
             Workload::Mixed | Workload::Children => keys,
             Workload::Watch => 1,
             _ => 0,
+        }
+    }
+
+    /// Whether the next workload may have its keys: they are there, and nothing was created beside them.
+    pub fn leaves_keys_to(self, next: Workload) -> bool {
+        let on_keys = |one| matches!(one, Workload::Set | Workload::Get | Workload::GetLin);
+        on_keys(self) && (on_keys(next) || next == Workload::Mixed)
+    }
+
+    /// Whether it stops, starts or kills members, or asks them for a snapshot.
+    pub fn needs_control(self) -> bool {
+        matches!(
+            self,
+            Workload::Failover | Workload::Rolling | Workload::Snapshot
+        )
+    }
+
+    /// The path of a key, as far as this workload has keys. Children and watch have all in one directory.
+    pub fn key(self, root: &str, key: usize) -> String {
+        match self {
+            Workload::Children | Workload::Watch => key_path(root, key),
+            _ => part_key_path(root, key),
         }
     }
 
@@ -126,14 +156,15 @@ impl Workload {
         let homes = (0..connections).map(|number| home_path(root, number));
         let parts = (0..keys.div_ceil(CHILDREN_MAX)).map(|part| part_path(root, part));
         match self {
-            Workload::Create | Workload::Failover => homes.collect(),
-            Workload::Mixed => homes.chain([keys_path(root)]).collect(),
-            Workload::Set | Workload::Get | Workload::GetLin => vec![keys_path(root)],
+            Workload::Create | Workload::Failover | Workload::Rolling => homes.collect(),
+            Workload::Soak => homes.chain([common_directory(root)]).collect(),
+            Workload::Mixed => homes.chain(parts).collect(),
+            Workload::Set | Workload::Get | Workload::GetLin | Workload::Watches => parts.collect(),
             Workload::Children | Workload::Watch => vec![keys_path(root)],
             Workload::EphemeralChurn | Workload::WatchChildren | Workload::LockHandover => {
                 vec![common_directory(root)]
             }
-            Workload::Nodes => parts.collect(),
+            Workload::Nodes | Workload::Snapshot => parts.collect(),
             Workload::Register | Workload::Sessions => Vec::new(),
         }
     }
@@ -168,7 +199,7 @@ pub fn round_path(root: &str, round: usize) -> String {
     format!("{root}/round-{round:05}")
 }
 
-/// One of the directories that together have the keys of `nodes`.
+/// One of the directories that together have the keys.
 pub fn part_path(root: &str, part: usize) -> String {
     format!("{root}/part-{part:05}")
 }

@@ -190,9 +190,6 @@ impl Tasks {
         };
         let (path, claim_path) = (layout::task(queue, id), layout::claim(queue, id));
         let is_pending = !task.dead && tree.exists(&claim_path).is_err();
-        let Some(czxid) = tree.exists(&path).ok().map(|stat| stat.czxid) else {
-            return Ok(());
-        };
         if !is_pending || task.not_before_ms > self.now_ms() {
             return Ok(());
         }
@@ -211,17 +208,9 @@ impl Tasks {
         let data = to_json(&task)?;
         step.bytes += data.len();
         let first = step.operations.len();
-        step.operations.push(Operation::CheckCreated {
-            path: path.clone(),
-            czxid,
-        });
-        step.operations.push(Operation::SetData {
-            path,
-            data: Some(data),
-            version,
-        });
+        // The claim first: whoever follows the changes has no moment in which it is neither.
         if !is_over {
-            if step.tasks.is_empty() {
+            if step.tasks.iter().all(|part| part.offered.task.dead) {
                 step.operations.extend(missing_above(tree, &claim_path));
             }
             step.operations.push(Operation::Create {
@@ -231,6 +220,12 @@ impl Tasks {
                 mode: CreateMode::Ephemeral,
             });
         }
+        // No id is given twice, and every claim changes the task: it is the one that was seen.
+        step.operations.push(Operation::SetData {
+            path,
+            data: Some(data),
+            version,
+        });
         step.tasks.push(Part {
             first,
             offered: Offered {

@@ -106,16 +106,15 @@ impl Tasks {
             });
         }
         let (mut task, version, _) = self.read(tree, &writer.identities, queue, id)?;
-        operations.push(Operation::CheckCreated {
-            path: claim.clone(),
-            czxid: token,
-        });
-        operations.push(Operation::Delete {
+        // The task first: it changes with every claim, so that it is still this one, and whoever follows the changes
+        // has no moment in which it is pending again.
+        let unclaimed = Operation::Delete {
             path: claim,
             version: -1,
-        });
+        };
         let Some(failed) = failed else {
             operations.extend(ending(tree, queue, id, &task, version));
+            operations.push(unclaimed);
             return Ok(false);
         };
         match failed.is_begun {
@@ -134,6 +133,7 @@ impl Tasks {
             data: Some(to_json(&task)?),
             version,
         });
+        operations.push(unclaimed);
         Ok(task.dead)
     }
 }

@@ -6,9 +6,9 @@
 
 use super::super::events::{ended, not_subscribed};
 use super::super::failure::Failure;
-use super::layout::{self, Claim, Task};
+use super::layout::{self, Brief, Claim};
 use crate::member::{Handle, Subscription};
-use crate::model::{Change, ChangeKind, Zxid};
+use crate::model::{Change, ChangeKind, Zxid, parent};
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -86,22 +86,43 @@ struct Rows {
 }
 
 impl Rows {
-    fn put(&mut self, id: i64, task: &Task, zxid: Zxid, time_ms: i64) {
-        let known = self.tasks.get(&id);
-        if known.is_some_and(|row| row.zxid > zxid) {
+    fn put(&mut self, id: i64, task: &Brief<'_>, zxid: Zxid, time_ms: i64) {
+        if self.tasks.get(&id).is_some_and(|row| row.zxid > zxid) {
             return;
         }
-        let created_ms = known.map_or(time_ms, |row| row.created_ms);
         self.withdraw(id);
+        let is_same = match self.tasks.get_mut(&id) {
+            Some(row) if *row.key == *task.key => {
+                let known = row.idempotency_key.as_deref().unwrap_or_default();
+                let is_same = known == task.idempotency_key;
+                if is_same {
+                    row.zxid = zxid;
+                    row.priority = task.priority;
+                    row.not_before_ms = task.not_before_ms;
+                    row.dead = task.dead;
+                }
+                is_same
+            }
+            _ => false,
+        };
+        if !is_same {
+            self.put_anew(id, task, zxid, time_ms);
+        }
+        self.settle(id);
+    }
+
+    fn put_anew(&mut self, id: i64, task: &Brief<'_>, zxid: Zxid, time_ms: i64) {
+        let known = self.tasks.get(&id);
+        let created_ms = known.map_or(time_ms, |row| row.created_ms);
         let idempotency_key = (!task.idempotency_key.is_empty())
-            .then(|| Arc::<str>::from(task.idempotency_key.as_str()));
+            .then(|| Arc::<str>::from(task.idempotency_key.as_ref()));
         if let Some(key) = &idempotency_key {
             self.by_key.insert(key.clone(), id);
         }
         let row = Row {
             zxid,
             created_ms,
-            key: task.key.as_str().into(),
+            key: task.key.as_ref().into(),
             idempotency_key,
             priority: task.priority,
             not_before_ms: task.not_before_ms,
@@ -111,7 +132,6 @@ impl Rows {
         self.leave_unit(id);
         self.tasks.insert(id, row);
         self.join_unit(id);
-        self.settle(id);
     }
 
     fn remove(&mut self, id: i64, zxid: Zxid) {
@@ -263,7 +283,9 @@ pub struct Candidates {
 type Progress = Result<Option<Zxid>, Failure>;
 
 struct Shared {
-    queue: String,
+    /// Where tasks and where claims lie.
+    tasks: String,
+    claims: String,
     rows: Mutex<Rows>,
     progress: watch::Sender<Progress>,
 }
@@ -283,7 +305,8 @@ impl Drop for Index {
 impl Index {
     pub fn start(handle: &Handle, queue: &str) -> Arc<Index> {
         let shared = Arc::new(Shared {
-            queue: queue.to_owned(),
+            tasks: layout::tasks(queue),
+            claims: layout::claims(queue),
             rows: Mutex::default(),
             progress: watch::Sender::new(Ok(None)),
         });
@@ -435,7 +458,7 @@ impl Shared {
     }
 
     async fn follow_once(&self, handle: &Handle) -> Failure {
-        let prefixes = [layout::tasks(&self.queue), layout::claims(&self.queue)];
+        let prefixes = [self.tasks.clone(), self.claims.clone()];
         let subscribed = handle.changes().snapshot_and_subscribe(&prefixes);
         let (mut pages, subscription) = match subscribed {
             Ok(subscribed) => subscribed,
@@ -453,15 +476,16 @@ impl Shared {
             }
             for entry in page {
                 let stat = entry.stat;
-                let Some(id) = layout::id_of(&entry.path) else {
-                    continue;
-                };
-                if entry.path == layout::claim(&self.queue, id) {
-                    rows.claim(id, stat.czxid, &server_of(entry.data.as_deref()));
-                } else if entry.path == layout::task(&self.queue, id)
-                    && let Some(task) = Task::of(entry.data.as_deref())
-                {
-                    rows.put(id, &task, stat.mzxid, stat.ctime_ms);
+                match self.place(&entry.path) {
+                    Some((id, true)) => {
+                        rows.claim(id, stat.czxid, &server_of(entry.data.as_deref()));
+                    }
+                    Some((id, false)) => {
+                        if let Some(task) = Brief::of(entry.data.as_deref()) {
+                            rows.put(id, &task, stat.mzxid, stat.ctime_ms);
+                        }
+                    }
+                    None => {}
                 }
             }
             if rows.is_overfull() {
@@ -493,14 +517,18 @@ impl Shared {
         }
     }
 
+    /// The task that an entry is about, and whether it is a claim.
+    fn place(&self, path: &str) -> Option<(i64, bool)> {
+        let above = parent(path)?;
+        let is_claim = above == self.claims;
+        let is_ours = is_claim || above == self.tasks;
+        Some((layout::id_of(path).filter(|_| is_ours)?, is_claim))
+    }
+
     fn learn(&self, rows: &mut Rows, change: &Change, time_ms: i64) {
-        let Some(id) = layout::id_of(&change.path) else {
+        let Some((id, is_claim)) = self.place(&change.path) else {
             return;
         };
-        let is_claim = *change.path == *layout::claim(&self.queue, id);
-        if !is_claim && *change.path != *layout::task(&self.queue, id) {
-            return;
-        }
         match (change.kind, is_claim) {
             (ChangeKind::Created, true) => {
                 rows.claim(id, change.zxid, &server_of(change.data.as_deref()));
@@ -508,7 +536,7 @@ impl Shared {
             (ChangeKind::Deleted, true) => rows.unclaim(id, change.zxid),
             (ChangeKind::Deleted, false) => rows.remove(id, change.zxid),
             (ChangeKind::Created | ChangeKind::DataChanged, false) => {
-                match Task::of(change.data.as_deref()) {
+                match Brief::of(change.data.as_deref()) {
                     Some(task) => rows.put(id, &task, change.zxid, time_ms),
                     None => rows.remove(id, change.zxid),
                 }
@@ -534,22 +562,33 @@ fn too_many() -> Failure {
 mod tests {
     use super::*;
 
-    fn task(priority: u8, not_before_ms: i64, dead: bool) -> Task {
-        Task {
-            key: "k".into(),
-            action: String::new(),
-            engine: String::new(),
-            properties: BTreeMap::new(),
-            payload: bytes::Bytes::new(),
-            auto_start: false,
-            priority,
-            idempotency_key: "once".into(),
-            attempts: 0,
-            attempts_max: 1,
-            not_before_ms,
-            dead,
-            error: String::new(),
-        }
+    fn task(priority: u8, not_before_ms: i64, dead: bool) -> Brief<'static> {
+        let task = format!(
+            r#"{{"key":"k","action":"","engine":"","properties":{{}},"payload":"","auto_start":false,
+            "priority":{priority},"idempotency_key":"once","attempts":0,"attempts_max":1,
+            "not_before_ms":{not_before_ms},"dead":{dead},"error":""}}"#
+        );
+        Brief::of(Some(task.leak().as_bytes())).expect("a task")
+    }
+
+    #[test]
+    fn a_task_that_changes_is_found_by_what_it_is_now() {
+        let mut rows = Rows::default();
+        rows.put(1, &task(5, 0, false), Zxid(1), 7);
+        rows.claim(1, Zxid(2), "a");
+        let mut other = task(3, 0, false);
+        (other.key, other.idempotency_key) = ("l".into(), "twice".into());
+        rows.put(1, &other, Zxid(3), 9);
+        assert!(rows.is_free("k", "b") && !rows.is_free("l", "b"));
+        assert_eq!(rows.by_key.get("twice"), Some(&1));
+        rows.put(1, &task(2, 0, true), Zxid(2), 9);
+        rows.unclaim(1, Zxid(4));
+        assert_eq!(rows.standing(1), Some(Standing::Pending));
+        assert_eq!(rows.ready.first(), Some(&(3, 1)));
+        rows.put(1, &task(1, 50, false), Zxid(5), 9);
+        assert_eq!(rows.standing(1), Some(Standing::Delayed));
+        assert!(rows.ready.is_empty() && rows.arrivals.is_empty() && rows.units.is_empty());
+        assert_eq!(rows.tasks[&1].created_ms, 7);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 const TASK_PREFIX: &str = "t-";
@@ -42,6 +43,30 @@ pub struct Task {
     pub error: String,
 }
 
+/// A task as an index looks at it: nothing is copied that can be pointed at.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct Brief<'a> {
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    #[serde(borrow)]
+    action: Cow<'a, str>,
+    #[serde(borrow)]
+    engine: Cow<'a, str>,
+    properties: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+    auto_start: bool,
+    pub priority: u8,
+    #[serde(borrow)]
+    pub idempotency_key: Cow<'a, str>,
+    attempts: u32,
+    attempts_max: u32,
+    pub not_before_ms: i64,
+    pub dead: bool,
+    #[serde(borrow)]
+    error: Cow<'a, str>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     pub server: String,
@@ -66,6 +91,15 @@ impl Task {
     }
 }
 
+impl<'a> Brief<'a> {
+    /// `None` where [`Task::of`] finds no task.
+    pub fn of(data: Option<&'a [u8]>) -> Option<Brief<'a>> {
+        let brief: Brief<'a> = serde_json::from_slice(data?).ok()?;
+        STANDARD.decode(brief.payload.as_bytes()).ok()?;
+        Some(brief)
+    }
+}
+
 impl Claim {
     pub fn of(data: Option<&[u8]>) -> Option<Claim> {
         serde_json::from_slice(data?).ok()
@@ -86,11 +120,19 @@ pub fn task_prefix(queue: &str) -> String {
 }
 
 pub fn task(queue: &str, id: i64) -> String {
-    format!("{}/{TASK_PREFIX}{id:010}", tasks(queue))
+    numbered(&tasks(queue), id)
 }
 
 pub fn claim(queue: &str, id: i64) -> String {
-    format!("{}/{TASK_PREFIX}{id:010}", claims(queue))
+    numbered(&claims(queue), id)
+}
+
+/// Ten digits: no id has more.
+fn numbered(directory: &str, id: i64) -> String {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(id);
+    let zeros = &"0000000000"[digits.len().min(10)..];
+    [directory, "/", TASK_PREFIX, zeros, digits].concat()
 }
 
 pub fn key(queue: &str, idempotency_key: &str) -> String {
@@ -143,6 +185,45 @@ pub(super) mod tests {
         ] {
             assert_eq!(id_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_brief_look_finds_a_task_where_there_is_one_and_nowhere_else() {
+        let json = |task: &Task| String::from_utf8(to_json(task).unwrap().to_vec()).unwrap();
+        let task = Task {
+            key: "a \"b\"\n\u{e4}".into(),
+            ..some_task()
+        };
+        let text = json(&task);
+        let brief = Brief::of(Some(text.as_bytes())).expect("a task");
+        assert_eq!(brief.key, task.key);
+        assert_eq!(
+            (brief.priority, brief.not_before_ms, brief.dead),
+            (9, 5, false)
+        );
+        assert_eq!(brief.idempotency_key, "");
+        let plain = json(&some_task());
+        let brief = Brief::of(Some(plain.as_bytes())).expect("a task");
+        assert!(matches!(brief.key, Cow::Borrowed("100000")));
+        for (from, to) in [
+            (r#""payload":"AP8=""#, r#""payload":"AP8""#),
+            (r#""payload":"AP8=""#, r#""payload":"?""#),
+            (r#""action":"START","#, ""),
+            (r#""a":"b""#, r#""a":1"#),
+            (r#""attempts":1"#, r#""attempts":-1"#),
+            (r#""priority":9"#, r#""priority":256"#),
+            (r#""dead":false"#, r#""dead":null"#),
+            (r#""error":"x""#, r#""error":[]"#),
+        ] {
+            let changed = plain.replace(from, to);
+            assert_ne!(changed, plain, "{from}");
+            assert_eq!(Task::of(Some(changed.as_bytes())), None, "{changed}");
+            assert_eq!(Brief::of(Some(changed.as_bytes())), None, "{changed}");
+        }
+        let more = plain.replace(r#""dead":false"#, r#""dead":false,"later":{}"#);
+        assert!(Task::of(Some(more.as_bytes())).is_some());
+        assert!(Brief::of(Some(more.as_bytes())).is_some());
+        assert_eq!(Brief::of(None), None);
     }
 
     #[test]

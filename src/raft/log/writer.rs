@@ -11,10 +11,11 @@ use super::record::{self, Kind, Opening, SEGMENT_HEADER_BYTES, Totals};
 use super::segment::Segment;
 use super::spares::Spares;
 use super::{LogOptions, LogRecord};
-use crate::metrics::{LOG_SYNC_SECONDS, SLOW_LOG_SYNCS};
+use crate::metrics::{LOG_SYNC_SECONDS, SLOW_LOG_SYNCS, Stage};
 use crate::model::LogPosition;
 use crate::store::StorageFault;
 use bytes::Bytes;
+use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Writer {
     cache_bytes: usize,
     /// A sync that takes longer is counted and named in the log: elections are lost to such disks.
     slow_sync: Duration,
+    sync: Stage,
+    slow_syncs: Counter,
     /// Full segments, oldest first.
     full: VecDeque<Filled>,
     active: Option<Active>,
@@ -83,6 +86,8 @@ impl Writer {
             spares,
             cache_bytes: options.cache_bytes,
             slow_sync: options.slow_sync,
+            sync: Stage::new(LOG_SYNC_SECONDS),
+            slow_syncs: counter!(SLOW_LOG_SYNCS),
             full,
             active,
             totals,
@@ -225,9 +230,9 @@ impl Writer {
             segment.sync()?;
             active.synced_to = active.end;
             let elapsed = started.elapsed();
-            metrics::histogram!(LOG_SYNC_SECONDS).record(elapsed);
+            self.sync.took(elapsed);
             if elapsed > self.slow_sync {
-                metrics::counter!(SLOW_LOG_SYNCS).increment(1);
+                self.slow_syncs.increment(1);
                 let elapsed_us = elapsed.as_micros() as u64;
                 tracing::warn!(elapsed_us, "the disk took long to sync the log");
             }

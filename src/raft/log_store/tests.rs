@@ -1,7 +1,7 @@
 //! openraft's own suite for storage, on our log and our state machine.
 
 use super::super::checkpoint::Checkpoint;
-use super::super::machine::{Machine, StateMachine};
+use super::super::machine::{Figures, Machine, StateMachine};
 use super::super::observer::ApplyObserver;
 use super::super::snapshot::Snapshots;
 use super::*;
@@ -49,6 +49,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
             applied_bytes: AtomicU64::new(0),
             live_since_ms: 0,
             clock: Arc::new(SystemClock),
+            figures: Figures::new(),
         };
         let store = store(directory.path());
         Ok((directory, store, StateMachine(Arc::new(machine))))

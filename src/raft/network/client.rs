@@ -6,6 +6,7 @@
 use super::frame_client::AppendFrames;
 use super::links::{Lane, Link, Links};
 use super::messages::{self, MalformedMessage};
+use super::sent::{Replicating, Sent};
 use super::{introduction, sending};
 use crate::model::{LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
@@ -44,6 +45,10 @@ impl PeerNetwork {
             own: self.0.member().0,
             bulk: link(lane),
             control: link(Lane::Control),
+            replicating: match lane {
+                Lane::Append => Replicating::to(target),
+                _ => Replicating::never(),
+            },
         }
     }
 }
@@ -69,6 +74,7 @@ pub struct Peer {
     own: u64,
     bulk: Link,
     control: Link,
+    replicating: Replicating,
 }
 
 impl Peer {
@@ -154,11 +160,14 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         Box::pin(async move {
             let asked = Arc::new(Asked::default());
             let counter = Arc::clone(&asked);
+            let sent = self.replicating.stream();
+            let sending = sent.clone();
             let requests = input.map(move |request| {
                 counter.count.fetch_add(1, Ordering::Relaxed);
                 counter
                     .term
                     .store(request.vote.leader_id.term, Ordering::Relaxed);
+                sending.sent(!request.entries.is_empty());
                 messages::append_request(&request)
             });
             let deadline = self.bulk.options().connect;
@@ -176,6 +185,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 peer: self,
                 answers,
                 asked,
+                sent,
                 answered: 0,
                 matched: None,
                 timer: Box::pin(tokio::time::sleep(self.bulk.options().stall)),
@@ -277,6 +287,7 @@ struct AnswerStream<'a> {
     peer: &'a Peer,
     answers: Answers,
     asked: Arc<Asked>,
+    sent: Sent,
     answered: u64,
     /// The highest index that the peer said is on its disk.
     matched: Option<u64>,
@@ -314,6 +325,7 @@ impl AnswerStream<'_> {
                 biased;
                 answer = self.answers.next(link) => {
                     self.answered += 1;
+                    self.sent.answered();
                     return answer;
                 }
                 () = self.timer.as_mut() => {

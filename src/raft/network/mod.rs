@@ -27,4 +27,5 @@ pub mod listening;
 pub mod messages;
 pub mod receiving;
 pub mod sending;
+pub mod sent;
 pub mod server;

@@ -104,6 +104,29 @@ async fn the_log_is_not_forgotten_before_both_checkpoint_and_snapshot_are_past_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_is_due_early_when_many_rows_changed() {
+    let mut cluster = Cluster::new();
+    cluster.upkeep = UpkeepOptions {
+        checkpoint_interval: Duration::from_secs(3600),
+        checkpoint_rows: 50,
+        ..forgetful()
+    };
+    cluster.found(1).await;
+    let writer = Writer::default();
+    cluster.write(&writer, 20).await;
+    let consensus = &cluster.member(1).consensus;
+    within_deadline("a checkpoint", consensus.checkpoint_now())
+        .await
+        .unwrap();
+    cluster.write(&writer, 100).await;
+    within_deadline("a snapshot", consensus.snapshot_now())
+        .await
+        .unwrap();
+    // The next in turn would be an hour later, and the log is kept for it.
+    within_deadline("a purge", consensus.purged_through(50)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshots_are_taken_by_themselves_when_the_log_has_grown() {
     let mut cluster = Cluster::new();
     cluster.upkeep = UpkeepOptions {

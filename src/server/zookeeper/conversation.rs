@@ -5,6 +5,7 @@
 //! otherwise. Events leave before any reply that could reveal what they announce, because the
 //! mailbox is emptied under the view that the reply is read from.
 
+mod delivering;
 mod local;
 mod proving;
 
@@ -19,7 +20,7 @@ use super::opening::{self, Opened};
 use super::outgoing::{Outgoing, write_some};
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
-use super::replies::{self, Awaited, ReplyKind};
+use super::replies::{Awaited, ReplyKind};
 use crate::config::TlsAtDoor;
 use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
@@ -30,7 +31,7 @@ use crate::runtime::BoxedStream;
 use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::{
     ClientRequest, ConnectRequest, ConnectResponse, LENGTH_BYTES, Malformed, RequestHeader,
-    decode_request, encode_watch_event, next_frame, opcode,
+    decode_request, next_frame, opcode,
 };
 use bytes::{Bytes, BytesMut};
 use local::{Goodbye, Needs};
@@ -703,58 +704,6 @@ impl Conversation<'_> {
             self.deliver();
         }
         view.as_ref().expect("it was just looked at")
-    }
-
-    /// Puts what waits in the mailbox into `out`, all of it or nothing: a read that is answered next
-    /// must find no event left behind. What a client does not read stays in the mailbox, where it is
-    /// counted.
-    fn deliver(&mut self) {
-        if self.out.len() >= OUT_BYTES_MAX && !self.connection.is_closed() {
-            return;
-        }
-        self.connection.take(&mut self.deliveries);
-        while let Some(delivery) = self.deliveries.pop_front() {
-            let at = self.out.len();
-            match delivery {
-                Delivery::Answer { zxid, answer } => {
-                    let awaited = self.awaited.pop_front().expect("an answer has its request");
-                    if let ReplyKind::Upgraded = awaited.kind {
-                        if answer.is_err() {
-                            self.ending = Some(End::ByMember(CloseReason::NotUpgraded));
-                            return;
-                        }
-                        continue;
-                    }
-                    let elapsed = awaited.arrived.elapsed();
-                    self.door.counted.write_seconds.record(elapsed);
-                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
-                    if replies::put(&mut self.out, awaited, zxid, answer).is_err() {
-                        self.ending = Some(End::ByMember(CloseReason::SessionMoved));
-                        return;
-                    }
-                    self.replied(at);
-                }
-                Delivery::Reply { zxid, bytes } => {
-                    let awaited = self.awaited.pop_front().expect("a reply has its request");
-                    let elapsed = awaited.arrived.elapsed();
-                    self.door.counted.read_seconds.record(elapsed);
-                    self.answered(awaited.opcode, awaited.xid, zxid, elapsed, 1);
-                    self.out.extend_from_slice(&bytes);
-                    self.replied(at);
-                }
-                Delivery::Event { kind, path, zxid } => {
-                    encode_watch_event(&mut self.out, zxid, kind, &path);
-                    self.outgoing.packets += 1;
-                    self.door.counted.notifications.increment(1);
-                    let bytes = (self.out.len() - at) as u64;
-                    self.door.counted.notification_bytes.increment(bytes);
-                }
-                Delivery::Close(reason) => {
-                    self.ending.get_or_insert(End::ByMember(reason));
-                    return;
-                }
-            }
-        }
     }
 
     /// A reply was put at the end of `out`, from `at` on.

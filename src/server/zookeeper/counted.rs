@@ -4,7 +4,7 @@
 
 use crate::metrics::{
     AUTH_FAILURES, BYTES_RECEIVED, BYTES_SENT, CONNECT_REQUESTS, NOTIFICATION_BYTES, NOTIFICATIONS,
-    READ_SECONDS, REQUESTS, REQUESTS_REFUSED, WRITE_SECONDS,
+    READ_SECONDS, REPLY_SECONDS, REQUESTS, REQUESTS_REFUSED, Stage, WRITE_SECONDS,
 };
 use crate::wire::opcode;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -22,6 +22,7 @@ pub struct Counted {
     pub auth_failures: Counter,
     pub read_seconds: Histogram,
     pub write_seconds: Histogram,
+    pub reply: Stage,
     /// By number, ascending.
     requests: Vec<(i32, Counter)>,
     unknown_requests: Counter,
@@ -45,6 +46,7 @@ impl Counted {
             auth_failures: counter!(AUTH_FAILURES),
             read_seconds: histogram!(READ_SECONDS),
             write_seconds: histogram!(WRITE_SECONDS),
+            reply: Stage::new(REPLY_SECONDS),
             unknown_requests: counter!(REQUESTS, "op" => "unknown"),
             requests: numbers
                 .into_iter()

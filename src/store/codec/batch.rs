@@ -9,11 +9,13 @@
 use super::CodecError;
 use super::acl::{AclV1, IdV1, acl_bytes_guess, acl_from_v1, acl_v1};
 use super::envelope::{RecordKind, open, record_version, seal};
-use super::list::List;
+use super::list::{List, encode_list};
 use crate::model::{
     Command, CreateMode, Id, MemberBatch, MemberId, Operation, Password, Request, RestoreAnnounced,
     Rules, SessionId, Zxid,
 };
+use bincode::enc::Encoder;
+use bincode::error::EncodeError;
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -24,7 +26,8 @@ const VERSION: u8 = 2;
 /// different clients linear; a list missed by this is written twice and means the same.
 const IDENTITY_LISTS_SEARCHED: usize = 16;
 
-#[derive(Debug, Encode, BorrowDecode)]
+#[derive(Debug, BorrowDecode)]
+#[cfg_attr(test, derive(Encode))]
 struct BatchV1<'a> {
     origin: u64,
     incarnation: u64,
@@ -34,7 +37,8 @@ struct BatchV1<'a> {
 }
 
 /// Written for a batch with rules alone: all others are version 1 still.
-#[derive(Debug, Encode, BorrowDecode)]
+#[derive(Debug, BorrowDecode)]
+#[cfg_attr(test, derive(Encode))]
 struct BatchV2<'a> {
     v1: BatchV1<'a>,
     rules: u8,
@@ -178,30 +182,48 @@ pub fn encode_batch(batch: &MemberBatch) -> Bytes {
     let guess = batch.requests.iter().map(bytes_guess).sum::<usize>()
         + identities.iter().map(|list| 48 * list.len()).sum::<usize>()
         + 32;
-    let v1 = BatchV1 {
-        origin: batch.origin.0,
-        incarnation: batch.incarnation,
-        sequence: batch.sequence,
-        identities: identities
-            .into_iter()
-            .map(|list| list.iter().map(IdV1::from).collect())
-            .collect(),
-        requests: batch
-            .requests
-            .iter()
-            .zip(numbers)
-            .map(|(request, number)| RequestV1 {
-                session: request.session.0,
-                generation: request.generation,
-                identities: number,
-                command: CommandV1::from(&request.command),
-            })
-            .collect(),
+    let v1 = Batch {
+        batch,
+        identities: &identities,
+        numbers: &numbers,
     };
-    let rules = batch.rules.bits();
     match batch.rules {
         Rules::NONE => seal(RecordKind::Batch, 1, &v1, guess).into(),
-        _ => seal(RecordKind::Batch, VERSION, &BatchV2 { v1, rules }, guess).into(),
+        rules => seal(RecordKind::Batch, VERSION, &(v1, rules.bits()), guess).into(),
+    }
+}
+
+/// In bytes the same as `BatchV1`, without lists of its requests and identities in memory.
+struct Batch<'a> {
+    batch: &'a MemberBatch,
+    identities: &'a [&'a Arc<[Id]>],
+    /// For each request, that of its list of identities.
+    numbers: &'a [u32],
+}
+
+impl Encode for Batch<'_> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let MemberBatch {
+            origin,
+            incarnation,
+            sequence,
+            requests,
+            ..
+        } = self.batch;
+        (origin.0, incarnation, sequence).encode(encoder)?;
+        encode_list(encoder, self.identities, |encoder, list| {
+            encode_list(encoder, list, |encoder, id| IdV1::from(id).encode(encoder))
+        })?;
+        let mut numbers = self.numbers.iter();
+        encode_list(encoder, requests, |encoder, request| {
+            let request = RequestV1 {
+                session: request.session.0,
+                generation: request.generation,
+                identities: *numbers.next().expect("there is one for each request"),
+                command: CommandV1::from(&request.command),
+            };
+            request.encode(encoder)
+        })
     }
 }
 

@@ -22,12 +22,18 @@ impl<T> FromIterator<T> for List<T> {
 
 impl<T: Encode> Encode for List<T> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        (self.0.len() as u64).encode(encoder)?;
-        for item in &self.0 {
-            item.encode(encoder)?;
-        }
-        Ok(())
+        encode_list(encoder, &self.0, |encoder, item| item.encode(encoder))
     }
+}
+
+/// What a `List` of these would be on the wire, from items that become its elements one by one.
+pub(super) fn encode_list<E: Encoder, T>(
+    encoder: &mut E,
+    items: &[T],
+    mut encode: impl FnMut(&mut E, &T) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    (items.len() as u64).encode(encoder)?;
+    items.iter().try_for_each(|item| encode(encoder, item))
 }
 
 impl<'de, C, T: BorrowDecode<'de, C>> BorrowDecode<'de, C> for List<T> {

@@ -13,7 +13,8 @@
 //!     v                     version of this layout
 //!     b                     present while the generation is being built
 //!     s <session id BE>     one session
-//!     z <slot BE>           one znode
+//!     n <block BE>          the small znodes of eight neighbouring slots (`blocks`)
+//!     z <slot BE>           one large znode, or one that the layout before this wrote
 //!   0000000002.damaged-1/   kept for whoever wants to look
 //! ```
 //!
@@ -25,6 +26,7 @@
 //!
 //! Facts: sled 0.34.7 `config.rs`, `pagecache/`. Decision: `docs/adr/2026-11-22-sled-role.md`.
 
+mod blocks;
 mod contained;
 mod database;
 mod rows;
@@ -144,14 +146,14 @@ impl SledCheckpoint {
             Some(generation) => generation,
             None => {
                 // Refused before anything is created, if it is not the whole of a state.
-                Rows::default().after(delta)?;
+                Rows::default().check_continues(delta)?;
                 let first = self.begin()?;
                 self.current.insert(first)
             }
         };
-        let change = generation.rows.after(delta)?;
-        generation.database.save(delta)?;
-        generation.rows.take(change);
+        generation.rows.check_continues(delta)?;
+        let places = generation.database.save(delta, &generation.rows)?;
+        generation.rows.take(delta, places);
         Ok(())
     }
 

@@ -11,6 +11,7 @@
 mod subject_name;
 
 use crate::model::{Acl, Id, Permissions, Refusal};
+use std::borrow::Cow;
 use subject_name::is_subject_name;
 
 /// Those whose identities stand for whoever sends `auth:`.
@@ -23,9 +24,14 @@ pub(super) const LINES_MAX: usize = 1024;
 ///
 /// Duplicates go first and `auth` is replaced afterwards, so that `auth:` beside the very id that it
 /// stands for leaves that id twice, as in the original.
-pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal> {
+pub(super) fn fixup<'a>(sent: &'a [Acl], identities: &[Id]) -> Result<Cow<'a, [Acl]>, Refusal> {
     if sent.len() > LINES_MAX {
         return Err(Refusal::InvalidAcl);
+    }
+    let mut lines = sent.iter().enumerate();
+    if !sent.is_empty() && lines.all(|(at, line)| is_sound(&line.id) && !sent[..at].contains(line))
+    {
+        return Ok(Cow::Borrowed(sent));
     }
     let mut stored = Vec::with_capacity(sent.len());
     for (at, line) in sent.iter().enumerate() {
@@ -35,9 +41,8 @@ pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal
         if sent[..at].contains(line) {
             continue;
         }
-        match (line.id.scheme.as_str(), line.id.id.as_str()) {
-            ("world", "anyone") => stored.push(line.clone()),
-            ("auth", _) => {
+        match line.id.scheme.as_str() {
+            "auth" => {
                 let before = stored.len();
                 let proven = identities
                     .iter()
@@ -50,16 +55,25 @@ pub(super) fn fixup(sent: &[Acl], identities: &[Id]) -> Result<Vec<Acl>, Refusal
                     return Err(Refusal::InvalidAcl);
                 }
             }
-            ("digest", id) if is_digest_id(id) => stored.push(line.clone()),
-            ("ip", id) if AddressRange::parse(id).is_some() => stored.push(line.clone()),
-            ("sasl", id) if is_principal(id) => stored.push(line.clone()),
-            ("x509", id) if is_subject_name(id) => stored.push(line.clone()),
+            _ if is_sound(&line.id) => stored.push(line.clone()),
             _ => return Err(Refusal::InvalidAcl),
         }
     }
     match stored.len() {
-        1..=LINES_MAX => Ok(stored),
+        1..=LINES_MAX => Ok(stored.into()),
         _ => Err(Refusal::InvalidAcl),
+    }
+}
+
+/// Whether a line may be stored for this id as it is.
+fn is_sound(id: &Id) -> bool {
+    match (id.scheme.as_str(), id.id.as_str()) {
+        ("world", id) => id == "anyone",
+        ("digest", id) => is_digest_id(id),
+        ("ip", id) => AddressRange::parse(id).is_some(),
+        ("sasl", id) => is_principal(id),
+        ("x509", id) => is_subject_name(id),
+        _ => false,
     }
 }
 

@@ -24,6 +24,10 @@ impl Dirty {
         }
     }
 
+    pub fn count(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Marks what is marked in another.
     pub fn mark_all(&mut self, other: &Dirty) {
         other.slots.iter().for_each(|slot| self.mark(*slot));

@@ -39,6 +39,10 @@ impl FrozenTree {
         Some(self.0.record(slot, parent, blob))
     }
 
+    pub fn contains(&self, slot: u32) -> bool {
+        self.0.slots.get(slot).is_some()
+    }
+
     /// All znodes, in the order of slots. Data are copied as they come.
     pub fn records(&self) -> impl Iterator<Item = ZnodeRecord> {
         self.0

@@ -65,6 +65,9 @@ pub trait Session: Send + Sync {
 
     async fn set(&self, path: &str, data: &Bytes) -> Result<(), ClientError>;
 
+    /// Content with one that is not there.
+    async fn delete(&self, path: &str) -> Result<(), ClientError>;
+
     /// From the connected server, which may lag.
     async fn get(&self, path: &str) -> Result<(), ClientError>;
 

@@ -32,6 +32,10 @@ impl Session for Client {
         self.call(request).await.map(drop)
     }
 
+    async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        delete(self, path.to_owned()).await
+    }
+
     async fn get(&self, path: &str) -> Result<(), ClientError> {
         self.call(get(path, false)).await.map(drop)
     }

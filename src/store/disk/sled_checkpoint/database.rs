@@ -1,15 +1,18 @@
 //! One sled database of rows: written in batches, synced by ourselves, verified when read.
 
 use super::SledOptions;
+use super::blocks::{self, Write};
 use super::contained::caught;
-use super::rows::Rows;
+use super::rows::{Place, Rows};
 use crate::model::SessionId;
 use crate::store::codec::{
     decode_header, decode_session, decode_znode, encode_header, encode_session, encode_znode,
 };
 use crate::store::disk::aside::in_file;
 use crate::store::tree::Tree;
-use crate::store::{CheckpointDelta, SessionRecord, State, StateHeader, StateImage, StorageFault};
+use crate::store::{
+    CheckpointDelta, SessionRecord, State, StateHeader, StateImage, StorageFault, ZnodeRecord,
+};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -17,19 +20,26 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// The layout of keys; each row's value has a version of its own.
-const LAYOUT_VERSION: u32 = 1;
+/// The layout of keys; each record has a version of its own. The first had each znode in a row of its own,
+/// which is also how this one has the large ones: it is read, and continued.
+const LAYOUT_VERSION: u32 = 2;
+const LAYOUT_VERSION_FIRST: u32 = 1;
 
 const HEADER: &[u8] = b"h";
 const VERSION: &[u8] = b"v";
 /// Present until the generation's first header is there.
 const BUILDING: &[u8] = b"b";
 const SESSIONS: u8 = b's';
+const BLOCKS: u8 = b'n';
 const ZNODES: u8 = b'z';
 
-/// Rows of one batch while a generation is built. Not atomic as a whole, and need not be: the header
+/// Records of one batch while a generation is built. Not atomic as a whole, and need not be: the header
 /// comes last.
-const BUILD_BATCH_ROWS: usize = 4096;
+const BUILD_BATCH_RECORDS: usize = 4096;
+
+/// Rows whose replaced pages are freed at a time: 512 of them (`crossbeam_epoch`, 8 bags of 64), and a row
+/// replaces a handful.
+const LET_GO_ROWS: usize = 64;
 
 /// How often a held lock is tried again, in milliseconds.
 const LOCK_TRY_EVERY_MS: u64 = 10;
@@ -81,7 +91,9 @@ impl Database {
             return self.without_header();
         };
         match self.get(VERSION)?.as_deref().map(<[u8; 4]>::try_from) {
-            Some(Ok(version)) if u32::from_be_bytes(version) == LAYOUT_VERSION => {}
+            Some(Ok(version))
+                if (LAYOUT_VERSION_FIRST..=LAYOUT_VERSION)
+                    .contains(&u32::from_be_bytes(version)) => {}
             Some(Ok(version)) => {
                 return Err(StorageFault::UnknownVersion {
                     path: self.path.clone(),
@@ -110,19 +122,18 @@ impl Database {
             rows.insert_session(session.id);
             sessions.push(session);
         }
-        let znodes = self.sled.scan_prefix([ZNODES]).map(|row| {
-            let (key, value) = row.map_err(|error| fault("scan", &self.path, error))?;
-            let znode = decode_znode(&value).map_err(|error| error.into_fault(&self.path, 0))?;
-            if *key != znode_key(znode.slot) {
-                return Err(StorageFault::damaged(
-                    &self.path,
-                    0,
-                    "a znode is in another's place",
-                ));
-            }
-            rows.insert_znode(znode.slot);
-            Ok(znode)
-        });
+        let blocks = self.sled.scan_prefix([BLOCKS]);
+        let znodes = blocks
+            .chain(self.sled.scan_prefix([ZNODES]))
+            .flat_map(|row| {
+                let read = row
+                    .map_err(|error| fault("scan", &self.path, error))
+                    .and_then(|(key, value)| self.znodes(&key, &value, &mut rows));
+                match read {
+                    Ok(znodes) => znodes.into_iter().map(Ok).collect(),
+                    Err(fault) => vec![Err(fault)],
+                }
+            });
         let tree = Tree::from_records(znodes).map_err(|fault| in_file(&self.path, fault))?;
         rows.check(&header)
             .map_err(|fault| in_file(&self.path, fault))?;
@@ -134,24 +145,62 @@ impl Database {
         })))
     }
 
-    /// Adds a delta in one batch, and returns once it is durable.
-    pub fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
-        let mut batch = sled::Batch::default();
-        for slot in &delta.slots {
-            match delta.tree.record(*slot) {
-                Some(znode) => batch.insert(&znode_key(*slot), encode_znode(&znode)),
-                None => batch.remove(&znode_key(*slot)),
+    /// The znodes of a row, of which `rows` takes note. That no slot is here twice, the tree finds out.
+    fn znodes(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        rows: &mut Rows,
+    ) -> Result<Vec<ZnodeRecord>, StorageFault> {
+        let damaged = |what: &str| StorageFault::damaged(&self.path, 0, what.to_owned());
+        let mut take = |record: &[u8], place, key_of: fn(u32) -> [u8; 5]| {
+            let znode = decode_znode(record).map_err(|error| error.into_fault(&self.path, 0))?;
+            if *key != key_of(znode.slot) {
+                return Err(damaged("a znode is in another's place"));
             }
+            rows.insert_znode(znode.slot, place);
+            Ok(znode)
+        };
+        if key.first() == Some(&ZNODES) {
+            return take(value, Place::Own, znode_key).map(|znode| vec![znode]);
         }
-        for (id, session) in &delta.sessions {
-            match session {
-                Some(session) => batch.insert(&session_key(*id), encode_session(session)),
-                None => batch.remove(&session_key(*id)),
+        blocks::records(value)
+            .map(|record| {
+                let record = record.ok_or_else(|| damaged("a block's row is cut off"))?;
+                take(record, Place::Shared, |slot| {
+                    block_key(blocks::block_of(slot))
+                })
+            })
+            .collect()
+    }
+
+    /// Adds a delta in one batch, and returns once it is durable: where its slots lie now.
+    pub fn save(
+        &mut self,
+        delta: &CheckpointDelta,
+        rows: &Rows,
+    ) -> Result<Vec<(u32, Option<Place>)>, StorageFault> {
+        let mut batch = sled::Batch::default();
+        let mut batched = delta.sessions.len();
+        let mut put = |key: &[u8], row: Option<Vec<u8>>| match row {
+            Some(row) => batch.insert(key, row),
+            None => batch.remove(key),
+        };
+        let places = blocks::writes(delta, rows, |write| {
+            batched += 1;
+            match write {
+                Write::Block(block, row) => put(&block_key(block), row),
+                Write::Own(slot, row) => put(&znode_key(slot), row),
             }
+        });
+        for (id, session) in &delta.sessions {
+            put(&session_key(*id), session.as_ref().map(encode_session));
         }
         complete(&mut batch, &delta.header);
         self.apply(batch)?;
-        self.sync()
+        let_go(batched);
+        self.sync()?;
+        Ok(places)
     }
 
     /// Writes a whole state into this empty database, and returns once it is durable.
@@ -161,36 +210,34 @@ impl Database {
         self.apply(first)?;
 
         let mut rows = Rows::default();
-        let sessions = image.sessions.iter().map(|session| {
-            (
-                Row::Session(session.id),
-                session_key(session.id).to_vec(),
-                encode_session(session),
-            )
-        });
-        let znodes = image.tree.records().map(|znode| {
-            (
-                Row::Znode(znode.slot),
-                znode_key(znode.slot).to_vec(),
-                encode_znode(&znode),
-            )
-        });
         let mut batch = sled::Batch::default();
         let mut batched = 0;
-        for (row, key, value) in sessions.chain(znodes) {
-            match row {
-                Row::Session(id) => rows.insert_session(id),
-                Row::Znode(slot) => rows.insert_znode(slot),
-            }
-            batch.insert(key, value);
+        for session in &image.sessions {
+            rows.insert_session(session.id);
+            batch.insert(&session_key(session.id), encode_session(session));
             batched += 1;
-            if batched == BUILD_BATCH_ROWS {
-                self.apply(std::mem::take(&mut batch))?;
-                batched = 0;
-            }
+            self.apply_full(&mut batch, &mut batched)?;
         }
+        let (mut block, mut shared) = (0, Vec::new());
+        for znode in image.tree.records() {
+            if blocks::block_of(znode.slot) != block {
+                put_block(&mut batch, block, &mut shared);
+                block = blocks::block_of(znode.slot);
+                self.apply_full(&mut batch, &mut batched)?;
+            }
+            let record = encode_znode(&znode);
+            let place = blocks::place_for(&record);
+            rows.insert_znode(znode.slot, place);
+            match place {
+                Place::Shared => blocks::append(&mut shared, &record),
+                Place::Own => batch.insert(&znode_key(znode.slot), record),
+            }
+            batched += 1;
+        }
+        put_block(&mut batch, block, &mut shared);
         rows.check(&image.header)?;
         self.apply(batch)?;
+        let_go(batched);
         // The header must not become durable before what it speaks for.
         self.sync()?;
 
@@ -199,6 +246,16 @@ impl Database {
         self.apply(last)?;
         self.sync()?;
         Ok(rows)
+    }
+
+    /// Applies a batch to which no more is added while a generation is built.
+    fn apply_full(&self, batch: &mut sled::Batch, batched: &mut usize) -> Result<(), StorageFault> {
+        if *batched < BUILD_BATCH_RECORDS {
+            return Ok(());
+        }
+        self.apply(std::mem::take(batch))?;
+        let_go(std::mem::take(batched));
+        Ok(())
     }
 
     /// Of its file, and of the value files beside it.
@@ -291,9 +348,20 @@ impl Database {
     }
 }
 
-enum Row {
-    Session(SessionId),
-    Znode(u32),
+/// Puts the row of a block that has any into a batch.
+fn put_block(batch: &mut sled::Batch, block: u32, shared: &mut Vec<u8>) {
+    if !shared.is_empty() {
+        batch.insert(&block_key(block), std::mem::take(shared));
+    }
+}
+
+/// Lets go of the pages that a batch of so many rows has replaced. sled keeps them until no thread can be
+/// reading them, and frees a few at each later call: after one large batch there are no such calls, and
+/// some 5 KB a row would stay.
+fn let_go(rows: usize) {
+    for _ in 0..=rows / LET_GO_ROWS {
+        sled::pin().flush();
+    }
 }
 
 /// What the last batch of every step carries: the rows add up to `header` from here on.
@@ -306,6 +374,12 @@ fn complete(batch: &mut sled::Batch, header: &StateHeader) {
 fn znode_key(slot: u32) -> [u8; 5] {
     let mut key = [ZNODES; 5];
     key[1..].copy_from_slice(&slot.to_be_bytes());
+    key
+}
+
+fn block_key(block: u32) -> [u8; 5] {
+    let mut key = [BLOCKS; 5];
+    key[1..].copy_from_slice(&block.to_be_bytes());
     key
 }
 
@@ -362,5 +436,23 @@ impl Database {
     pub fn set_layout_version(&self, version: u32) {
         self.sled.insert(VERSION, &version.to_be_bytes()).unwrap();
         self.sled.flush().unwrap();
+    }
+
+    /// Puts every znode into a row of its own, as the first layout had it.
+    pub fn go_back_to_the_first_layout(&self, image: &StateImage) {
+        for row in self.sled.scan_prefix([BLOCKS]) {
+            self.sled.remove(row.unwrap().0).unwrap();
+        }
+        for znode in image.tree.records() {
+            let key = znode_key(znode.slot);
+            self.sled.insert(key, encode_znode(&znode)).unwrap();
+        }
+        self.set_layout_version(LAYOUT_VERSION_FIRST);
+    }
+
+    /// How many rows blocks have, and how many znodes have one of their own.
+    pub fn row_counts(&self) -> (usize, usize) {
+        let count = |table| self.sled.scan_prefix([table]).count();
+        (count(BLOCKS), count(ZNODES))
     }
 }

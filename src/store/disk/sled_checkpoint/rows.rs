@@ -1,97 +1,116 @@
-//! Which rows are here: enough to tell whether a delta continues them.
+//! Which rows are here: enough to tell whether a delta continues them, and what it has to write.
 
 use crate::model::SessionId;
 use crate::store::{CheckpointDelta, StateHeader, StorageFault};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-/// The keys of a generation, in memory: one bit a slot, eight bytes a session.
+/// Where a znode lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the row of its block.
+    Shared,
+    /// In a row of its own.
+    Own,
+}
+
+/// The keys of a generation, in memory: two bits a slot, eight bytes a session.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Rows {
-    slots: Vec<u64>,
-    znodes: u64,
+    shared: Slots,
+    own: Slots,
     sessions: HashSet<SessionId>,
 }
 
-/// What a delta does to the keys; present or gone.
-pub(super) struct Change {
-    slots: BTreeMap<u32, bool>,
-    sessions: BTreeMap<SessionId, bool>,
-}
-
 impl Rows {
-    pub fn insert_znode(&mut self, slot: u32) {
-        self.set_slot(slot, true);
+    pub fn insert_znode(&mut self, slot: u32, place: Place) {
+        self.set_place(slot, Some(place));
     }
 
     pub fn insert_session(&mut self, session: SessionId) {
         self.sessions.insert(session);
     }
 
-    /// What `delta` would change; refused if the rows would not add up to its header afterwards.
-    pub fn after(&self, delta: &CheckpointDelta) -> Result<Change, StorageFault> {
-        let change = Change {
-            slots: delta
+    pub fn place(&self, slot: u32) -> Option<Place> {
+        match (self.shared.has(slot), self.own.has(slot)) {
+            (true, _) => Some(Place::Shared),
+            (_, true) => Some(Place::Own),
+            _ => None,
+        }
+    }
+
+    /// Refuses a delta with which the rows would not add up to its header.
+    pub fn check_continues(&self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+        let znodes = sum(
+            self.znodes(),
+            delta
                 .slots
                 .iter()
-                .map(|slot| (*slot, delta.tree.record(*slot).is_some()))
-                .collect(),
-            sessions: delta
-                .sessions
-                .iter()
-                .map(|(id, session)| (*id, session.is_some()))
-                .collect(),
-        };
-        let znodes = sum(
-            self.znodes,
-            change.slots.iter().map(|(slot, to)| (self.has(*slot), *to)),
+                .map(|slot| (self.place(*slot).is_some(), delta.tree.contains(*slot))),
         );
         let sessions = sum(
             self.sessions.len() as u64,
-            change
+            delta
                 .sessions
                 .iter()
-                .map(|(id, to)| (self.sessions.contains(id), *to)),
+                .map(|(id, session)| (self.sessions.contains(id), session.is_some())),
         );
-        add_up(znodes, sessions, &delta.header)?;
-        Ok(change)
+        add_up(znodes, sessions, &delta.header)
     }
 
-    pub fn take(&mut self, change: Change) {
-        for (slot, present) in change.slots {
-            self.set_slot(slot, present);
+    /// Takes note that a delta is here, whose slots lie in these places.
+    pub fn take(&mut self, delta: &CheckpointDelta, places: Vec<(u32, Option<Place>)>) {
+        for (slot, place) in places {
+            self.set_place(slot, place);
         }
-        for (id, present) in change.sessions {
-            if present {
-                self.sessions.insert(id);
-            } else {
-                self.sessions.remove(&id);
-            }
+        for (id, session) in &delta.sessions {
+            match session {
+                Some(_) => self.sessions.insert(*id),
+                None => self.sessions.remove(id),
+            };
         }
     }
 
     /// Refuses a header that these rows do not add up to.
     pub fn check(&self, header: &StateHeader) -> Result<(), StorageFault> {
-        add_up(self.znodes, self.sessions.len() as u64, header)
+        add_up(self.znodes(), self.sessions.len() as u64, header)
     }
 
+    fn znodes(&self) -> u64 {
+        self.shared.count + self.own.count
+    }
+
+    fn set_place(&mut self, slot: u32, place: Option<Place>) {
+        self.shared.set(slot, place == Some(Place::Shared));
+        self.own.set(slot, place == Some(Place::Own));
+    }
+}
+
+/// A set of slots, one bit each.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Slots {
+    words: Vec<u64>,
+    count: u64,
+}
+
+impl Slots {
     fn has(&self, slot: u32) -> bool {
-        let word = self.slots.get(slot as usize / 64).copied().unwrap_or(0);
+        let word = self.words.get(slot as usize / 64).copied().unwrap_or(0);
         word & (1 << (slot % 64)) != 0
     }
 
-    fn set_slot(&mut self, slot: u32, present: bool) {
+    fn set(&mut self, slot: u32, present: bool) {
         if self.has(slot) == present {
             return;
         }
         let word = slot as usize / 64;
-        if word >= self.slots.len() {
-            self.slots.resize(word + 1, 0);
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
         }
-        self.slots[word] ^= 1 << (slot % 64);
+        self.words[word] ^= 1 << (slot % 64);
         if present {
-            self.znodes += 1;
+            self.count += 1;
         } else {
-            self.znodes -= 1;
+            self.count -= 1;
         }
     }
 }
@@ -120,18 +139,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_counted_once() {
+    fn slots_are_counted_once_wherever_they_lie() {
         let mut rows = Rows::default();
         for slot in [0, 63, 64, 64, 100_000, 0] {
-            rows.insert_znode(slot);
+            rows.insert_znode(slot, Place::Shared);
         }
-        assert_eq!(rows.znodes, 4);
-        assert!(rows.has(64) && !rows.has(65) && !rows.has(u32::MAX));
-        rows.take(Change {
-            slots: BTreeMap::from([(64, false), (65, false), (7, true)]),
-            sessions: BTreeMap::new(),
-        });
-        assert_eq!(rows.znodes, 4);
-        assert!(!rows.has(64) && rows.has(7));
+        assert_eq!(rows.znodes(), 4);
+        assert_eq!(rows.place(64), Some(Place::Shared));
+        assert_eq!((rows.place(65), rows.place(u32::MAX)), (None, None));
+        rows.set_place(64, None);
+        rows.set_place(65, None);
+        rows.set_place(63, Some(Place::Own));
+        rows.set_place(7, Some(Place::Own));
+        assert_eq!(rows.znodes(), 4);
+        let places = [64, 63, 7].map(|slot| rows.place(slot));
+        assert_eq!(places, [None, Some(Place::Own), Some(Place::Own)]);
     }
 }

@@ -257,6 +257,69 @@ fn a_checkpoint_of_a_newer_layout_is_left_to_the_newer_program() {
     assert_eq!(names(dir.path()), ["0000000001"]);
 }
 
+#[test]
+fn the_first_layout_is_read_and_continued() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scripted = Scripted::new(15);
+    let mut store = open(dir.path());
+    scripted.run(0);
+    scripted.run(200);
+    store.save(&scripted.state.take_delta()).unwrap();
+    drop(store);
+    let path = dir.path().join("0000000001");
+    let database = || Database::open(&path, &SledOptions::default()).unwrap();
+    let first = database();
+    first.go_back_to_the_first_layout(&scripted.state.freeze());
+    let znodes = scripted.state.freeze().header.znodes as usize;
+    assert_eq!(first.row_counts(), (0, znodes));
+    drop(first);
+
+    // What does not change stays where it is, so that the first save costs no more than others.
+    for _ in 0..3 {
+        let mut store = open(dir.path());
+        scripted.assert_same(&store.load().unwrap().unwrap());
+        scripted.run(10);
+        store.save(&scripted.state.take_delta()).unwrap();
+    }
+    let (blocks, own) = database().row_counts();
+    assert!(blocks > 0 && own > 0 && own < znodes, "{blocks} {own}");
+    scripted.assert_same(&open(dir.path()).load().unwrap().unwrap());
+}
+
+#[test]
+fn small_znodes_share_rows_and_large_ones_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scripted = Scripted::new(16);
+    let mut store = open(dir.path());
+    scripted.names = 1000;
+    scripted.data_bytes_max = 10;
+    scripted.run(0);
+    scripted.run(500);
+    store.save(&scripted.state.take_delta()).unwrap();
+    let counts = |store: &SledCheckpoint| store.current.as_ref().unwrap().database.row_counts();
+    let znodes = scripted.state.freeze().header.znodes as usize;
+    let (blocks, own) = counts(&store);
+    assert_eq!(own, 0);
+    assert!(blocks * 4 < znodes, "{blocks} for {znodes}");
+
+    // They grow, shrink and go in between.
+    for data_bytes_max in [4000, 10, 4000] {
+        scripted.data_bytes_max = data_bytes_max;
+        scripted.run(1000);
+        store.save(&scripted.state.take_delta()).unwrap();
+        drop(store);
+        store = open(dir.path());
+        scripted.assert_same(&store.load().unwrap().unwrap());
+    }
+    // A whole state is laid out in the same way.
+    let continued = counts(&store);
+    assert!(continued.1 > 0);
+    store.replace(&scripted.state.freeze()).unwrap();
+    assert_eq!(counts(&store), continued);
+    drop(store);
+    scripted.assert_same(&open(dir.path()).load().unwrap().unwrap());
+}
+
 /// sled's files of a checkpoint after some saves, and the digests of all of them.
 fn sound(dir: &Path) -> Vec<u64> {
     // Several of sled's segments of 512 KiB: damage in one is not damage in all.

@@ -79,7 +79,7 @@ fn well_formed_lists_are_kept_in_order_without_duplicates() {
     let expected: Vec<Acl> = [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
         .map(|at: usize| sent[at].clone())
         .into();
-    assert_eq!(stored, expected);
+    assert_eq!(stored.into_owned(), expected);
 }
 
 /// Also one that becomes so long by what `auth` stands for.
@@ -112,7 +112,7 @@ fn auth_becomes_every_proven_identity_and_is_refused_without_one() {
         Id::new("sasl", "bob"),
     ];
     assert_eq!(
-        fixup(&sent, &identities).unwrap(),
+        fixup(&sent, &identities).unwrap().into_owned(),
         [
             line(5, "digest", "a:x"),
             line(5, "digest", "b:y"),

@@ -12,7 +12,8 @@
 
 use super::varint;
 use crate::model::{SessionId, Zxid};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
+use std::cell::RefCell;
 use triomphe::{Arc, ThinArc};
 
 /// The number of an interned access list on this member.
@@ -28,6 +29,17 @@ const LISTED: u8 = 1 << 4;
 const AVERSION: u8 = 1 << 5;
 const CONTAINER: u8 = 1 << 6;
 const TTL: u8 = 1 << 7;
+
+/// The longest packed stat: flags, and each number as long as it can be.
+const STAT_BYTES_MAX: usize = 1 + 6 * 10 + 10 + 4 * 5;
+
+/// What stays allocated to put blobs together in. Larger ones are rare.
+const SCRATCH_BYTES_MAX: usize = 16 * 1024;
+
+thread_local! {
+    /// Where a blob is put together, before it has its length.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What a blob says of its znode besides name and data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +84,12 @@ impl PackedStat {
         (ttl_ms != 0).then(|| self.mtime_ms.saturating_add(ttl_ms))
     }
 
-    fn pack(&self, null_data: bool, buffer: &mut Vec<u8>) {
+    fn pack(&self, null_data: bool, buffer: &mut impl BufMut) {
         let data_set =
             self.mzxid != self.czxid || self.mtime_ms != self.ctime_ms || self.version != 0;
         let parent = self.pzxid != self.czxid || self.creations != 0;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        buffer.push(
+        buffer.put_u8(
             flag(null_data, NULL_DATA)
                 | flag(data_set, DATA_SET)
                 | flag(parent, PARENT)
@@ -151,15 +163,16 @@ pub(in crate::store::tree) struct Blob(ThinArc<(), u8>);
 
 impl Blob {
     pub fn new(name: &str, stat: &PackedStat, data: Option<&[u8]>) -> Blob {
-        // Enough for name length and the longest stat, so that the buffer is allocated once.
-        const HEAD_BYTES_MAX: usize = 96;
-        let data_bytes = data.map_or(0, <[u8]>::len);
-        let mut buffer = Vec::with_capacity(HEAD_BYTES_MAX + name.len() + data_bytes);
-        varint::put(&mut buffer, name.len() as u64);
-        buffer.extend_from_slice(name.as_bytes());
-        stat.pack(data.is_none(), &mut buffer);
-        buffer.extend_from_slice(data.unwrap_or_default());
-        Blob(ThinArc::from_header_and_slice((), &buffer))
+        SCRATCH.with_borrow_mut(|buffer| {
+            varint::put(buffer, name.len() as u64);
+            buffer.extend_from_slice(name.as_bytes());
+            stat.pack(data.is_none(), buffer);
+            buffer.extend_from_slice(data.unwrap_or_default());
+            let blob = Blob(ThinArc::from_header_and_slice((), buffer));
+            buffer.clear();
+            buffer.shrink_to(SCRATCH_BYTES_MAX);
+            blob
+        })
     }
 
     pub fn name(&self) -> &str {
@@ -208,19 +221,22 @@ impl Blob {
         let mut rest = &bytes[head..];
         let (_, null_data) = PackedStat::unpack(&mut rest);
         let tail = bytes.len() - rest.len();
-        let mut packed = Vec::with_capacity(64);
-        stat.pack(null_data, &mut packed);
+        let mut space = [0; STAT_BYTES_MAX];
+        let mut room = &mut space[..];
+        stat.pack(null_data, &mut room);
+        let packed = STAT_BYTES_MAX - room.len();
+        let packed = &space[..packed];
         let written = packed.len() == tail - head
             && self.0.with_arc_mut(|shared| match Arc::get_mut(shared) {
                 Some(own) => {
-                    own.slice_mut()[head..tail].copy_from_slice(&packed);
+                    own.slice_mut()[head..tail].copy_from_slice(packed);
                     true
                 }
                 None => false,
             });
         if !written {
             let bytes = &self.0.slice;
-            let whole = [&bytes[..head], &packed, &bytes[tail..]].concat();
+            let whole = [&bytes[..head], packed, &bytes[tail..]].concat();
             self.0 = ThinArc::from_header_and_slice((), &whole);
         }
     }
@@ -252,6 +268,27 @@ mod tests {
             ttl_ms: u64::MAX,
             acl: AclId::MAX,
         }
+    }
+
+    #[test]
+    fn what_a_large_blob_was_put_together_in_is_given_back() {
+        let stat = PackedStat::born(Zxid(7), 8, 0);
+        let capacity = || SCRATCH.with_borrow(Vec::capacity);
+        let large = Blob::new("a", &stat, Some(&vec![1; 1 << 20]));
+        assert!(capacity() <= SCRATCH_BYTES_MAX);
+        let small = Blob::new("b", &stat, Some(b"2"));
+        assert_eq!((small.name(), small.data()), ("b", Some(&b"2"[..])));
+        assert_eq!(large.data().map(<[u8]>::len), Some(1 << 20));
+    }
+
+    #[test]
+    fn the_longest_stat_has_room() {
+        let mut packed = Vec::new();
+        full().pack(true, &mut packed);
+        assert!(packed.len() <= STAT_BYTES_MAX, "{}", packed.len());
+        let mut blob = Blob::new("a", &PackedStat::born(Zxid(7), 8, 0), Some(b"data"));
+        blob.set_stat(&full());
+        assert_eq!(blob.stat_and_data(), (full(), Some(&b"data"[..])));
     }
 
     #[test]

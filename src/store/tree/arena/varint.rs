@@ -1,16 +1,18 @@
 //! Numbers in as few bytes as they need (LEB128), for the packed stat of a blob.
 
+use bytes::BufMut;
+
 /// Seven bits a byte, least first; at most ten bytes.
-pub(super) fn put(buffer: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put(buffer: &mut impl BufMut, mut value: u64) {
     while value >= 0x80 {
-        buffer.push(value as u8 | 0x80);
+        buffer.put_u8(value as u8 | 0x80);
         value >>= 7;
     }
-    buffer.push(value as u8);
+    buffer.put_u8(value as u8);
 }
 
 /// Small numbers of either sign in few bytes.
-pub(super) fn put_signed(buffer: &mut Vec<u8>, value: i64) {
+pub(super) fn put_signed(buffer: &mut impl BufMut, value: i64) {
     put(buffer, ((value << 1) ^ (value >> 63)) as u64);
 }
 

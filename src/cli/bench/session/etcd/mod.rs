@@ -154,6 +154,10 @@ impl Session for Etcd {
         self.in_time(self.kv().put(request)).await.map(drop)
     }
 
+    async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.delete_range(key(path), Bytes::new()).await
+    }
+
     async fn get(&self, path: &str) -> Result<(), ClientError> {
         self.get_one(path, true).await
     }

@@ -1,0 +1,2 @@
+/** The registry plugin of StreamPark. */
+package io.vivarium.streampark;

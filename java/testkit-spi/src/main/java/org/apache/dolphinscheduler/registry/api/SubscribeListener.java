@@ -1,0 +1,5 @@
+package org.apache.dolphinscheduler.registry.api;
+
+public interface SubscribeListener {
+    void notify(Event event);
+}

@@ -1,0 +1,5 @@
+package org.apache.streampark.registry.api;
+
+public interface ConnectionListener {
+    void onUpdate(ConnectionState newState);
+}

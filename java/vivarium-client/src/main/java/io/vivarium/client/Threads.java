@@ -1,0 +1,152 @@
+package io.vivarium.client;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.ThreadFactory;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * The threads of one client: all daemons, all named {@code vivarium-PURPOSE-CLIENT}, all gone once it is closed.
+ *
+ * <p>A client never works on a thread of its caller's, nor in a common pool: its session lives on however busy
+ * these are.
+ */
+final class Threads {
+    /** What waits to be tidied up; more of it is left to the end of the session. */
+    static final int TIDY_MAX = 1_024;
+    private static final long IDLE_SECONDS = 5;
+    private static final AtomicInteger CLIENTS = new AtomicInteger();
+
+    final int client = CLIENTS.incrementAndGet();
+    /** Sockets are read and written here, and answers are taken. Nothing of a host's runs here. */
+    final ExecutorService io;
+    final ScheduledThreadPoolExecutor timer;
+    /** Gives back what nobody wants any more. */
+    final ThreadPoolExecutor tidy;
+    private final List<Thread> own = new ArrayList<>();
+    private final AtomicInteger numbers = new AtomicInteger();
+    private final Map<Thread, String> ofIo = new ConcurrentHashMap<>();
+
+    Threads() {
+        io = new ThreadPoolExecutor(
+                0, Integer.MAX_VALUE, IDLE_SECONDS, TimeUnit.SECONDS, new SynchronousQueue<Runnable>(), this::ofIo,
+                // Once it is shut down: what a connection that was closed has still to say concerns nobody.
+                new ThreadPoolExecutor.DiscardPolicy());
+        timer = new ScheduledThreadPoolExecutor(1, named("timer"));
+        timer.setRemoveOnCancelPolicy(true);
+        timer.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
+        tidy = new ThreadPoolExecutor(
+                2, 2, IDLE_SECONDS, TimeUnit.SECONDS, new LinkedBlockingQueue<Runnable>(TIDY_MAX), numbered("tidy"));
+        tidy.allowCoreThreadTimeOut(true);
+    }
+
+    private ThreadFactory named(String purpose) {
+        return work -> make(purpose + "-" + client, work);
+    }
+
+    private ThreadFactory numbered(String purpose) {
+        AtomicInteger number = new AtomicInteger();
+        return work -> make(purpose + "-" + client + "-" + number.incrementAndGet(), work);
+    }
+
+    private Thread ofIo(Runnable work) {
+        String name = "io-" + client + "-" + numbers.incrementAndGet();
+        return make(name, () -> {
+            Thread own = Thread.currentThread();
+            ofIo.put(own, own.getName());
+            try {
+                work.run();
+            } finally {
+                ofIo.remove(own);
+            }
+        });
+    }
+
+    /** The transport calls the thread that reads by a name of its own: whose it is must be seen in a dump. */
+    void nameAgain() {
+        ofIo.forEach((thread, name) -> {
+            if (!thread.getName().equals(name)) {
+                thread.setName(name);
+            }
+        });
+    }
+
+    private static Thread make(String name, Runnable work) {
+        Thread thread = new Thread(work, "vivarium-" + name);
+        thread.setDaemon(true);
+        // The loader of whoever happens to call is not kept by a thread of ours.
+        thread.setContextClassLoader(Threads.class.getClassLoader());
+        return thread;
+    }
+
+    /** Starts a thread that ends by itself when the client is closed. */
+    Thread start(String purpose, Runnable work) {
+        Thread thread = make(purpose + "-" + client, work);
+        started(thread);
+        return thread;
+    }
+
+    /** As {@link #start}, for one of many with the same purpose. */
+    Thread startNumbered(String purpose, Runnable work) {
+        Thread thread = make(purpose + "-" + client + "-" + numbers.incrementAndGet(), work);
+        started(thread);
+        return thread;
+    }
+
+    private void started(Thread thread) {
+        synchronized (own) {
+            own.removeIf(other -> !other.isAlive());
+            // Alive before anybody else may look.
+            thread.start();
+            own.add(thread);
+        }
+    }
+
+    /** Ends all of them, but for the calling one, and waits until they have ended, or the time is over. */
+    void stop(Deadline deadline) {
+        List<Thread> all;
+        synchronized (own) {
+            all = new ArrayList<>(own);
+        }
+        tidy.shutdownNow();
+        boolean interrupted = false;
+        for (Thread thread : all) {
+            if (thread != Thread.currentThread()) {
+                thread.interrupt();
+            }
+        }
+        try {
+            for (Thread thread : all) {
+                long left = TimeUnit.NANOSECONDS.toMillis(deadline.leftNanos());
+                if (thread != Thread.currentThread() && left > 0) {
+                    thread.join(left);
+                }
+            }
+            timer.shutdownNow();
+            io.shutdown();
+            boolean ended = ended(tidy, deadline) & ended(timer, deadline) & ended(io, deadline);
+            if (!ended) {
+                io.shutdownNow();
+            }
+        } catch (InterruptedException hurry) {
+            interrupted = true;
+            timer.shutdownNow();
+            io.shutdownNow();
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static boolean ended(ExecutorService pool, Deadline deadline) throws InterruptedException {
+        return pool.awaitTermination(Math.max(0, deadline.leftNanos()), TimeUnit.NANOSECONDS);
+    }
+}

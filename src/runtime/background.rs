@@ -1,0 +1,61 @@
+//! Work that gives way to whatever answers somebody.
+
+use std::io;
+use std::panic::resume_unwind;
+use std::thread;
+
+/// Niceness of background threads: they get a tenth of a core that others want, and all of one that nobody
+/// wants.
+#[cfg(target_os = "linux")]
+const NICENESS: libc::c_int = 10;
+
+/// Does `work` on a thread of this name that gives way to all others, and waits for it. `work` must take no
+/// lock that others wait for.
+pub fn in_background<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name(name.to_owned());
+        let thread = thread.spawn_scoped(scope, || {
+            give_way();
+            work()
+        })?;
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+/// Where it is refused, the work is only less polite.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call has no precondition. On Linux "process" 0 is the calling thread alone.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_is_done_elsewhere_and_what_it_gives_or_throws_comes_back() {
+        let name = || thread::current().name().map(str::to_owned);
+        assert_eq!(
+            in_background("polite", name).unwrap(),
+            Some("polite".into())
+        );
+        let thrown = std::panic::catch_unwind(|| in_background("polite", || panic!("broken")));
+        assert_eq!(thrown.unwrap_err().downcast_ref(), Some(&"broken"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn it_gives_way_and_its_caller_does_not() {
+        let niceness = || {
+            // SAFETY: the call has no precondition.
+            unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+        };
+        let before = niceness();
+        let inside = in_background("polite", niceness).unwrap();
+        assert_eq!(inside, NICENESS.max(before));
+        assert_eq!(niceness(), before);
+    }
+}
