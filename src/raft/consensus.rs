@@ -20,6 +20,7 @@ use super::machine::{Figures, Machine, StateMachine};
 use super::membership_service::MembershipService;
 use super::network::client::PeerNetwork;
 use super::network::forward::ForwardStream;
+use super::network::frame_server::FrameServer;
 use super::network::links::{Lane, Link, Links};
 use super::network::listening;
 use super::network::messages;
@@ -186,6 +187,7 @@ impl Consensus {
             snapshots: Arc::clone(&machine.snapshots),
             snapshot_idle: consensus.0.options.peers.snapshot_idle,
             timing: consensus.0.options.timing.clone(),
+            takes_frames: consensus.0.options.peers.frames,
             suspicions: suspicions.clone(),
             remembered: AtomicU64::new(0),
             fault: Arc::clone(&fault),
@@ -222,19 +224,26 @@ impl Consensus {
         service: PeerService,
     ) -> impl Future<Output = ()> + Send + 'static {
         let peers = &self.0.options.peers;
+        let service = Arc::new(service);
+        let frames = FrameServer {
+            service: Arc::clone(&service),
+            options: peers.clone(),
+            closing: self.0.closing.clone(),
+        };
         let server = tonic::transport::Server::builder()
             .initial_stream_window_size(peers.window_bytes)
             .initial_connection_window_size(2 * peers.window_bytes)
             .http2_keepalive_interval(Some(peers.keepalive_interval))
             .http2_keepalive_timeout(Some(peers.keepalive_timeout))
             .add_service(
-                PeerServer::new(service)
+                PeerServer::from_arc(service)
                     .max_decoding_message_size(MESSAGE_BYTES_MAX)
                     .max_encoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(ClusterServer::new(MembershipService::new(self)));
         let closing = self.0.closing.clone();
         let incoming = listening::incoming(listener, peers.connections_max, closing.clone());
+        let incoming = Box::pin(listening::sorted(incoming, frames));
         async move {
             tokio::select! {
                 served = server.serve_with_incoming(incoming) => {

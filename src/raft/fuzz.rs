@@ -5,8 +5,10 @@
 
 use super::envelope;
 use super::log::{LogOptions, LogRecord, RaftLog, SEGMENT_BYTES_MIN, Threading};
+use super::network::frames::{self, Kind};
 use super::network::{introduction, messages, receiving};
 use super::observer::{NotReconfigured, Reconfigure};
+use super::options::MESSAGE_BYTES_MAX;
 use super::types::{self, Entry, Payload, TypeConfig, Vote};
 use super::{proto, record};
 use crate::model::{
@@ -14,7 +16,7 @@ use crate::model::{
     Zxid,
 };
 use crate::store::disk::Disk;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use prost::Message;
 use std::path::Path;
@@ -222,6 +224,61 @@ pub fn peer_messages(
         ("snapshot_header", header.encode_to_vec()),
         ("touch", touch.encode_to_vec()),
         ("add_observer", add.encode_to_vec()),
+    ]
+}
+
+/// What follows the first bytes of a connection of frames, as it is and with the checksum that its first
+/// frame should have.
+pub fn peer_frames(bytes: &[u8]) {
+    frames_in(BytesMut::from(bytes));
+    let mut sealed = BytesMut::from(bytes);
+    if let Some([.., a, b, c, d]) = bytes.first_chunk::<8>() {
+        let body = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+        if let Some(covered) = bytes.get(4..body.saturating_add(9)) {
+            sealed[..4].copy_from_slice(&crc32c::crc32c(covered).to_be_bytes());
+        }
+    }
+    frames_in(sealed);
+}
+
+fn frames_in(mut input: BytesMut) {
+    while let Ok(Some(frame)) = frames::take(&mut input, MESSAGE_BYTES_MAX) {
+        if let Ok(opening) = frame.clone().message::<proto::Opening>(Kind::Opening) {
+            let metadata = frames::metadata(&opening.metadata);
+            let again = frames::metadata(&frames::texts(&metadata));
+            assert_eq!(frames::texts(&again), frames::texts(&metadata));
+            let _ = introduction::check(&metadata, ClusterId(0x1234), MemberId(3));
+        }
+        if let Ok(head) = frame.clone().message::<proto::Head>(Kind::Head) {
+            let _ = frames::opened(&head);
+        }
+        if frame.kind == Kind::Message {
+            append(&frame.body);
+        }
+    }
+}
+
+/// Frames as members write them, by name.
+pub fn frames_written(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let metadata = introduction::Introduction::new(ClusterId(0x1234), MemberId(2), MemberId(3));
+    let opening = proto::Opening {
+        purpose: proto::opening::Purpose::Append.into(),
+        metadata: frames::texts(metadata.introduce(()).metadata()),
+    };
+    let refused = tonic::Status::resource_exhausted("the disk is full");
+    let append = proto::AppendRequest::decode(message).expect("it is a message of ours");
+    let mut opened = BytesMut::new();
+    frames::put(&mut opened, Kind::Opening, &opening);
+    let mut stream = BytesMut::new();
+    frames::put(&mut stream, Kind::Message, &append);
+    frames::put(&mut stream, Kind::Idle, &());
+    frames::put(&mut stream, Kind::End, &());
+    let mut failed = BytesMut::new();
+    frames::put(&mut failed, Kind::Head, &frames::failure(&refused));
+    vec![
+        ("opening", opened.to_vec()),
+        ("stream", stream.to_vec()),
+        ("failed", failed.to_vec()),
     ]
 }
 

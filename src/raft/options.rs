@@ -76,7 +76,10 @@ pub struct PeerOptions {
     /// A stream on which something is unanswered for this long is given up. Far above the slowest
     /// `fdatasync`: a disk that stalls must not make the leader send everything again.
     pub stall: Duration,
-    /// HTTP/2 pings, which find connections that died without a word.
+    /// Whether streams of appends and of batches are frames (`network::frames`) where both ends know
+    /// them. A member without them is what an older program is to its peers.
+    pub frames: bool,
+    /// HTTP/2 pings and idle frames, which find connections that died without a word.
     pub keepalive_interval: Duration,
     pub keepalive_timeout: Duration,
     /// Bytes of entries in one append, unless a single entry is larger.
@@ -103,6 +106,7 @@ impl Default for PeerOptions {
             reopen_pause: Duration::from_millis(100),
             call: Duration::from_secs(2),
             stall: Duration::from_secs(5),
+            frames: true,
             keepalive_interval: Duration::from_secs(2),
             keepalive_timeout: Duration::from_secs(3),
             append_bytes_max: 1024 * 1024,

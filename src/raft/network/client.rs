@@ -3,6 +3,7 @@
 //! At all times: a stream on which something is unanswered is given up when no answer came for
 //! `PeerOptions::stall`; a stream on which nothing is asked may rest for ever.
 
+use super::frame_client::AppendFrames;
 use super::links::{Lane, Link, Links};
 use super::messages::{self, MalformedMessage};
 use super::sent::{Replicating, Sent};
@@ -89,6 +90,28 @@ impl Peer {
         }
     }
 
+    /// Opens a stream of appends: of frames if the peer takes them, but for heartbeats, which are calls on
+    /// a connection that is there.
+    async fn open(
+        &self,
+        requests: impl Stream<Item = proto::AppendRequest> + Send + 'static,
+    ) -> Result<Answers, PeerError> {
+        let link = &self.bulk;
+        let mut request = link.introduction.introduce(());
+        if let Some(acknowledged) = link.acknowledged() {
+            introduction::remind(&mut request, acknowledged);
+        }
+        if link.lane() == Lane::Append && link.takes_frames().await? {
+            let opened = AppendFrames::open(link, request.metadata(), requests).await?;
+            return Ok(Answers::Frames(Box::new(opened)));
+        }
+        let mut client = link.client();
+        let call = client.append(request.map(|()| requests));
+        let answers = link.within(link.options().connect, call).await?;
+        link.heard(answers.metadata());
+        Ok(Answers::Calls(answers.into_inner()))
+    }
+
     /// A call that asks one thing, within openraft's deadline for it or ours.
     async fn ask<A, T>(
         &self,
@@ -147,14 +170,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 sending.sent(!request.entries.is_empty());
                 messages::append_request(&request)
             });
-            let mut client = self.bulk.client();
-            let mut request = self.bulk.introduction.introduce(requests);
-            if let Some(acknowledged) = self.bulk.acknowledged() {
-                introduction::remind(&mut request, acknowledged);
-            }
-            let call = client.append(request);
             let deadline = self.bulk.options().connect;
-            let answers = match self.bulk.within(deadline, call).await {
+            let answers = match self.open(requests).await {
                 Ok(answers) => answers,
                 Err(error) => {
                     // openraft backs off where it reads its requests, which a stream that was never
@@ -164,10 +181,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                     return Err(self.rpc_error(RPCTypes::AppendEntries, error, deadline));
                 }
             };
-            self.bulk.heard(answers.metadata());
             let results = AnswerStream {
                 peer: self,
-                answers: answers.into_inner(),
+                answers,
                 asked,
                 sent,
                 answered: 0,
@@ -251,10 +267,25 @@ struct Asked {
     term: AtomicU64,
 }
 
+/// Where answers come from.
+enum Answers {
+    Frames(Box<AppendFrames>),
+    Calls(Streaming<proto::AppendResponse>),
+}
+
+impl Answers {
+    async fn next(&mut self, link: &Link) -> Result<Option<proto::AppendResponse>, PeerError> {
+        match self {
+            Answers::Frames(frames) => frames.next(link).await,
+            Answers::Calls(calls) => calls.message().await.map_err(|status| link.error(&status)),
+        }
+    }
+}
+
 /// The answers on an append stream, in the order of its requests.
 struct AnswerStream<'a> {
     peer: &'a Peer,
-    answers: Streaming<proto::AppendResponse>,
+    answers: Answers,
     asked: Arc<Asked>,
     sent: Sent,
     answered: u64,
@@ -292,10 +323,10 @@ impl AnswerStream<'_> {
         loop {
             tokio::select! {
                 biased;
-                answer = self.answers.message() => {
+                answer = self.answers.next(link) => {
                     self.answered += 1;
                     self.sent.answered();
-                    return answer.map_err(|status| link.error(&status));
+                    return answer;
                 }
                 () = self.timer.as_mut() => {
                     let waiting = self.asked.count.load(Ordering::Relaxed) > self.answered;

@@ -4,16 +4,18 @@
 
 use super::connection::Connection;
 use super::formats::PeerFormats;
+use super::frames;
 use super::introduction::{self, Introduction};
 use crate::model::{ClusterId, LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
 use crate::raft::options::{MESSAGE_BYTES_MAX, PeerOptions};
+use crate::raft::proto;
 use crate::raft::proto::cluster_client::ClusterClient;
 use crate::raft::proto::peer_client::PeerClient;
 use crate::runtime::Network;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,8 @@ pub struct Links {
     closing: CancellationToken,
     channels: Mutex<HashMap<(MemberId, Lane), (String, Channel)>>,
     pub formats: PeerFormats,
+    /// Which peers take frames: they said so since a stream to them broke last.
+    frames: Mutex<HashSet<MemberId>>,
     /// What members are known to have on their disks, by what they said to this member as leader.
     acknowledged: Mutex<HashMap<MemberId, LogPosition>>,
     /// Why members refused an introduction last, and when that was logged.
@@ -66,6 +70,7 @@ impl Links {
             closing,
             channels: Mutex::default(),
             formats: PeerFormats::default(),
+            frames: Mutex::default(),
             acknowledged: Mutex::default(),
             refusals: Mutex::default(),
         }
@@ -101,6 +106,11 @@ impl Links {
         self.acknowledged.lock().get(&by).copied()
     }
 
+    /// Whether a peer is known to take frames.
+    pub fn take_frames(&self, peer: MemberId) -> bool {
+        self.frames.lock().contains(&peer)
+    }
+
     /// Whether a refusal is news: heartbeats go on, and each of them is refused.
     fn is_news(&self, by: MemberId, reason: &str) -> bool {
         let mut refusals = self.refusals.lock();
@@ -114,7 +124,7 @@ impl Links {
         is_news
     }
 
-    fn channel(&self, to: MemberId, address: &str, lane: Lane) -> Channel {
+    fn channel(self: &Arc<Self>, to: MemberId, address: &str, lane: Lane) -> Channel {
         let mut channels = self.channels.lock();
         match channels.get(&(to, lane)) {
             Some((known, channel)) if known == address => channel.clone(),
@@ -126,22 +136,35 @@ impl Links {
         }
     }
 
-    fn dial(&self, address: &str) -> Channel {
-        let network = Arc::clone(&self.network);
-        let address = address.to_owned();
+    /// Opens a connection of its own.
+    fn connect(
+        &self,
+        address: &str,
+    ) -> impl Future<Output = io::Result<Connection>> + Send + use<> {
+        let (network, address) = (Arc::clone(&self.network), address.to_owned());
         let deadline = self.options.connect;
         let closing = self.closing.clone();
+        async move {
+            match tokio::time::timeout(deadline, network.connect(&address)).await {
+                Ok(Ok(stream)) => Ok(Connection::new(stream, &closing)),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{address} did not answer within {deadline:?}"),
+                )),
+            }
+        }
+    }
+
+    fn dial(self: &Arc<Self>, address: &str) -> Channel {
+        let links = Arc::downgrade(self);
+        let address = address.to_owned();
         let connector = tower::service_fn(move |_: Uri| {
-            let (network, address) = (Arc::clone(&network), address.clone());
-            let closing = closing.clone();
+            let connecting = links.upgrade().map(|links| links.connect(&address));
             async move {
-                match tokio::time::timeout(deadline, network.connect(&address)).await {
-                    Ok(Ok(stream)) => Ok(TokioIo::new(Connection::new(stream, &closing))),
-                    Ok(Err(error)) => Err(error),
-                    Err(_) => Err(io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        format!("{address} did not answer within {deadline:?}"),
-                    )),
+                match connecting {
+                    Some(connecting) => connecting.await.map(TokioIo::new),
+                    None => Err(io::ErrorKind::ConnectionAborted.into()),
                 }
             }
         });
@@ -167,6 +190,10 @@ pub struct Link {
 }
 
 impl Link {
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
     pub fn options(&self) -> &PeerOptions {
         &self.links.options
     }
@@ -176,6 +203,48 @@ impl Link {
         PeerClient::new(self.links.channel(self.to, &self.address, self.lane))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// A connection that no other call uses.
+    pub async fn connect(&self) -> Result<Connection, PeerError> {
+        let connection = self.links.connect(&self.address).await;
+        connection.map_err(|error| self.unreachable(&error))
+    }
+
+    pub fn unreachable(&self, why: &dyn std::fmt::Display) -> PeerError {
+        PeerError::Unreachable {
+            member: self.to,
+            reason: why.to_string(),
+        }
+    }
+
+    /// Whether a stream to the peer may be frames. It is asked again when a stream to it broke, because it
+    /// may have been put back to an older program, and for each stream while it takes none.
+    pub async fn takes_frames(&self) -> Result<bool, PeerError> {
+        if !self.options().frames {
+            return Ok(false);
+        }
+        if self.links.take_frames(self.to) {
+            return Ok(true);
+        }
+        let control = Link {
+            lane: Lane::Control,
+            ..self.clone()
+        };
+        let mut client = control.client();
+        let question = proto::LeadsRequest { term: 0 };
+        let call = client.leads(control.introduction.introduce(question));
+        let answer = control.within(self.options().connect, call).await?;
+        let takes = frames::announced(answer.metadata());
+        if takes {
+            self.links.frames.lock().insert(self.to);
+        }
+        Ok(takes)
+    }
+
+    /// Has the peer asked again before the next stream to it.
+    pub fn forget_frames(&self) {
+        self.links.frames.lock().remove(&self.to);
     }
 
     /// Takes note of what the peer said of itself in the head of an answer.

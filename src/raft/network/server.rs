@@ -1,6 +1,6 @@
 //! What peers may ask of this member.
 
-use super::{formats, introduction, messages, receiving};
+use super::{formats, frames, introduction, messages, receiving};
 use crate::model::{ClusterId, MemberId, SessionId};
 use crate::raft::consensus::has_quorum;
 use crate::raft::error::{NotLeader, StartError};
@@ -36,6 +36,8 @@ pub struct PeerService {
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
     pub timing: Timing,
+    /// Whether streams to this member may be frames.
+    pub takes_frames: bool,
     /// The newest term of which this member knows what it acknowledged in it.
     pub remembered: AtomicU64,
     /// Why consensus has to end on this member, if it does so for a reason of this service.
@@ -43,7 +45,24 @@ pub struct PeerService {
 }
 
 impl PeerService {
-    fn caller(&self, metadata: &MetadataMap) -> Result<MemberId, Status> {
+    /// Takes a leader's stream of appends by the head of its call.
+    pub async fn admit_appends(&self, metadata: &MetadataMap) -> Result<Appends, Status> {
+        let from = self.caller(metadata)?;
+        self.remembers(metadata).await?;
+        if self.log.is_short_of_room() {
+            // As if it were away, heartbeats too: its clients are better served elsewhere, and it goes
+            // on as soon as a segment can be prepared.
+            return Err(Status::resource_exhausted("the disk is full"));
+        }
+        Ok(Appends {
+            from,
+            log: self.log.clone(),
+            suspicions: self.suspicions.clone(),
+            ended: false,
+        })
+    }
+
+    pub fn caller(&self, metadata: &MetadataMap) -> Result<MemberId, Status> {
         introduction::check(metadata, self.cluster, self.member)
     }
 
@@ -88,7 +107,7 @@ impl PeerService {
     }
 }
 
-fn stopped(error: impl std::fmt::Display) -> Status {
+pub fn stopped(error: impl std::fmt::Display) -> Status {
     Status::unavailable(format!("consensus has stopped on this member: {error}"))
 }
 
@@ -109,28 +128,22 @@ pub fn leads(raft: &Raft, term: u64) -> bool {
     metrics.state == ServerState::Leader && metrics.vote.leader_id.term == term
 }
 
-/// A leader's requests as they come in. Tells the failure detector when they break off.
-struct Appends {
+/// What a leader's requests are judged by as they come in. Tells the failure detector when they break
+/// off.
+pub struct Appends {
     from: MemberId,
     log: RaftLog,
-    requests: Streaming<proto::AppendRequest>,
     suspicions: Suspicions,
-    ended: bool,
+    /// In order, or by this member: the leader is not to be suspected.
+    pub ended: bool,
 }
 
 impl Appends {
-    async fn next(&mut self) -> Option<AppendEntriesRequest<TypeConfig>> {
-        let message = match self.requests.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) => {
-                self.ended = true;
-                return None;
-            }
-            Err(status) => {
-                tracing::debug!(peer = %self.from, %status, "append stream broke off");
-                return None;
-            }
-        };
+    /// The next request, unless the stream ends with it.
+    pub fn taken(
+        &mut self,
+        message: proto::AppendRequest,
+    ) -> Option<AppendEntriesRequest<TypeConfig>> {
         let request = messages::to_append_request(message)
             .map_err(Status::from)
             .and_then(|request| own_vote(self.from, &request.vote).map(|()| request));
@@ -150,9 +163,30 @@ impl Appends {
         }
     }
 
-    fn into_stream(self) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
-        stream::unfold(self, |mut appends| async {
-            appends.next().await.map(|request| (request, appends))
+    async fn next(
+        &mut self,
+        requests: &mut Streaming<proto::AppendRequest>,
+    ) -> Option<AppendEntriesRequest<TypeConfig>> {
+        match requests.message().await {
+            Ok(Some(message)) => self.taken(message),
+            Ok(None) => {
+                self.ended = true;
+                None
+            }
+            Err(status) => {
+                tracing::debug!(peer = %self.from, %status, "append stream broke off");
+                None
+            }
+        }
+    }
+
+    fn stream(
+        self,
+        requests: Streaming<proto::AppendRequest>,
+    ) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
+        stream::unfold((self, requests), |(mut appends, mut requests)| async {
+            let request = appends.next(&mut requests).await?;
+            Some((request, (appends, requests)))
         })
     }
 }
@@ -174,21 +208,9 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        let from = self.caller(request.metadata())?;
-        self.remembers(request.metadata()).await?;
-        if self.log.is_short_of_room() {
-            // As if it were away, heartbeats too: its clients are better served elsewhere, and it goes
-            // on as soon as a segment can be prepared.
-            return Err(Status::resource_exhausted("the disk is full"));
-        }
-        let appends = Appends {
-            from,
-            log: self.log.clone(),
-            requests: request.into_inner(),
-            suspicions: self.suspicions.clone(),
-            ended: false,
-        };
-        let results = self.raft.stream_append(appends.into_stream());
+        let appends = self.admit_appends(request.metadata()).await?;
+        let requests = appends.stream(request.into_inner());
+        let results = self.raft.stream_append(requests);
         let answers = results.map(|result| match result {
             Ok(result) => Ok(messages::append_response(&result)),
             Err(fatal) => Err(stopped(fatal)),
@@ -318,6 +340,10 @@ impl Peer for PeerService {
     ) -> Result<Response<proto::LeadsResponse>, Status> {
         self.caller(request.metadata())?;
         let leads = leads(&self.raft, request.into_inner().term);
-        Ok(Response::new(proto::LeadsResponse { leads }))
+        let mut response = Response::new(proto::LeadsResponse { leads });
+        if self.takes_frames {
+            frames::announce(response.metadata_mut());
+        }
+        Ok(response)
     }
 }

@@ -132,6 +132,12 @@ pub static TARGETS: &[Target] = &[
         fixed_bytes: 16 * KIB,
     },
     Target {
+        name: "peer_frames",
+        run: peers::frames,
+        seeds: peers::frames_seeds,
+        fixed_bytes: 16 * KIB,
+    },
+    Target {
         name: "introduction",
         run: peers::introduction,
         seeds: peers::introductions,

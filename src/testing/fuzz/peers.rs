@@ -30,3 +30,16 @@ pub fn introductions() -> Vec<Seed> {
         named("short", "1234\n2\n3\n"),
     ]
 }
+
+/// What follows the first bytes of a connection of frames.
+pub fn frames(bytes: &[u8]) {
+    raft::peer_frames(bytes);
+}
+
+pub fn frames_seeds() -> Vec<Seed> {
+    let messages = messages();
+    let append = messages.iter().find(|(name, _)| name == "append");
+    let frames = raft::frames_written(&append.unwrap().1);
+    let seed = |(name, bytes): (&str, Vec<u8>)| named(name, bytes);
+    frames.into_iter().map(seed).collect()
+}
