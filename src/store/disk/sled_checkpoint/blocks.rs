@@ -16,7 +16,7 @@ use crate::store::codec::encode_znode;
 /// takes more rows.
 const BLOCK_SLOTS: u32 = 8;
 /// A record of more bytes has a row of its own.
-const SHARED_BYTES_MAX: usize = 1024;
+const SHARED_BYTES_MAX: usize = 2048;
 
 pub(super) fn block_of(slot: u32) -> u32 {
     slot / BLOCK_SLOTS
