@@ -191,8 +191,16 @@ fn the_fuzzer_is_built_from_what_the_product_is_built_from() {
     );
 }
 
-/// What tests alone need, and what a build has only if it is asked to.
-const NOT_FUZZED: [&str; 5] = ["mimalloc", "proptest", "rand_chacha", "reqwest", "vivarium"];
+/// What tests and examples alone need, and what a build has only if it is asked to.
+const NOT_FUZZED: [&str; 7] = [
+    "inferno",
+    "mimalloc",
+    "plotters",
+    "proptest",
+    "rand_chacha",
+    "reqwest",
+    "vivarium",
+];
 
 /// Names and versions of a lock file, and what each depends on.
 fn packages(lock: &Path) -> BTreeMap<(String, String), BTreeSet<String>> {
