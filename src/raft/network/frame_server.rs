@@ -10,11 +10,13 @@ use crate::model::MemberId;
 use crate::raft::options::PeerOptions;
 use crate::raft::proto::{self, opening::Purpose};
 use bytes::BytesMut;
-use futures::StreamExt;
-use futures::stream::FuturesOrdered;
+use futures::Stream;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -108,36 +110,39 @@ impl FrameServer {
         mut appends: Appends,
     ) -> Result<(), Ended> {
         enum Event<A> {
-            Answer(A),
+            Answer(Option<A>),
             Frame(Result<Frame, FrameError>),
         }
-        let raft = &self.service.raft;
-        let mut unanswered = FuturesOrdered::new();
+        // Consensus takes them one after the other: two that change places would be answered by a conflict
+        // behind what was acknowledged, which ends the leader.
+        let (requests, queue) = mpsc::channel(UNANSWERED_MAX);
+        let mut requests = Some(requests);
+        let mut answers = pin!(self.service.raft.stream_append(ReceiverStream::new(queue)));
+        let mut unanswered = 0;
         loop {
             let event = std::future::poll_fn(|context| {
-                // A request is polled, and so handed to consensus, before the next one is read: that
-                // keeps their order.
-                if let Poll::Ready(Some(answer)) = unanswered.poll_next_unpin(context) {
+                if let Poll::Ready(answer) = answers.as_mut().poll_next(context) {
                     return Poll::Ready(Event::Answer(answer));
                 }
-                if appends.ended || unanswered.len() >= UNANSWERED_MAX || !frames.has_room() {
+                if requests.is_none() || unanswered >= UNANSWERED_MAX || !frames.has_room() {
                     let failed = frames.poll_unread(context);
                     return failed.map(|error| Event::Frame(Err(error)));
                 }
                 frames.poll_next(context).map(Event::Frame)
             });
             match event.await {
-                Event::Answer(Ok(result)) => {
+                Event::Answer(Some(Ok(result))) => {
+                    unanswered -= 1;
                     frames.put(Kind::Message, &messages::append_response(&result));
-                    // A conflict or a higher vote is the last answer.
-                    appends.ended |= result.is_err();
-                    if appends.ended && (result.is_err() || unanswered.is_empty()) {
-                        return Ok(());
-                    }
                 }
-                Event::Answer(Err(fatal)) => {
+                Event::Answer(Some(Err(fatal))) => {
                     appends.ended = true;
                     return Err(stopped(fatal).into());
+                }
+                // All were answered, or one by a conflict or a higher vote, which is the last answer.
+                Event::Answer(None) => {
+                    appends.ended = true;
+                    return Ok(());
                 }
                 Event::Frame(frame) => {
                     let frame = frame?;
@@ -148,18 +153,13 @@ impl FrameServer {
                         }
                         _ => appends.taken(frame.message(Kind::Message)?),
                     };
-                    if let Some(request) = request {
-                        let previous = request.prev_log_id;
-                        let last = request.entries.last().map(|entry| entry.log_id);
-                        let last = last.or(previous);
-                        unanswered.push_back(async move {
-                            let answer = raft.append_entries(request).await?;
-                            Ok::<_, openraft::errors::RaftError<_>>(
-                                answer.into_stream_result(previous, last),
-                            )
-                        });
-                    } else if unanswered.is_empty() {
-                        return Ok(());
+                    let taken = request.zip(requests.as_ref());
+                    match taken
+                        .is_some_and(|(request, requests)| requests.try_send(request).is_ok())
+                    {
+                        true => unanswered += 1,
+                        // No more is taken; what was, is answered still.
+                        false => requests = None,
                     }
                 }
             }
