@@ -1,8 +1,10 @@
 package io.vivarium.client;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -36,6 +38,8 @@ final class Threads {
     private final List<Thread> own = new ArrayList<>();
     private final AtomicInteger numbers = new AtomicInteger();
     private final Map<Thread, String> ofIo = new ConcurrentHashMap<>();
+    /** Those of the pools, which say that they have ended a moment before their last thread has. */
+    private final Set<Thread> pooled = ConcurrentHashMap.newKeySet();
 
     Threads() {
         io = new ThreadPoolExecutor(
@@ -51,17 +55,17 @@ final class Threads {
     }
 
     private ThreadFactory named(String purpose) {
-        return work -> make(purpose + "-" + client, work);
+        return work -> makePooled(purpose + "-" + client, work);
     }
 
     private ThreadFactory numbered(String purpose) {
         AtomicInteger number = new AtomicInteger();
-        return work -> make(purpose + "-" + client + "-" + number.incrementAndGet(), work);
+        return work -> makePooled(purpose + "-" + client + "-" + number.incrementAndGet(), work);
     }
 
     private Thread ofIo(Runnable work) {
         String name = "io-" + client + "-" + numbers.incrementAndGet();
-        return make(name, () -> {
+        return makePooled(name, () -> {
             Thread own = Thread.currentThread();
             ofIo.put(own, own.getName());
             try {
@@ -79,6 +83,13 @@ final class Threads {
                 thread.setName(name);
             }
         });
+    }
+
+    private Thread makePooled(String name, Runnable work) {
+        pooled.removeIf(other -> other.getState() == Thread.State.TERMINATED);
+        Thread thread = make(name, work);
+        pooled.add(thread);
+        return thread;
     }
 
     private static Thread make(String name, Runnable work) {
@@ -139,18 +150,14 @@ final class Threads {
             }
         }
         try {
-            for (Thread thread : all) {
-                long left = TimeUnit.NANOSECONDS.toMillis(deadline.leftNanos());
-                if (thread != Thread.currentThread() && left > 0) {
-                    thread.join(left);
-                }
-            }
+            join(all, deadline);
             timer.shutdownNow();
             io.shutdown();
             boolean ended = ended(tidy, deadline) & ended(timer, deadline) & ended(io, deadline);
             if (!ended) {
                 io.shutdownNow();
             }
+            join(pooled, deadline);
         } catch (InterruptedException hurry) {
             interrupted = true;
             timer.shutdownNow();
@@ -158,6 +165,15 @@ final class Threads {
         }
         if (interrupted) {
             Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void join(Collection<Thread> threads, Deadline deadline) throws InterruptedException {
+        for (Thread thread : threads) {
+            long left = TimeUnit.NANOSECONDS.toMillis(deadline.leftNanos());
+            if (thread != Thread.currentThread() && left > 0) {
+                thread.join(left);
+            }
         }
     }
 
