@@ -109,7 +109,7 @@ impl Peer {
         let call = client.append(request.map(|()| requests));
         let answers = link.within(link.options().connect, call).await?;
         link.heard(answers.metadata());
-        Ok(Answers::Calls(answers.into_inner()))
+        Ok(Answers::Calls(Box::new(answers.into_inner())))
     }
 
     /// A call that asks one thing, within openraft's deadline for it or ours.
@@ -270,7 +270,7 @@ struct Asked {
 /// Where answers come from.
 enum Answers {
     Frames(Box<AppendFrames>),
-    Calls(Streaming<proto::AppendResponse>),
+    Calls(Box<Streaming<proto::AppendResponse>>),
 }
 
 impl Answers {
