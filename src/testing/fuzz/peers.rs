@@ -11,7 +11,8 @@ pub fn message(bytes: &[u8]) {
 
 pub fn messages() -> Vec<Seed> {
     let records = log_records().into_iter().map(|(_, seed)| seed.into());
-    let addresses = membership().members.into_values().next().unwrap();
+    let addresses = membership().members.into_values().next();
+    let addresses = addresses.expect("the membership of the seeds has members");
     let messages = raft::peer_messages(records.take(2).collect(), &addresses);
     let seed = |(name, bytes): (&str, Vec<u8>)| named(name, bytes);
     messages.into_iter().map(seed).collect()
@@ -39,7 +40,8 @@ pub fn frames(bytes: &[u8]) {
 pub fn frames_seeds() -> Vec<Seed> {
     let messages = messages();
     let append = messages.iter().find(|(name, _)| name == "append");
-    let frames = raft::frames_written(&append.unwrap().1);
+    let (_, append) = append.expect("an append is among the messages");
+    let frames = raft::frames_written(append);
     let seed = |(name, bytes): (&str, Vec<u8>)| named(name, bytes);
     frames.into_iter().map(seed).collect()
 }
