@@ -58,6 +58,8 @@ pub use reseal::resealed;
 pub const GROUP_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one vote.
 pub const VOTE_BYTES_MAX: usize = 1024;
+/// How long a note of how far the log is committed waits for something that it is written with.
+const HINT_DELAY: Duration = Duration::from_millis(100);
 /// Limits of `LogOptions::segment_bytes`.
 pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
@@ -286,8 +288,8 @@ impl RaftLog {
         });
     }
 
-    /// Notes how far the log is committed. Survives the end of the process, not a power cut: nothing
-    /// is synced for it.
+    /// Notes how far the log is committed. It is written with what comes next, after `HINT_DELAY` at the latest;
+    /// nothing is synced for it.
     pub fn save_committed(&self, position: LogPosition) {
         self.submit(None, |state| {
             state.committed = Some(position);
@@ -399,7 +401,10 @@ impl RaftLog {
                 refused,
                 done,
             });
-            shared.work.notify_one();
+            // To wake a thread for a hint would cost as much as an append.
+            if state.writer_sleeps || !state.has_hint_only() {
+                shared.work.notify_one();
+            }
         }
         shared.write_inline();
     }
@@ -410,8 +415,16 @@ impl Shared {
         loop {
             let group = {
                 let mut state = self.state.lock();
-                while state.queue.is_empty() && !state.closing {
+                while (state.queue.is_empty() || state.has_hint_only()) && !state.closing {
+                    if !self.work.wait_for(&mut state, HINT_DELAY).timed_out() {
+                        continue;
+                    }
+                    if !state.queue.is_empty() {
+                        break;
+                    }
+                    state.writer_sleeps = true;
                     self.work.wait(&mut state);
+                    state.writer_sleeps = false;
                 }
                 state.take_group()
             };

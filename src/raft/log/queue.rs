@@ -41,6 +41,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether it may wait for another one to be written with.
+    fn is_hint(&self) -> bool {
+        matches!(self.body, Body::Committed(_))
+    }
+
     pub fn bytes(&self) -> usize {
         let payloads = match &self.body {
             Body::Append { records, .. } => records
@@ -106,6 +111,8 @@ pub struct State {
     pub dead: Option<Death>,
     /// Nothing is taken any more.
     pub closing: bool,
+    /// The writer waits for whatever comes, and not for a short time only.
+    pub writer_sleeps: bool,
 }
 
 impl State {
@@ -127,10 +134,24 @@ impl State {
             next_ticket: 1,
             dead: None,
             closing: false,
+            writer_sleeps: false,
         }
     }
 
+    /// Whether all that is queued is a hint, which nobody waits for.
+    pub fn has_hint_only(&self) -> bool {
+        // Two of them in a row are one.
+        matches!(self.queue.front(), Some(first) if self.queue.len() == 1 && first.is_hint())
+    }
+
     pub fn push(&mut self, job: Job) {
+        if let Some(last) = self.queue.back_mut()
+            && last.is_hint()
+            && job.is_hint()
+        {
+            *last = job;
+            return;
+        }
         self.queue_bytes += job.bytes();
         self.queue.push_back(job);
     }

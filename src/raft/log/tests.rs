@@ -1,8 +1,10 @@
 //! What the log promises, on a disk in memory and in the caller's thread unless said otherwise.
 
+use super::index::Index;
 use super::*;
 use crate::store::disk::RealDisk;
-use crate::testing::{Failure, Loss, MemoryDisk};
+use crate::testing::{Failure, Loss, MemoryDisk, eventually};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc;
 
@@ -85,6 +87,48 @@ fn everything_is_found_again_after_a_restart() {
     assert_eq!(log.last(), Some(at(2, 89)));
     assert_eq!(indexes(&log), Vec::from_iter(10..90));
     append(&log, 2, 90..91).unwrap();
+}
+
+/// Also where nothing follows that it could be written with, and the writer waits for nothing any more.
+#[test]
+fn how_far_the_log_is_committed_survives_the_process_although_nothing_follows() {
+    let disk = MemoryDisk::new(1);
+    let options = LogOptions {
+        threading: Threading::OwnThread,
+        ..options()
+    };
+    let log = RaftLog::open(Path::new(DIR), Arc::new(disk.clone()), options).unwrap();
+    append(&log, 1, 0..10).unwrap();
+    let content = || disk.contents(&segment_path(1));
+    for index in [3, 9] {
+        let before = content();
+        log.save_committed(at(1, index));
+        eventually("the note is written", Duration::from_secs(60), || {
+            (content() != before).then_some(())
+        });
+    }
+    disk.crash(Loss::ProcessOnly);
+    assert_eq!(open(&disk).unwrap().committed(), Some(at(1, 9)));
+}
+
+#[test]
+fn notes_of_how_far_the_log_is_committed_are_one_and_wait_alone() {
+    let job = |body| Job {
+        body,
+        refused: None,
+        done: None,
+    };
+    let mut state = State::new(Index::default(), None, None, BTreeMap::new(), 0);
+    assert!(!state.has_hint_only());
+    for index in 0..1000 {
+        state.push(job(Body::Committed(at(1, index))));
+    }
+    assert!(state.has_hint_only());
+    state.push(job(Body::Nothing));
+    assert!(!state.has_hint_only());
+    let group = state.take_group();
+    assert_eq!((group.len(), state.queue_bytes), (2, 0));
+    assert!(matches!(group[0].body, Body::Committed(last) if last == at(1, 999)));
 }
 
 /// The vote is the one record that every segment has to carry on.

@@ -10,10 +10,11 @@ use crate::model::MemberId;
 use crate::raft::options::PeerOptions;
 use crate::raft::proto::{self, opening::Purpose};
 use bytes::BytesMut;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -109,61 +110,26 @@ impl FrameServer {
         frames: &mut Frames<Incoming>,
         mut appends: Appends,
     ) -> Result<(), Ended> {
-        enum Event<A> {
-            Answer(Option<A>),
-            Frame(Result<Frame, FrameError>),
-        }
         // Consensus takes them one after the other: two that change places would be answered by a conflict
         // behind what was acknowledged, which ends the leader.
         let (requests, queue) = mpsc::channel(UNANSWERED_MAX);
-        let mut requests = Some(requests);
-        let mut answers = pin!(self.service.raft.stream_append(ReceiverStream::new(queue)));
-        let mut unanswered = 0;
-        loop {
-            let event = std::future::poll_fn(|context| {
-                if let Poll::Ready(answer) = answers.as_mut().poll_next(context) {
-                    return Poll::Ready(Event::Answer(answer));
-                }
-                if requests.is_none() || unanswered >= UNANSWERED_MAX || !frames.has_room() {
-                    let failed = frames.poll_unread(context);
-                    return failed.map(|error| Event::Frame(Err(error)));
-                }
-                frames.poll_next(context).map(Event::Frame)
-            });
-            match event.await {
-                Event::Answer(Some(Ok(result))) => {
-                    unanswered -= 1;
-                    frames.put(Kind::Message, &messages::append_response(&result));
-                }
-                Event::Answer(Some(Err(fatal))) => {
-                    appends.ended = true;
-                    return Err(stopped(fatal).into());
-                }
-                // All were answered, or one by a conflict or a higher vote, which is the last answer.
-                Event::Answer(None) => {
-                    appends.ended = true;
-                    return Ok(());
-                }
-                Event::Frame(frame) => {
-                    let frame = frame?;
-                    let request = match frame.kind {
-                        Kind::End => {
-                            appends.ended = true;
-                            None
-                        }
-                        _ => appends.taken(frame.message(Kind::Message)?),
-                    };
-                    let taken = request.zip(requests.as_ref());
-                    match taken
-                        .is_some_and(|(request, requests)| requests.try_send(request).is_ok())
-                    {
-                        true => unanswered += 1,
-                        // No more is taken; what was, is answered still.
-                        false => requests = None,
-                    }
-                }
+        let answers = self.service.raft.stream_append(ReceiverStream::new(queue));
+        let answers = answers.map(|result| match result {
+            Ok(result) => Ok(messages::append_response(&result)),
+            Err(fatal) => Err(stopped(fatal)),
+        });
+        let taken = |message| match message {
+            Some(message) => appends.taken(message),
+            None => {
+                appends.ended = true;
+                None
             }
+        };
+        let exchanged = exchange(frames, requests, answers, taken).await;
+        if !matches!(exchanged, Err(Ended::Broken(_))) {
+            appends.ended = true;
         }
+        exchanged
     }
 
     /// The answer is the end of the stream: in order when this member does not lead (any more).
@@ -185,6 +151,57 @@ impl FrameServer {
     }
 }
 
+/// Hands on what is asked, in order, and what is answered, until either ends. `taken`: the request of a message,
+/// or of the end of them, unless no more are to be taken.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin, R>(
+    frames: &mut Frames<S>,
+    requests: mpsc::Sender<R>,
+    answers: impl Stream<Item = Result<proto::AppendResponse, Status>>,
+    mut taken: impl FnMut(Option<proto::AppendRequest>) -> Option<R>,
+) -> Result<(), Ended> {
+    enum Event {
+        Answer(Option<Result<proto::AppendResponse, Status>>),
+        Frame(Result<Frame, FrameError>),
+    }
+    let mut requests = Some(requests);
+    let mut answers = pin!(answers);
+    let mut unanswered = 0;
+    loop {
+        let event = std::future::poll_fn(|context| {
+            if let Poll::Ready(answer) = answers.as_mut().poll_next(context) {
+                return Poll::Ready(Event::Answer(answer));
+            }
+            if requests.is_none() || unanswered >= UNANSWERED_MAX || !frames.has_room() {
+                let failed = frames.poll_unread(context);
+                return failed.map(|error| Event::Frame(Err(error)));
+            }
+            frames.poll_next(context).map(Event::Frame)
+        });
+        match event.await {
+            Event::Answer(Some(answer)) => {
+                let answer = answer?;
+                unanswered -= 1;
+                frames.put(Kind::Message, &answer);
+            }
+            // All were answered, or one by a conflict or a higher vote, which is the last answer.
+            Event::Answer(None) => return Ok(()),
+            Event::Frame(frame) => {
+                let frame = frame?;
+                let request = match frame.kind {
+                    Kind::End => taken(None),
+                    _ => taken(Some(frame.message(Kind::Message)?)),
+                };
+                let handed = request.zip(requests.as_ref());
+                match handed.is_some_and(|(request, requests)| requests.try_send(request).is_ok()) {
+                    true => unanswered += 1,
+                    // No more is taken; what was, is answered still.
+                    false => requests = None,
+                }
+            }
+        }
+    }
+}
+
 /// Takes a stream.
 fn take(frames: &mut Frames<Incoming>, metadata: &MetadataMap) {
     frames.trust();
@@ -193,4 +210,74 @@ fn take(frames: &mut Frames<Incoming>, metadata: &MetadataMap) {
         ..proto::Head::default()
     };
     frames.put(Kind::Head, &head);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A leader that sends on and on, and a consensus that is slow.
+    #[tokio::test(start_paused = true)]
+    async fn no_more_appends_are_read_than_may_be_unanswered() {
+        let (leader, follower) = tokio::io::duplex(1024 * 1024);
+        let options = PeerOptions::default();
+        let mut leader = Frames::new(leader, BytesMut::new(), &options);
+        let mut follower = Frames::new(follower, BytesMut::new(), &options);
+        let (requests, mut queue) = mpsc::channel(UNANSWERED_MAX);
+        let (answers, answered) = mpsc::channel(1);
+        let exchanging = tokio::spawn(async move {
+            let taken = |message| message;
+            let answers = ReceiverStream::new(answered);
+            exchange(&mut follower, requests, answers, taken)
+                .await
+                .map(|()| follower)
+        });
+        let sent = 2 * UNANSWERED_MAX as u64;
+        for previous in 0..sent {
+            let previous = Some(proto::Position {
+                index: previous,
+                ..proto::Position::default()
+            });
+            let request = proto::AppendRequest {
+                previous,
+                ..proto::AppendRequest::default()
+            };
+            leader.put(Kind::Message, &request);
+        }
+        leader.put(Kind::End, &());
+        leader.flush().await.unwrap();
+
+        // However fast consensus takes them off its queue.
+        let mut taken = 0;
+        let mut take_all = async || {
+            // Time goes by once everybody waits.
+            let moment = Duration::from_millis(1);
+            while let Ok(Some(request)) = tokio::time::timeout(moment, queue.recv()).await {
+                let previous: proto::Position = request.previous.unwrap();
+                assert_eq!(previous.index, taken, "in order");
+                taken += 1;
+            }
+            taken
+        };
+        assert_eq!(take_all().await, UNANSWERED_MAX as u64);
+        let answer = || Ok(proto::AppendResponse::default());
+        for more in 1..=3 {
+            answers.send(answer()).await.unwrap();
+            assert_eq!(take_all().await, UNANSWERED_MAX as u64 + more);
+        }
+        for _ in 3..sent {
+            answers.send(answer()).await.unwrap();
+            take_all().await;
+        }
+        assert_eq!(taken, sent);
+        drop(answers);
+        let Ok(mut follower) = exchanging.await.unwrap() else {
+            panic!("it ends in order");
+        };
+        follower.flush().await.unwrap();
+        for _ in 0..sent {
+            assert_eq!(leader.next().await.unwrap().kind, Kind::Message);
+        }
+    }
 }

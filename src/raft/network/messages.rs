@@ -248,8 +248,8 @@ pub fn reconfigure_request(request: &Reconfigure) -> proto::ReconfigureRequest {
         config_version,
     } = request.wanted.clone();
     let identities = request.identities.iter().map(|id| proto::Identity {
-        scheme: id.scheme.clone(),
-        id: id.id.clone(),
+        scheme: id.scheme.to_string(),
+        id: id.id.to_string(),
     });
     proto::ReconfigureRequest {
         joining,
