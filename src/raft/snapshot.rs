@@ -10,6 +10,7 @@
 use super::types::{self, SnapshotMeta};
 use crate::metrics::{STORAGE_BYTES, STORAGE_ENTRIES};
 use crate::model::{LogPosition, MemberAddresses, Membership, Zxid};
+use crate::runtime::{Pace, in_background};
 use crate::store::disk::{Disk, DiskFile, SnapshotFile, snapshot};
 use crate::store::{State, StateImage, StorageFault};
 use openraft::storage::Snapshot;
@@ -120,16 +121,25 @@ impl Snapshots {
         Arc::clone(&self.writing).lock_owned().await
     }
 
-    /// Writes an image and makes it the current snapshot. Blocks.
+    /// Writes an image, on a thread that gives way to what answers somebody and rests between, and makes it the
+    /// current snapshot. Blocks.
     pub fn write(
         self: &Arc<Self>,
         image: &StateImage,
         _writing: Writing,
     ) -> Result<RaftSnapshot, StorageFault> {
-        let file = snapshot::write(self.disk.as_ref(), &self.directory, image)?;
-        // Read back whole: the log is purged behind it.
-        let state = snapshot::read(self.disk.as_ref(), &file.path)?;
-        let known = known(file, state.zxid(), state.membership().clone());
+        let written = in_background("snapshot", || {
+            let mut pace = Pace::begin();
+            let mut between = || pace.keep();
+            let disk = self.disk.as_ref();
+            let file = snapshot::write_paced(disk, &self.directory, image, &mut between)?;
+            // The log is purged behind it.
+            let header = snapshot::verify(disk, &file.path, &mut between)?;
+            Ok(known(file, header.zxid, header.membership))
+        });
+        let known = written.map_err(|error| {
+            StorageFault::Refused(format!("no thread to write a snapshot on: {error}"))
+        })??;
         self.make_current(&known)?;
         tracing::info!(
             log_index = known.position.map(|position| position.index),

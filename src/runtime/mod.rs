@@ -13,7 +13,7 @@ mod memory;
 pub mod network;
 mod open_files;
 
-pub use background::in_background;
+pub use background::{Pace, in_background};
 #[cfg(any(test, feature = "testing"))]
 pub use blocking::block_inline;
 pub use blocking::blocking;

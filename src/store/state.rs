@@ -135,6 +135,16 @@ impl State {
         }
     }
 
+    /// A state that came from elsewhere: without sessions, members and a log.
+    pub fn of_tree(tree: Tree, zxid: Zxid, time_ms: i64) -> State {
+        State {
+            tree,
+            zxid,
+            time_ms,
+            ..State::new()
+        }
+    }
+
     pub fn tree(&self) -> &Tree {
         &self.tree
     }

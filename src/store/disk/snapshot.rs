@@ -14,7 +14,7 @@
 //! At all times
 //! 1. A file with a final name was complete and synced before it got that name.
 //! 2. Writing and reading stream: neither holds more than one record and one buffer besides the state.
-//! 3. Reading verifies the trailer, every record's checksum, the counts and the digest, and allocates
+//! 3. Loading verifies the trailer, every record's checksum, the counts and the digest, and allocates
 //!    no more than the bytes that are there pay for.
 
 mod reader;
@@ -57,9 +57,19 @@ pub fn write(
     dir: &Path,
     image: &StateImage,
 ) -> Result<SnapshotFile, StorageFault> {
+    write_paced(disk, dir, image, &mut || ())
+}
+
+/// The same; `between` is called before each record, and may rest.
+pub fn write_paced(
+    disk: &dyn Disk,
+    dir: &Path,
+    image: &StateImage,
+    between: &mut dyn FnMut(),
+) -> Result<SnapshotFile, StorageFault> {
     let path = dir.join(file_name(image.header.last_applied));
     let unfinished = unfinished_path(&path);
-    let bytes = match writer::write(disk, &unfinished, image) {
+    let bytes = match writer::write(disk, &unfinished, image, between) {
         Ok(bytes) => bytes,
         Err(fault) => {
             // Best effort: what stays behind is removed by `retain`.
@@ -78,6 +88,18 @@ pub fn write(
 /// The verified state of a snapshot file.
 pub fn read(disk: &dyn Disk, path: &Path) -> Result<State, StorageFault> {
     reader::read(disk, path, u64::MAX)
+}
+
+/// Reads a file that was just written, and gives its header: that the disk has every record, whole and one by one, and
+/// nothing else. What the records add up to is left to whoever loads them; they came out of a tree that holds together.
+///
+/// `between` is called before each record, and may rest.
+pub fn verify(
+    disk: &dyn Disk,
+    path: &Path,
+    between: &mut dyn FnMut(),
+) -> Result<StateHeader, StorageFault> {
+    reader::verify(disk, path, between)
 }
 
 /// The same for a file from outside, whose rows may be larger than the file by any factor.

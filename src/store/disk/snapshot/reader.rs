@@ -2,7 +2,7 @@
 
 use super::{Disk, FORMAT_VERSION, MAGIC, PREAMBLE_BYTES, TRAILER_BYTES};
 use crate::store::codec::{
-    ENVELOPE_BYTES, decode_header, decode_session, decode_znode, record_length,
+    CodecError, ENVELOPE_BYTES, decode_header, decode_session, decode_znode, record_length,
 };
 use crate::store::disk::DiskFile;
 use crate::store::disk::aside::in_file;
@@ -31,18 +31,32 @@ pub(super) fn read(
     let header = records.header()?;
     let mut sessions = Vec::new();
     for _ in 0..header.sessions {
-        let at = records.at();
-        let record = records.next()?;
-        sessions.push(decode_session(record).map_err(|error| error.into_fault(path, at))?);
+        sessions.push(records.decode(decode_session)?);
     }
-    let tree = Tree::from_records((0..header.znodes).map(|_| {
-        let at = records.at();
-        let record = records.next()?;
-        decode_znode(record).map_err(|error| error.into_fault(path, at))
-    }))
-    .map_err(|fault| in_file(path, fault))?;
+    let tree = Tree::from_records((0..header.znodes).map(|_| records.decode(decode_znode)))
+        .map_err(|fault| in_file(path, fault))?;
     records.finish()?;
     State::restore(path, header, tree, sessions)
+}
+
+/// Reads every record of the file and keeps none.
+pub(super) fn verify(
+    disk: &dyn Disk,
+    path: &Path,
+    between: &mut dyn FnMut(),
+) -> Result<StateHeader, StorageFault> {
+    let mut records = Records::open(disk, path)?;
+    let header = records.header()?;
+    for _ in 0..header.sessions {
+        between();
+        records.decode(decode_session)?;
+    }
+    for _ in 0..header.znodes {
+        between();
+        records.decode(decode_znode)?;
+    }
+    records.finish()?;
+    Ok(header)
 }
 
 /// The header alone, its own checksum verified and nothing else.
@@ -132,15 +146,13 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// Where the next record starts, in decompressed bytes.
-    fn at(&self) -> u64 {
-        self.decompressed
+    fn header(&mut self) -> Result<StateHeader, StorageFault> {
+        self.decode(decode_header)
     }
 
-    fn header(&mut self) -> Result<StateHeader, StorageFault> {
-        let path = self.path;
-        let record = self.next()?;
-        decode_header(record).map_err(|error| error.into_fault(path, 0))
+    fn decode<T>(&mut self, decode: fn(&[u8]) -> Result<T, CodecError>) -> Result<T, StorageFault> {
+        let (path, at) = (self.path, self.decompressed);
+        decode(self.next()?).map_err(|error| error.into_fault(path, at))
     }
 
     /// The next record, its envelope included; not decoded, so not verified.

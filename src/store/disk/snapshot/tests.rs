@@ -25,6 +25,12 @@ fn assert_refused(path: &Path, why: &str) {
     }
 }
 
+/// The same, also by who only wants to know whether the file is whole.
+fn assert_damage_is_seen(path: &Path, why: &str) {
+    assert_refused(path, why);
+    assert!(verify(&RealDisk, path, &mut || ()).is_err(), "{why}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
     #[test]
@@ -33,7 +39,12 @@ proptest! {
         let state = read(&RealDisk, &file.path).unwrap();
         prop_assert_eq!(state.digest(), scripted.state.digest());
         scripted.assert_same(&state);
-        prop_assert_eq!(read_header(&RealDisk, &file.path).unwrap(), scripted.state.freeze().header);
+        let image = scripted.state.freeze();
+        prop_assert_eq!(&read_header(&RealDisk, &file.path).unwrap(), &image.header);
+        let mut records = 0;
+        let verified = verify(&RealDisk, &file.path, &mut || records += 1).unwrap();
+        prop_assert_eq!(&verified, &image.header);
+        prop_assert_eq!(records, image.header.znodes + image.header.sessions);
     }
 }
 
@@ -73,7 +84,7 @@ fn a_file_cut_anywhere_is_refused() {
         .chain(whole.len() - 40..whole.len())
     {
         std::fs::write(&file.path, &whole[..cut]).unwrap();
-        assert_refused(&file.path, &format!("cut at {cut}"));
+        assert_damage_is_seen(&file.path, &format!("cut at {cut}"));
     }
 }
 
@@ -85,7 +96,7 @@ fn every_flipped_bit_is_noticed() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         std::fs::write(&file.path, &bytes).unwrap();
-        assert_refused(&file.path, &format!("flipped in byte {at}"));
+        assert_damage_is_seen(&file.path, &format!("flipped in byte {at}"));
     }
 }
 
@@ -98,7 +109,7 @@ fn bytes_added_anywhere_are_noticed() {
         let mut bytes = whole.clone();
         bytes.insert(at, 0);
         std::fs::write(&file.path, &bytes).unwrap();
-        assert_refused(&file.path, &format!("added at {at}"));
+        assert_damage_is_seen(&file.path, &format!("added at {at}"));
     }
 }
 
