@@ -1,10 +1,12 @@
-//! An allocator that counts what the thread that asks has asked for.
+//! An allocator that counts what the thread that asks has asked for, and what of it is not given back.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
     static ASKED: Cell<Asked> = const { Cell::new(Asked { times: 0, bytes: 0 }) };
+    /// Asked for and not given back; what one thread asks for and another gives back is not told apart.
+    static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
 /// How often memory was asked for, growing included, and for how many bytes together.
@@ -25,7 +27,24 @@ pub fn asked_by(work: impl FnOnce()) -> Asked {
     }
 }
 
+/// What this thread holds more of for having what `work` made.
+pub fn held_by<T>(work: impl FnOnce() -> T) -> i64 {
+    let before = HELD.get();
+    let made = work();
+    let held = HELD.get() - before;
+    drop(made);
+    held
+}
+
 struct Counting;
+
+fn hold(bytes: usize) {
+    HELD.set(HELD.get() + bytes as i64);
+}
+
+fn give_back(bytes: usize) {
+    HELD.set(HELD.get() - bytes as i64);
+}
 
 fn note(bytes: usize) {
     let Asked { times, bytes: all } = ASKED.get();
@@ -40,20 +59,25 @@ fn note(bytes: usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
+        hold(layout.size());
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
+        hold(layout.size());
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        give_back(layout.size());
         unsafe { System.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note(size);
+        hold(size);
+        give_back(layout.size());
         unsafe { System.realloc(at, layout, size) }
     }
 }

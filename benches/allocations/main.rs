@@ -1,6 +1,7 @@
-//! How often each step on the way of a request asks for memory: `cargo bench --bench allocations`.
+//! How often each step on the way of a request asks for memory, and how much of it a znode, a watch and a session
+//! keep: `cargo bench --bench allocations`.
 //!
-//! The counts do not depend on the machine or its load, so they have limits, and `cargo test` runs this
+//! Counts and bytes do not depend on the machine or its load, so they have limits, and `cargo test` runs this
 //! too. Each step is repeated until what grows by doubling (a table, a list of what changed) weighs as
 //! little as it does in a long run: hence the fractions.
 //!
@@ -10,7 +11,7 @@
 mod counting;
 
 use bytes::{Bytes, BytesMut};
-use counting::{Asked, asked_by};
+use counting::{Asked, asked_by, held_by};
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use vivarium::model::{
 };
 use vivarium::ring::HashRing;
 use vivarium::store::{Applied, EntryContext, State, codec};
-use vivarium::watch::{WatchKind, WatchTable, WatcherId};
+use vivarium::watch::{WatchKind, WatchLimits, WatchTable, WatcherId};
 use vivarium::wire::reply::{self, ReplyHeader};
 use vivarium::wire::{
     ClientRequest, CreateKind, CreateRequest, decode_request, encode_request, encode_watch_event,
@@ -43,6 +44,10 @@ fn main() -> ExitCode {
     reading(&mut table);
     replying(&mut table);
     others(&mut table);
+    println!();
+    println!("| kept | bytes | bytes at most |");
+    println!("|---|---|---|");
+    keeping(&mut table);
     match table.within_limits {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -63,6 +68,16 @@ impl Table {
         println!("| {name} | {times:.2} | {bytes:.0} | {allocations_max} |");
         if times > allocations_max + 0.05 {
             eprintln!("{name}: {times:.2} allocations, above the limit of {allocations_max}");
+            self.within_limits = false;
+        }
+    }
+
+    /// What each of `count` things keeps that `make` makes.
+    fn kept<T>(&mut self, name: &str, bytes_max: i64, count: u64, make: impl FnOnce() -> T) {
+        let each = held_by(make) / count as i64;
+        println!("| {name} | {each} | {bytes_max} |");
+        if each > bytes_max {
+            eprintln!("{name}: {each} bytes, above the limit of {bytes_max}");
             self.within_limits = false;
         }
     }
@@ -93,7 +108,7 @@ fn decoding(table: &mut Table) {
     let requests = [
         (
             "decode a create",
-            4.0,
+            2.0,
             ClientRequest::Create(CreateRequest {
                 kind: CreateKind::Create,
                 path: path.clone(),
@@ -153,8 +168,8 @@ fn set(number: u64) -> Command {
 
 fn entries(table: &mut Table) {
     let steps = [
-        ("create", create as fn(u64) -> Command, 5.0, 13.0),
-        ("set", set, 4.0, 9.0),
+        ("create", create as fn(u64) -> Command, 5.0, 8.0),
+        ("set", set, 4.0, 7.0),
     ];
     for (name, command, encoding, decoding) in steps {
         let batch = batch(1, SessionId(1), vec![command(7)]);
@@ -277,6 +292,65 @@ fn applying(table: &mut Table) {
             }
         });
     }
+}
+
+/// Znodes and sessions as the state of each member has them, without the checkpoint and the log.
+fn keeping(table: &mut Table) {
+    const ZNODES: u64 = 100_000;
+    table.kept("a znode with 100 bytes of data", 200, ZNODES, || {
+        let mut member = Member::new();
+        for app in 0..ZNODES / CHILDREN {
+            let parent = format!("{DIRECTORY}/app-{app:03}");
+            let children = (0..CHILDREN).map(|child| format!("{parent}/10.0.{child:03}.7:8080"));
+            let paths = std::iter::once(parent.clone()).chain(children);
+            let commands = paths.map(|path| {
+                Command::Operation(Operation::Create {
+                    path,
+                    data: Some(Bytes::copy_from_slice(&data())),
+                    acl: Acl::open(),
+                    mode: CreateMode::Persistent,
+                })
+            });
+            let next = member.next(commands.collect());
+            member.apply(&next, |applied| {
+                applied.answer.expect("nothing is in its way");
+            });
+            member.state.take_delta();
+        }
+        member
+    });
+    const SESSIONS: u64 = 10_000;
+    let session = || Command::CreateSession {
+        password: Password([7; 16]),
+        timeout_ms: 30_000,
+    };
+    table.kept("a session's row", 120, SESSIONS, || {
+        let mut member = Member::new();
+        for _ in 0..SESSIONS / CHILDREN {
+            let next = member.next((0..CHILDREN).map(|_| session()).collect());
+            member.apply(&next, |applied| {
+                applied.answer.expect("nothing is in its way");
+            });
+            member.state.take_delta();
+        }
+        member
+    });
+    const WATCHES: u64 = 100_000;
+    table.kept("a watch", 60, WATCHES, || {
+        let limit = WATCHES as usize;
+        let mut watches = WatchTable::new(WatchLimits {
+            watches_per_connection_max: limit,
+            watches_total_max: limit,
+        });
+        for number in 0..WATCHES {
+            let (app, child) = (number / CHILDREN, number % CHILDREN);
+            let path = format!("/services/app-{app:03}/instances/10.0.{child:03}.7:8080");
+            let watcher = WatcherId(number % 1_000);
+            let watch = watches.add(watcher, WatchKind::Data, &path);
+            watch.expect("there is room");
+        }
+        watches
+    });
 }
 
 fn reading(table: &mut Table) {

@@ -6,15 +6,16 @@
 //! | subscribers | streams of the change log on one prefix; one write after the other, each once all have the one before |
 //!
 //! The clients are in this process, on the same machine: what they cost is in the times, and not in the CPU that is
-//! shown, which is the members'. `SESSIONS=300` and `SUBSCRIBERS=1000` make it smaller;
-//! `INTERVAL_MS=200` has children told of less often.
+//! shown, which is the members'. `SESSIONS=300` and `SUBSCRIBERS=1000` make it smaller; `INTERVAL_MS=200` has children
+//! told of less often than every 75 ms, and `ONLY=shared` leaves out the ways of registering whose line has no such
+//! word.
 
 mod registrations;
 mod subscribers;
 
 use std::path::Path;
 use std::time::Duration;
-use vivarium::client::{Client, ClientOptions};
+use vivarium::client::{Client, ClientOptions, Connections};
 use vivarium::testing::processes::{ClusterOptions, PATIENCE, ProcessCluster, Subject};
 
 fn members() -> ProcessCluster {
@@ -33,12 +34,17 @@ fn cpu(cluster: &ProcessCluster) -> Duration {
 }
 
 /// A client of one member after the other.
-async fn connect(cluster: &ProcessCluster, number: usize) -> Client {
+async fn connect(
+    cluster: &ProcessCluster,
+    number: usize,
+    connections: Option<&Connections>,
+) -> Client {
     let order = (0..cluster.size()).map(|i| (number + i) % cluster.size() + 1);
     let options = ClientOptions {
         timeout: Duration::from_secs(60),
         request_timeout: PATIENCE,
         connect_timeout: PATIENCE,
+        connections: connections.cloned(),
         ..ClientOptions::new(order.map(|member| cluster.member(member).grpc_address().to_string()))
     };
     Client::connect(options).await.expect("a session")

@@ -5,52 +5,79 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use vivarium::client::{ChangeKind, Client, Event, Interest, Lifetime, Registration, Start};
+use vivarium::client::{
+    ChangeKind, Client, Connections, Event, Interest, Lifetime, Registration, Start,
+};
 use vivarium::testing::raw_client::{Bytes, RawClient, Reader, op, read_frame};
 
 const DIRECTORY: &str = "/nodes";
-const RUNS: usize = 3;
+const RUNS: usize = 5;
 const EPHEMERAL: i32 = 1;
 const NOTIFICATION: i32 = -1;
 
+/// How long it took until all had seen all, and what the members' processors did meanwhile.
+type Took = (Duration, Duration);
+
 pub fn measure(sessions: usize) {
+    let all: [(&str, &dyn Fn() -> Took); 4] = [
+        ("ZooKeeper protocol", &|| zookeeper(sessions)),
+        ("native API, children watched, connections shared", &|| {
+            run(native(sessions, Some(Connections::new()), watch))
+        }),
+        ("native API, children watched, a connection each", &|| {
+            run(native(sessions, None, watch))
+        }),
+        ("native API, every change told, a connection each", &|| {
+            run(native(sessions, None, subscribe))
+        }),
+    ];
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let mut ways: Vec<_> = all
+        .into_iter()
+        .filter(|(how, _)| how.contains(&only))
+        .collect();
+    let mut runs = vec![Vec::new(); ways.len()];
+    // In turn, so that what else the machine does weighs on all alike.
+    for _ in 0..RUNS {
+        for ((_, run), took) in ways.iter_mut().zip(&mut runs) {
+            took.push(run());
+        }
+    }
     println!(
-        "| {sessions} sessions that all see all | ms, {RUNS} runs | median | CPU of all members, s |"
+        "| {sessions} sessions that all see all | ms, {RUNS} runs in turn | median | CPU of all members, s |"
     );
     println!("|---|---|---|---|");
-    show("ZooKeeper protocol", || zookeeper(sessions));
-    show("native API, children watched", || {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(native(sessions, watch))
-    });
-    show("native API, every change told", || {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(native(sessions, subscribe))
-    });
+    for ((how, _), runs) in ways.iter().zip(runs) {
+        show(how, runs);
+    }
     println!();
 }
 
-fn show(how: &str, run: impl Fn() -> (Duration, Duration)) {
-    let mut runs: Vec<_> = (0..RUNS).map(|_| run()).collect();
-    let each: Vec<_> = runs
-        .iter()
-        .map(|(took, _)| took.as_millis().to_string())
-        .collect();
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(work)
+}
+
+fn show(how: &str, mut runs: Vec<Took>) {
+    let each = runs.iter().map(|(took, _)| took.as_millis().to_string());
+    let each = each.collect::<Vec<_>>().join(", ");
     runs.sort_unstable();
     let (took, cpu) = runs[RUNS / 2];
-    let (each, took, cpu) = (each.join(", "), took.as_millis(), cpu.as_secs_f64());
+    let (took, cpu) = (took.as_millis(), cpu.as_secs_f64());
     println!("| {how} | {each} | {took} | {cpu:.2} |");
 }
 
 /// Children of the directory; the watch that is set tells of the next change.
-fn look(client: &mut RawClient) -> usize {
+fn look(client: &mut RawClient) -> Vec<String> {
     let body = Bytes::new().text(DIRECTORY).flag(true);
     let reply = client.ask(op::GET_CHILDREN, body).expect("children");
-    Reader(&reply.body).int() as usize
+    let mut reply = Reader(&reply.body);
+    let count = reply.int();
+    (0..count).map(|_| reply.string()).collect()
 }
 
 fn see_all(client: &mut RawClient, sessions: usize) {
-    while look(client) < sessions {
+    while look(client).len() < sessions {
         loop {
             let frame = read_frame(client.stream()).expect("a notification");
             if Reader(&frame).int() == NOTIFICATION {
@@ -103,7 +130,7 @@ async fn register(client: &Client, number: usize) {
 
 /// From one message about the children to the next, at least.
 fn interval() -> Duration {
-    Duration::from_millis(super::size("INTERVAL_MS", 100) as u64)
+    Duration::from_millis(super::size("INTERVAL_MS", 75) as u64)
 }
 
 async fn watch(
@@ -162,13 +189,14 @@ async fn subscribe(
 
 async fn native<W>(
     sessions: usize,
+    connections: Option<Connections>,
     work: impl Fn(Client, usize, usize, Arc<tokio::sync::Barrier>) -> W,
 ) -> (Duration, Duration)
 where
     W: Future<Output = Client> + Send + 'static,
 {
     let cluster = members();
-    let first = connect(&cluster, 0).await;
+    let first = connect(&cluster, 0, None).await;
     let directory = Registration {
         lifetime: Lifetime::Persistent,
         ..Registration::new(DIRECTORY, "")
@@ -181,7 +209,7 @@ where
     let ready = Arc::new(tokio::sync::Barrier::new(sessions + 1));
     let mut clients = JoinSet::new();
     for number in 0..sessions {
-        let client = connect(&cluster, number).await;
+        let client = connect(&cluster, number, connections.as_ref()).await;
         clients.spawn(work(client, number, sessions, ready.clone()));
     }
     ready.wait().await;

@@ -44,7 +44,7 @@ async fn listen(
 
 async fn run(subscribers: usize, events: usize) {
     let cluster = members();
-    let writer = connect(&cluster, 0).await;
+    let writer = connect(&cluster, 0, None).await;
     let path = format!("{PREFIX}/one");
     let entry = Registration {
         lifetime: Lifetime::Persistent,
@@ -60,7 +60,7 @@ async fn run(subscribers: usize, events: usize) {
     let ready = Arc::new(AtomicUsize::new(0));
     let mut clients = Vec::new();
     for number in 0..subscribers.div_ceil(STREAMS) {
-        let client = connect(&cluster, number).await;
+        let client = connect(&cluster, number, None).await;
         for _ in 0..STREAMS.min(subscribers - number * STREAMS) {
             tokio::spawn(listen(
                 client.clone(),

@@ -31,7 +31,7 @@ impl Deadline {
     }
 }
 
-fn not_sent() -> Error {
+pub(super) fn not_sent() -> Error {
     Error::TimedOut {
         sent: false,
         last: None,

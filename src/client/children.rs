@@ -9,7 +9,7 @@ use super::error::Error;
 use super::registry::Registry;
 use super::session::Link;
 use crate::api::{WatchChildrenRequest, WatchChildrenResponse};
-use std::collections::BTreeSet;
+use crate::model::NameList;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -19,9 +19,9 @@ use tonic::Streaming;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChildrenChange {
     pub zxid: i64,
-    /// Ascending, as `removed`. No name is in both.
-    pub added: Vec<String>,
-    pub removed: Vec<String>,
+    /// No name is in both.
+    pub added: NameList,
+    pub removed: NameList,
 }
 
 /// Follows the children of an entry until it is dropped. Made by [`Registry::watch_children`].
@@ -29,11 +29,10 @@ pub struct ChildrenWatch {
     registry: Registry,
     path: String,
     interval: Duration,
-    /// Ascending.
-    names: Vec<String>,
+    names: NameList,
     zxid: i64,
     /// Of a state that is told in parts, what came so far.
-    part: Option<WatchChildrenResponse>,
+    part: Option<Told>,
     open: Option<(Arc<Link>, Streaming<WatchChildrenResponse>)>,
     backoff: Backoff,
     retry_at: Option<Instant>,
@@ -46,7 +45,7 @@ impl ChildrenWatch {
             registry,
             path: path.to_owned(),
             interval,
-            names: Vec::new(),
+            names: NameList::default(),
             zxid: 0,
             part: None,
             open: None,
@@ -56,8 +55,8 @@ impl ChildrenWatch {
         }
     }
 
-    /// The names as they were at [`Self::zxid`], ascending.
-    pub fn names(&self) -> &[String] {
+    /// The names as they were at [`Self::zxid`].
+    pub fn names(&self) -> &NameList {
         &self.names
     }
 
@@ -99,7 +98,7 @@ impl ChildrenWatch {
                 Err(error) => Err(error),
             },
         };
-        match told {
+        match told.and_then(Told::of) {
             Ok(told) => {
                 self.backoff = Backoff::new();
                 Ok(self.take(told))
@@ -129,6 +128,7 @@ impl ChildrenWatch {
             path: self.path.clone(),
             read: Some(client.read_options()),
             interval_ms: Some(u32::try_from(self.interval.as_millis()).unwrap_or(u32::MAX)),
+            joined: true,
         });
         let mut service = Registry::service(link.channel.clone());
         let messages = link.unless_broken(service.watch_children(request)).await?;
@@ -137,49 +137,75 @@ impl ChildrenWatch {
     }
 
     /// What a message makes of the names; `None` for a part, and where they are the same as before.
-    fn take(&mut self, message: WatchChildrenResponse) -> Option<ChildrenChange> {
+    fn take(&mut self, told: Told) -> Option<ChildrenChange> {
         let mut told = match self.part.take() {
-            Some(mut part) => {
-                part.added.extend(message.added);
-                part.removed.extend(message.removed);
-                part.partial = message.partial;
-                part
-            }
-            None => message,
+            Some(part) => part.and(&told),
+            None => told,
         };
         if told.partial {
             self.part = Some(told);
             return None;
         }
-        if told.reset {
-            let after = &told.added;
-            let gone = |name: &&String| after.binary_search(name).is_err();
-            told.removed = self.names.iter().filter(gone).cloned().collect();
-            let before = &self.names;
-            told.added
-                .retain(|name| before.binary_search(name).is_err());
-        }
         self.zxid = told.zxid;
         self.registry.client.saw(told.zxid);
+        let names = if told.reset {
+            let names = std::mem::take(&mut told.added);
+            told.added = names.without(&self.names);
+            told.removed = self.names.without(&names);
+            names
+        } else {
+            self.names.changed_by(&told.added, &told.removed)
+        };
         if told.added.is_empty() && told.removed.is_empty() {
             return None;
         }
-        self.apply(&told);
+        self.names = names;
         Some(ChildrenChange {
             zxid: told.zxid,
             added: told.added,
             removed: told.removed,
         })
     }
+}
 
-    fn apply(&mut self, told: &WatchChildrenResponse) {
-        if !told.removed.is_empty() {
-            let removed: BTreeSet<&String> = told.removed.iter().collect();
-            self.names.retain(|name| !removed.contains(name));
+/// A message, or several that are parts of one.
+struct Told {
+    zxid: i64,
+    reset: bool,
+    partial: bool,
+    added: NameList,
+    removed: NameList,
+}
+
+impl Told {
+    fn of(message: WatchChildrenResponse) -> Result<Told, Error> {
+        let names = |joined, listed: &[String]| -> Result<NameList, Error> {
+            let joined = NameList::from_text(joined);
+            let joined = joined.ok_or_else(|| Error::protocol("names that are no list"))?;
+            match listed.is_empty() {
+                true => Ok(joined),
+                // Of a member that does not know of joined names.
+                false => Ok(NameList::of(listed.iter().map(String::as_str))),
+            }
+        };
+        Ok(Told {
+            zxid: message.zxid,
+            reset: message.reset,
+            partial: message.partial,
+            added: names(message.added_joined, &message.added)?,
+            removed: names(message.removed_joined, &message.removed)?,
+        })
+    }
+
+    fn and(self, later: &Told) -> Told {
+        let nothing = NameList::default();
+        Told {
+            zxid: later.zxid,
+            reset: self.reset,
+            partial: later.partial,
+            added: self.added.changed_by(&later.added, &nothing),
+            removed: self.removed.changed_by(&later.removed, &nothing),
         }
-        self.names.extend(told.added.iter().cloned());
-        // Two ascending runs: they are merged.
-        self.names.sort();
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! Owns: how far a subscriber has come, and what a snapshot that it was told has already.
 //! At all times: a subscriber goes on after the last thing it was given and nothing else, so what lay unread in a
-//! stream that broke is told by the next one. Nothing is fetched ahead of who takes it, but for what one
-//! HTTP/2 window holds: a slow subscriber costs the member a place in its log, and this process nothing.
+//! stream that broke is told by the next one. Nothing is fetched ahead of who takes it, but for what the
+//! HTTP/2 window of its stream holds (256 KiB): a slow subscriber costs the member a place in its log, this process
+//! that much memory, and neither the session nor other calls anything.
 //!
 //! ```text
 //!   snapshot_begin 40 · entries, read one after the other while writes go on · snapshot_end 40, through 43

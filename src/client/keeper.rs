@@ -72,6 +72,9 @@ async fn keep_on(shared: &Arc<Shared>, mut kept: Kept) {
     loop {
         let end = kept.keep(shared).await;
         let session = kept.session.clone();
+        if matches!(end, End::Broken(_)) {
+            kept.link.distrust();
+        }
         drop(kept);
         let again = match end {
             End::Broken(why) => {
@@ -177,11 +180,12 @@ async fn reattach(shared: &Shared, session: &Arc<Session>) -> Option<Kept> {
     let mut backoff = Backoff::within(session.timeout);
     let trying = async {
         loop {
-            let (_, endpoint) = shared.next_endpoint();
+            let member = shared.next_endpoint();
             let attempt = attempt_time(session.timeout);
             let tried = async {
-                let link = dial(shared, endpoint, attempt).await?;
-                attach(shared, session, link, attempt).await
+                let link = dial(shared, member, attempt).await?;
+                let attached = attach(shared, session, &link, attempt);
+                link.judged(attached).await
             };
             match tried.await {
                 Ok(kept) => return Some(kept),
@@ -198,8 +202,8 @@ async fn reattach(shared: &Shared, session: &Arc<Session>) -> Option<Kept> {
 async fn open_at_last(shared: &Shared) -> Kept {
     let mut backoff = Backoff::new();
     loop {
-        let (_, endpoint) = shared.next_endpoint();
-        match open(shared, endpoint).await {
+        let member = shared.next_endpoint();
+        match open(shared, member).await {
             Ok(kept) => return kept,
             Err(error) => tracing::debug!(%error, "a member did not open a session"),
         }
@@ -214,7 +218,7 @@ pub async fn open_first(shared: &Shared) -> Result<Kept, Error> {
     let trying = async {
         loop {
             let (text, endpoint) = shared.next_endpoint();
-            match open(shared, endpoint).await {
+            match open(shared, (text, endpoint)).await {
                 Ok(kept) => return Ok(kept),
                 Err(error) if !error.is_passing() => return Err(error),
                 Err(error) => {
@@ -244,10 +248,14 @@ fn unreachable(shared: &Shared, mut tried: Vec<Tried>) -> Error {
     Error::Unreachable(tried)
 }
 
-async fn open(shared: &Shared, endpoint: &Endpoint) -> Result<Kept, Error> {
+async fn open(shared: &Shared, member: (&str, &Endpoint)) -> Result<Kept, Error> {
+    let attempt = attempt_time(shared.options.timeout);
+    let link = dial(shared, member, attempt).await?;
+    link.judged(open_over(shared, &link)).await
+}
+
+async fn open_over(shared: &Shared, link: &Arc<Link>) -> Result<Kept, Error> {
     let options = &shared.options;
-    let attempt = attempt_time(options.timeout);
-    let link = dial(shared, endpoint, attempt).await?;
     let request = link.request(OpenRequest {
         timeout_ms: ClientOptions::ms(options.timeout),
         heartbeat_interval_ms: options.heartbeat.map_or(0, ClientOptions::ms),
@@ -265,27 +273,40 @@ async fn open(shared: &Shared, endpoint: &Endpoint) -> Result<Kept, Error> {
     attach(shared, &session, link, ATTEMPT_MAX).await
 }
 
-async fn dial(shared: &Shared, endpoint: &Endpoint, attempt: Duration) -> Result<Link, Error> {
+async fn dial(
+    shared: &Shared,
+    (text, endpoint): (&str, &Endpoint),
+    attempt: Duration,
+) -> Result<Arc<Link>, Error> {
     let endpoint = endpoint.clone().connect_timeout(attempt).tcp_nodelay(true);
     // Also for names that nobody resolves and for members that take the connection and say nothing.
-    let channel = in_time(attempt, async {
+    let connect = async {
         endpoint.connect().await.map_err(|error| Error::Transport {
             code: Code::Unavailable,
             message: with_causes(&error),
         })
-    });
-    Ok(Link {
-        channel: channel.await?,
+    };
+    let (channel, place) = match &shared.options.connections {
+        None => (in_time(attempt, connect).await?, None),
+        Some(connections) => {
+            let placed = connections.place(text, connect);
+            let (channel, place) = in_time(attempt, placed).await?;
+            (channel, Some(place))
+        }
+    };
+    Ok(Arc::new(Link {
+        channel,
+        place,
         authorization: shared.authorization.clone(),
         broken: CancellationToken::new(),
-    })
+    }))
 }
 
 /// Has the member keep the session, and waits until it says that it lives.
 async fn attach(
     shared: &Shared,
     session: &Arc<Session>,
-    link: Link,
+    link: &Arc<Link>,
     attempt: Duration,
 ) -> Result<Kept, Error> {
     let (signs, sent) = mpsc::channel(SIGNS_MAX);
@@ -307,7 +328,7 @@ async fn attach(
     .await?;
     let mut kept = Kept {
         session: session.clone(),
-        link: Arc::new(link),
+        link: link.clone(),
         signs,
         answers,
         sent: VecDeque::from([(1, now)]),

@@ -4,7 +4,7 @@
 //! for and not wanted any more is given back: when the asking is dropped or fails, a task of its own finds out
 //! whether the lock came to be held, and releases it.
 
-use super::calls::Deadline;
+use super::calls::{Deadline, not_sent};
 use super::error::Error;
 use super::session::Session;
 use super::{Client, Fence, LockMode, LockPlace, Reason};
@@ -12,7 +12,9 @@ use crate::api::lock_service_client::LockServiceClient;
 use crate::api::{
     AcquireRequest, AcquireResponse, DescribeRequest, Reentry, ReleaseRequest, WriteHeader,
 };
+use futures::FutureExt;
 use rand::Rng;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -109,42 +111,91 @@ impl Locks {
         .await
     }
 
-    /// A lock as asked for; `None` where it was not to be had in time.
+    /// A lock as asked for; `None` where it was not to be had in time. The answer may take the request timeout longer.
+    ///
+    /// 48 calls of a client wait in the lines of locks at once ([`LOCK_WAITS_MAX`](super::LOCK_WAITS_MAX)). Others ask
+    /// now and then without waiting, 16 at once ([`LOCK_ASKS_MAX`](super::LOCK_ASKS_MAX)), until they have the lock or
+    /// a place, and are in no line meanwhile.
     pub async fn acquire_as(&self, asking: Asking) -> Result<Option<LockGuard>, Error> {
-        let client = &self.client;
+        // One that no clock comes to is none.
+        let turn = asking
+            .wait
+            .and_then(|wait| Instant::now().checked_add(wait));
+        let session = self.client.session_until(self.client.deadline()).await?;
+        tokio::select! {
+            biased;
+            held = self.ask_in_turn(&session, &asking, turn) => held,
+            () = session.lost.cancelled() => Err(Error::SessionLost),
+        }
+    }
+
+    /// `turn`: until when it is waited for.
+    async fn ask_in_turn(
+        &self,
+        session: &Arc<Session>,
+        asking: &Asking,
+        turn: Option<Instant>,
+    ) -> Result<Option<LockGuard>, Error> {
         // What is waited for is the lock; the answer may take as long as any other.
-        let turn = asking.wait.map(|wait| Instant::now().checked_add(wait));
-        let deadline = match turn {
-            None => Deadline(None),
-            Some(turn) => Deadline(turn.and_then(|turn| turn.checked_add(client.request_timeout))),
+        let deadline = turn.and_then(|turn| turn.checked_add(self.client.request_timeout));
+        let deadline = Deadline(deadline);
+        let is_over = || turn.is_some_and(|turn| turn <= Instant::now());
+        let turns = &self.client.shared.lock_turns;
+        let ask_at_once = || async {
+            let place = async { Ok(turns.asks.acquire().await) };
+            let _place = deadline.of(place, not_sent).await?;
+            let now = Some(Instant::now());
+            self.ask(session, asking, now, deadline).await
         };
-        let session = client.session_until(client.deadline()).await?;
-        let slot = async { Ok(client.shared.lock_calls.acquire().await.ok()) };
-        let not_sent = || Error::TimedOut {
-            sent: false,
-            last: None,
-        };
-        let slot = async {
-            tokio::select! {
-                slot = deadline.of(slot, not_sent) => slot,
-                () = session.lost.cancelled() => Err(Error::SessionLost),
+        if is_over() {
+            return ask_at_once().await;
+        }
+        let mut place = pin!(turns.waits.acquire());
+        let _place = match place.as_mut().now_or_never() {
+            Some(place) => place,
+            None => {
+                let mut crowd = turns.without_place();
+                loop {
+                    let held = ask_at_once().await?;
+                    if held.is_some() || is_over() {
+                        return Ok(held);
+                    }
+                    let pause = crowd.pause().min(turn.map_or(Duration::MAX, time_until));
+                    tokio::select! {
+                        biased;
+                        place = &mut place => break place,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
             }
         };
-        let _slot = slot.await?;
+        self.ask(session, asking, turn, deadline).await
+    }
+
+    /// Asks once, with a place of its own in the line.
+    async fn ask(
+        &self,
+        session: &Arc<Session>,
+        asking: &Asking,
+        turn: Option<Instant>,
+        deadline: Deadline,
+    ) -> Result<Option<LockGuard>, Error> {
+        let client = &self.client;
+        // Remembered by the place in the lock, so it holds up no other write.
         let number = async { Ok(session.window.number().await.value) };
         let number = client.deadline().of(number, not_sent).await?;
         let mut wanted = Wanted {
             client: client.clone(),
             session: session.clone(),
             request: AcquireRequest {
-                header: Some(client.header(&session, number)),
-                lock: asking.lock,
+                header: Some(client.header(session, number)),
+                lock: asking.lock.clone(),
                 reentry: match asking.owner {
                     Some(_) => Reentry::Counting,
                     None => Reentry::None,
                 }
                 .into(),
-                owner: asking.owner.unwrap_or_else(own_name),
+                owner: asking.owner.clone().unwrap_or_else(own_name),
                 mode: asking.mode.into(),
                 wait_ms: None,
             },
@@ -152,22 +203,15 @@ impl Locks {
         };
         let asked = client.call_until(
             deadline,
-            Some(&session),
-            || {
-                let left = turn.map(|turn| turn.map_or(Duration::MAX, time_until));
-                AcquireRequest {
-                    wait_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-                    ..wanted.request.clone()
-                }
+            Some(session),
+            || AcquireRequest {
+                wait_ms: turn
+                    .map(|turn| u64::try_from(time_until(turn).as_millis()).unwrap_or(u64::MAX)),
+                ..wanted.request.clone()
             },
             |channel, request| async move { Self::service(channel).acquire(request).await },
         );
-        let answer = tokio::select! {
-            biased;
-            answer = asked => answer,
-            () = session.lost.cancelled() => Err(Error::SessionLost),
-        };
-        let answer: AcquireResponse = match answer {
+        let answer: AcquireResponse = match asked.await {
             Ok(answer) => answer,
             Err(error) => {
                 // What was refused left nothing behind.
@@ -179,7 +223,7 @@ impl Locks {
         client.saw(answer.zxid);
         Ok(answer.acquired.then(|| LockGuard {
             client: client.clone(),
-            session,
+            session: session.clone(),
             lock: std::mem::take(&mut wanted.request.lock),
             owner: std::mem::take(&mut wanted.request.owner),
             token: answer.token,

@@ -40,9 +40,11 @@ mod calls;
 mod children;
 mod claimed;
 mod claims;
+mod connections;
 mod error;
 mod events;
 mod keeper;
+mod lock_turns;
 mod locks;
 mod options;
 mod registry;
@@ -67,6 +69,7 @@ pub use cache::{
 pub use children::{ChildrenChange, ChildrenWatch};
 pub use claimed::Claimed;
 pub use claims::CLAIMS_MAX;
+pub use connections::{Connections, SESSIONS_PER_CONNECTION_MAX};
 pub use error::{Error, Reason, Refusal, Tried};
 pub use events::{Changes, Event, Interest, Page, Query, Start, Subscription};
 pub use locks::{Asking, LockGuard, Locks, Places};
@@ -76,7 +79,9 @@ pub use rings::{Owners, Ring, RingWatch, Rings, Slot};
 pub use state::{ConnectionState, States};
 pub use task_service::{JOBS_MAX, Retry, TaskHost, TaskService, TaskServiceOptions};
 pub use tasks::{Counts, Enqueued, FETCH_MAX, Fetching, Incoming, Tasks, WINDOW_MAX};
-pub use window::{LOCK_CALLS_MAX, WRITES_MAX};
+pub use window::{LOCK_ASKS_MAX, LOCK_WAITS_MAX, WRITES_MAX};
+
+pub use crate::model::NameList;
 
 use crate::api::CloseRequest;
 use crate::api::session_service_client::SessionServiceClient;

@@ -1,5 +1,6 @@
 //! What a client is told: where the members are, who it is, how patient it is.
 
+use super::connections::Connections;
 use super::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +14,14 @@ const HEARTBEATS_PER_TIMEOUT: u32 = 5;
 /// A sign of life is given so often at least, so that an answer may be late before a third of the timeout
 /// is over.
 const HEARTBEATS_PER_TIMEOUT_MIN: u32 = 4;
+
+/// Bytes of one stream that came and that nobody has taken yet: the member sends no more of it until then. So much
+/// memory does a subscription cost that is not read.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// The same of a whole connection: as much as HTTP/2 has words for (RFC 9113, 6.9.1), so that it is always a stream's
+/// own window that stops it. Were it less, a few streams that nobody reads would fill it, and the answers to signs of
+/// life could not pass them.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
 /// A name and a password, which prove the `digest` identity that a ZooKeeper client gets for `user:password`.
 /// Sent as they are, so for networks that are trusted.
@@ -60,6 +69,8 @@ pub struct ClientOptions {
     /// Whether a session that is over is followed by a new one. Without, every later call fails with
     /// [`Error::SessionLost`].
     pub reopen: bool,
+    /// `None`: connections of its own.
+    pub connections: Option<Connections>,
 }
 
 impl ClientOptions {
@@ -74,6 +85,7 @@ impl ClientOptions {
             request_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(15),
             reopen: true,
+            connections: None,
         }
     }
 
@@ -139,6 +151,9 @@ fn parsed(text: &str) -> Result<(String, Endpoint), Error> {
     if endpoint.uri().host().is_none_or(str::is_empty) || endpoint.uri().path() != "/" {
         return Err(wrong(&"it is a host and a port, and nothing else"));
     }
+    let endpoint = endpoint
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     Ok((address.to_owned(), endpoint))
 }
 

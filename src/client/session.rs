@@ -2,6 +2,7 @@
 
 use super::claimed::Finishing;
 use super::claims::Claims;
+use super::connections::Place;
 use super::error::Error;
 use super::tasks::Enqueuing;
 use super::together::Together;
@@ -18,12 +19,32 @@ use tonic::transport::Channel;
 /// A connection to a member.
 pub struct Link {
     pub channel: Channel,
+    /// On a connection that others share.
+    pub place: Option<Place>,
     pub authorization: Option<MetadataValue<Ascii>>,
     /// Cancelled once it is given up: whoever waits for an answer through it asks again elsewhere.
     pub broken: CancellationToken,
 }
 
 impl Link {
+    /// What comes of it over this connection, which nobody else is put on if the member did not answer.
+    pub async fn judged<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let done = work.await;
+        if done.as_ref().is_err_and(Error::is_passing) {
+            self.distrust();
+        }
+        done
+    }
+
+    pub fn distrust(&self) {
+        if let Some(place) = &self.place {
+            place.give_up();
+        }
+    }
+
     pub fn request<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         if let Some(authorization) = &self.authorization {

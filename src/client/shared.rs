@@ -1,14 +1,14 @@
 //! What the handles of one client and the task that keeps its session have in common.
 
 use super::error::Error;
+use super::lock_turns::LockTurns;
 use super::options::ClientOptions;
 use super::session::{Link, Session};
 use super::state::{ConnectionState, Told};
-use super::window::LOCK_CALLS_MAX;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
@@ -38,7 +38,7 @@ pub struct Shared {
     changing: Mutex<()>,
     /// The largest zxid that any answer had: no later read is answered from before it.
     seen: AtomicI64,
-    pub lock_calls: Semaphore,
+    pub lock_turns: LockTurns,
     /// Nobody wants the session any more: that it ends is no loss, and none follows.
     pub closing: AtomicBool,
     /// For the task that keeps the session.
@@ -59,7 +59,7 @@ impl Shared {
             }),
             changing: Mutex::new(()),
             seen: AtomicI64::new(0),
-            lock_calls: Semaphore::new(LOCK_CALLS_MAX),
+            lock_turns: LockTurns::new(),
             closing: AtomicBool::new(false),
             stop: CancellationToken::new(),
         })

@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 pub const JOBS_MAX: usize = 100_000;
 /// Keys of one question.
 const KEYS_MAX: usize = 10_000;
+/// Times that it tries to leave a ring that is another one each time; then it leaves it with its session.
+const LEAVE_TRIES_MAX: u32 = 10;
 /// How often it is asked for what others have not stopped yet.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -86,10 +88,46 @@ struct State {
     next: Option<Arc<Ring>>,
     monitored: BTreeSet<i64>,
     granted: BTreeSet<i64>,
+    /// It has as many as it may be told of, and has said so.
+    is_full: bool,
     /// Those that the host was told it gained.
     told: BTreeSet<i64>,
     /// How many operations are being executed for a key.
     running: HashMap<String, usize>,
+}
+
+impl State {
+    /// Whether it acts by an epoch, while its session is known to live.
+    fn lives(&self) -> bool {
+        let by = self.by.as_ref();
+        by.is_some_and(|by| by.session.is_known_to_live())
+    }
+
+    /// Notes what was answered for a job; whether it is to be asked for again.
+    fn note(&mut self, server: &str, job: i64, is_granted: bool) -> bool {
+        let next = self.next.as_ref();
+        if !is_granted || next.is_some_and(|next| !next.is_local(server, job)) {
+            return true;
+        }
+        if self.granted.len() < JOBS_MAX {
+            self.granted.insert(job);
+        } else if !self.granted.contains(&job) && !std::mem::replace(&mut self.is_full, true) {
+            // To ask again would not help.
+            tracing::warn!(
+                %server,
+                jobs_max = JOBS_MAX,
+                "further jobs are not the server's own until it begins anew"
+            );
+        }
+        false
+    }
+
+    /// Nothing is its own any more; what was.
+    fn lose_all(&mut self) -> Vec<i64> {
+        (self.by, self.next, self.is_full) = (None, None, false);
+        self.told.clear();
+        std::mem::take(&mut self.granted).into_iter().collect()
+    }
 }
 
 struct Inner<H> {
@@ -174,10 +212,18 @@ impl<H: TaskHost> TaskService<H> {
     }
 
     /// Whether the job is this server's: granted to it, and its session known to live. On an empty ring nothing
-    /// is; where there is one server, everything is. What cannot be asked for is not.
+    /// is; where there is one server, everything is. What cannot be asked for within the request timeout is not, and
+    /// while the client is suspended nothing is, without waiting.
     pub async fn is_local_processing(&self, job: i64) -> bool {
-        self.inner.ask(&[job]).await;
-        self.inner.is_local(job)
+        let inner = &self.inner;
+        if inner.is_local(job) {
+            return true;
+        }
+        if !inner.state.lock().lives() {
+            return false;
+        }
+        inner.ask(&[job]).await;
+        inner.is_local(job)
     }
 
     /// Those of the jobs that are this server's, in their order; 100,000 at most are looked at. From now on, and
@@ -456,15 +502,8 @@ impl<H: TaskHost> Inner<H> {
             if acknowledged != Some(by.acknowledged) {
                 return true;
             }
-            let next = state.next.clone();
             for (job, grant) in part.iter().zip(grants) {
-                let stays = next.as_ref();
-                let stays = stays.is_none_or(|next| next.is_local(&self.server, *job));
-                if grant.granted && stays && state.granted.len() < JOBS_MAX {
-                    state.granted.insert(*job);
-                } else {
-                    is_withheld = true;
-                }
+                is_withheld |= state.note(&self.server, *job, grant.granted);
             }
         }
         is_withheld
@@ -472,12 +511,8 @@ impl<H: TaskHost> Inner<H> {
 
     fn is_local(&self, job: i64) -> bool {
         let state = self.state.lock();
-        let lives = state
-            .by
-            .as_ref()
-            .is_some_and(|by| by.session.is_known_to_live());
         let next = state.next.as_ref();
-        lives
+        state.lives()
             && state.granted.contains(&job)
             && next.is_none_or(|next| next.is_local(&self.server, job))
     }
@@ -511,12 +546,7 @@ impl<H: TaskHost> Inner<H> {
 
     async fn lose_all(&self) {
         let _telling = self.telling.lock().await;
-        let lost: Vec<i64> = {
-            let mut state = self.state.lock();
-            (state.by, state.next) = (None, None);
-            state.told.clear();
-            std::mem::take(&mut state.granted).into_iter().collect()
-        };
+        let lost = self.state.lock().lose_all();
         if !lost.is_empty() {
             self.host.lost(lost).await;
         }
@@ -529,15 +559,28 @@ impl<H: TaskHost> Inner<H> {
         let registry = self.client.registry();
         registry.unregister(&self.entry(&self.server), None).await?;
         let newest = self.client.linearizable().rings();
-        loop {
+        while_stale(|| async {
             let ring = newest.describe(path, RingMode::Equal).await?;
             let left = rings.acknowledge(path, &self.server, ring.epoch()).await;
-            match left {
-                Err(error) if error.reason() == Some(Reason::StaleEpoch) => {}
-                left => return left.map(|_| ()),
-            }
-        }
+            left.map(drop)
+        })
+        .await
     }
+}
+
+/// Tries until the ring is no other one by the time that it is acknowledged.
+async fn while_stale<F: Future<Output = Result<(), Error>>>(
+    attempt: impl Fn() -> F,
+) -> Result<(), Error> {
+    let mut backoff = Backoff::new();
+    for _ in 1..LEAVE_TRIES_MAX {
+        match attempt().await {
+            Err(error) if error.reason() == Some(Reason::StaleEpoch) => {}
+            done => return done,
+        }
+        tokio::time::sleep(backoff.next()).await;
+    }
+    attempt().await
 }
 
 /// An operation that is being executed.
@@ -557,5 +600,61 @@ impl<H> Drop for Running<H> {
         }
         drop(state);
         self.inner.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Refusal;
+    use std::cell::Cell;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ring_that_never_rests_is_left_all_the_same() {
+        let stale = || {
+            Err(Error::Refused(Refusal {
+                reason: Reason::StaleEpoch,
+                name: "STALE_EPOCH".to_owned(),
+                message: String::new(),
+                details: HashMap::new(),
+            }))
+        };
+        for (rests_at, tries) in [(1, 1), (3, 3), (u32::MAX, LEAVE_TRIES_MAX)] {
+            let tried = Cell::new(0);
+            let left = while_stale(|| async {
+                tried.set(tried.get() + 1);
+                match tried.get() == rests_at {
+                    true => Ok(()),
+                    false => stale(),
+                }
+            });
+            assert_eq!(left.await.is_ok(), rests_at == tries);
+            assert_eq!(tried.get(), tries);
+        }
+        let tried = Cell::new(0);
+        let refused = while_stale(|| async {
+            tried.set(tried.get() + 1);
+            Err(Error::SessionLost)
+        });
+        assert_eq!(refused.await, Err(Error::SessionLost));
+        assert_eq!(tried.get(), 1, "nothing else is tried again");
+    }
+
+    #[test]
+    fn a_job_past_the_limit_is_not_asked_for_again() {
+        let mut state = State::default();
+        for job in 0..JOBS_MAX as i64 {
+            assert!(!state.note("a", job, true));
+        }
+        let further = JOBS_MAX as i64;
+        assert!(!state.note("a", further, true));
+        assert!(!state.granted.contains(&further) && state.is_full);
+        assert_eq!(state.lose_all().len(), JOBS_MAX);
+        assert!(state.note("a", further, false), "others have it still");
+        assert!(!state.note("a", further, true));
+        assert!(state.granted.contains(&further) && !state.is_full);
+        // On the ring that comes next there is nobody.
+        state.next = Some(Arc::default());
+        assert!(state.note("a", 1, true));
     }
 }

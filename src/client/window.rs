@@ -4,8 +4,8 @@
 //! lost and that is sent again must still be among them, however many others were done meanwhile.
 //! At all times: no number is given out while one from `WRITES_MAX` before is still without an answer. So of
 //! the writes that can succeed between a write and its repetition, fewer than `WRITES_MAX` have a larger number
-//! and fewer than that a smaller one; with those of lock calls (`LOCK_CALLS_MAX`), which are remembered by
-//! their place in the lock and hold nobody up, that is less than the ensemble remembers.
+//! and fewer than that a smaller one; with those of lock calls (`LOCK_WAITS_MAX`, `LOCK_ASKS_MAX`), which are
+//! remembered by their place in the lock and hold nobody up, that is less than the ensemble remembers.
 
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -13,11 +13,13 @@ use tokio::sync::Notify;
 
 /// Writes of one client without an answer.
 pub const WRITES_MAX: u64 = 32;
-/// Calls of one client that ask for a lock; more of them wait for their turn.
-pub const LOCK_CALLS_MAX: usize = 64;
+/// Calls of one client that wait in the line of a lock.
+pub const LOCK_WAITS_MAX: usize = 48;
+/// Calls of one client that ask for a lock without waiting, of which none lasts: they pass those that wait.
+pub const LOCK_ASKS_MAX: usize = 16;
 /// What the ensemble remembers.
 const REMEMBERED: usize = 128;
-const _: () = assert!(2 * (WRITES_MAX as usize) + LOCK_CALLS_MAX <= REMEMBERED);
+const _: () = assert!(2 * (WRITES_MAX as usize) + LOCK_WAITS_MAX + LOCK_ASKS_MAX <= REMEMBERED);
 
 #[derive(Debug)]
 struct Numbers {

@@ -2,15 +2,17 @@
 //!
 //! At all times: what was told adds up to the names of the children at the zxid that was told last. Nothing is
 //! kept for it but where the subscriber is: what came and went since is in the change log, and where that has
-//! lost it, the names are told anew.
+//! lost it, the names are told anew. Those who watch the same entry stop at the same zxid where they can, so that
+//! what they are told is made once for all of them.
 //!
 //! Who may read the entry may know its children, as in ZooKeeper; it is asked again when the entry itself changes.
 
 use super::events::{Events, ended, not_subscribed};
 use super::failure::Failure;
+use super::places::Place;
 use super::registry::{Freshness, check_path, first_names};
 use crate::member::{Handle, SubscribeOptions, Subscription, SubscriptionEnded};
-use crate::model::{Change, ChangeKind, Id, Refusal, Transaction, Zxid, parent};
+use crate::model::{Change, ChangeKind, Id, NameList, Refusal, Transaction, Zxid, parent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +33,8 @@ pub struct Came {
     pub zxid: Zxid,
     /// It is told whole: what was told before is void.
     pub reset: bool,
-    /// Ascending, as `removed`.
-    pub added: Vec<String>,
-    pub removed: Vec<String>,
+    pub added: NameList,
+    pub removed: NameList,
     /// More of the same follows.
     pub partial: bool,
 }
@@ -42,11 +43,11 @@ pub struct Came {
 pub struct Children {
     handle: Handle,
     identities: Arc<[Id]>,
-    path: String,
+    place: Place,
     interval: Duration,
     subscription: Option<Subscription>,
     /// Of a list that is told in parts, what is left.
-    rest: Option<Came>,
+    rest: Option<Arc<Came>>,
     told_at: Option<Instant>,
 }
 
@@ -71,7 +72,7 @@ impl Events {
         let mut children = Children {
             handle: self.sessions.handle().clone(),
             identities,
-            path,
+            place: self.places.place(path),
             interval,
             subscription: None,
             rest: None,
@@ -84,11 +85,11 @@ impl Events {
 
 impl Children {
     /// What is told next. An error ends it.
-    pub async fn next(&mut self) -> Result<Came, Failure> {
+    pub async fn next(&mut self) -> Result<Arc<Came>, Failure> {
         loop {
             if let Some(rest) = self.rest.take() {
                 let (now, later) = in_part(rest);
-                self.rest = later;
+                self.rest = later.map(Arc::new);
                 self.told_at = Some(Instant::now());
                 return Ok(now);
             }
@@ -104,15 +105,28 @@ impl Children {
                 }
                 Err(why) => return Err(ended(why)),
             };
-            if !concerns(&self.path, &first) {
+            if !concerns(self.place.path(), &first) {
                 continue;
             }
             if let Some(told_at) = self.told_at {
                 tokio::time::sleep_until(told_at + self.interval).await;
             }
-            let mut told = vec![first];
-            told.extend(subscription.ready(TRANSACTIONS_MAX));
-            match came_to(&self.path, &told) {
+            let from = first.zxid;
+            let came = match self.place.told(from, self.interval / 2) {
+                Some((through, came)) => {
+                    subscription.skip_through(through);
+                    came
+                }
+                None => {
+                    let mut told = vec![first];
+                    told.extend(subscription.ready(TRANSACTIONS_MAX));
+                    let came = came_to(self.place.path(), &told).map(Arc::new);
+                    let through = told.last().map_or(from, |last| last.zxid);
+                    self.place.tell(from, through, came.clone());
+                    came
+                }
+            };
+            match came {
                 Some(came) if came.added.is_empty() && came.removed.is_empty() => {}
                 Some(came) => self.rest = Some(came),
                 None => self.begin()?,
@@ -126,25 +140,26 @@ impl Children {
             let view = self.handle.read();
             let judged = self.handle.judged_as(&self.identities);
             let limit = CHILDREN_TOLD_MAX + 1;
-            match first_names(view.state().tree(), &self.path, judged, "", limit) {
+            let path = self.place.path();
+            match first_names(view.state().tree(), path, judged, "", limit) {
                 Ok(names) => (view.zxid(), names),
                 Err(Refusal::NoNode) => (view.zxid(), Vec::new()),
-                Err(refusal) => return Err(Failure::of(refusal, &self.path)),
+                Err(refusal) => return Err(Failure::of(refusal, path)),
             }
         };
         check_count(names.len())?;
         let options = SubscribeOptions {
-            prefixes: vec![self.path.clone()],
+            prefixes: vec![self.place.path().to_owned()],
             after: zxid,
         };
         let subscription = self.handle.changes().subscribe(&options);
         self.subscription = Some(subscription.map_err(|why| not_subscribed(why, Some(zxid)))?);
-        self.rest = Some(Came {
+        self.rest = Some(Arc::new(Came {
             zxid,
             reset: true,
-            added: names,
+            added: names.iter().map(String::as_str).collect(),
             ..Came::default()
-        });
+        }));
         Ok(())
     }
 }
@@ -160,10 +175,11 @@ fn check_count(children: usize) -> Result<(), Failure> {
 }
 
 /// As much of it as one message has, and the rest.
-fn in_part(mut came: Came) -> (Came, Option<Came>) {
+fn in_part(came: Arc<Came>) -> (Arc<Came>, Option<Came>) {
     if came.added.len() + came.removed.len() <= NAMES_MAX {
         return (came, None);
     }
+    let mut came = Arc::unwrap_or_clone(came);
     let added = came.added.len().min(NAMES_MAX);
     let removed = came.removed.len().min(NAMES_MAX - added);
     let later = Came {
@@ -173,7 +189,7 @@ fn in_part(mut came: Came) -> (Came, Option<Came>) {
         ..Came::default()
     };
     came.partial = true;
-    (came, Some(later))
+    (Arc::new(came), Some(later))
 }
 
 fn name_of<'a>(path: &str, change: &'a Change) -> Option<&'a str> {
@@ -208,7 +224,7 @@ fn came_to(path: &str, told: &[Arc<Transaction>]) -> Option<Came> {
     }
     let those = |which: (bool, bool)| {
         let names = names.iter().filter(move |(_, been)| **been == which);
-        names.map(|(name, _)| (*name).to_owned()).collect()
+        names.map(|(name, _)| *name).collect()
     };
     Some(Came {
         zxid: told.last()?.zxid,
@@ -264,13 +280,13 @@ mod tests {
         let came = came_to("/p", &all).expect("nothing became of the entry");
         let expected = Came {
             zxid: Zxid(7),
-            added: vec!["a".to_owned(), "b".to_owned()],
-            removed: vec!["old".to_owned()],
+            added: NameList::of(["a", "b"]),
+            removed: NameList::of(["old"]),
             ..Came::default()
         };
         assert_eq!(came, expected);
         let below_root = came_to("/", &[told(4, &[(Created, "/p"), (Created, "/p/a")])]);
-        assert_eq!(below_root.expect("the same").added, ["p"]);
+        assert_eq!(below_root.expect("the same").added, NameList::of(["p"]));
         assert!(concerns("/p", &all[0]) && !concerns("/p", &told(8, &[(Created, "/p/a/x")])));
     }
 
@@ -291,7 +307,10 @@ mod tests {
 
     #[test]
     fn no_message_has_more_names_than_it_may() {
-        let names = |count: usize, with: &str| (0..count).map(|i| format!("{with}{i}")).collect();
+        let names = |count: usize, with: &str| {
+            let names: Vec<String> = (0..count).map(|i| format!("{with}{i:06}")).collect();
+            names.iter().map(String::as_str).collect::<NameList>()
+        };
         let whole = Came {
             zxid: Zxid(3),
             reset: true,
@@ -299,17 +318,17 @@ mod tests {
             removed: names(NAMES_MAX, "r"),
             partial: false,
         };
-        let (mut added, mut removed) = (Vec::new(), Vec::new());
-        let mut rest = Some(whole.clone());
+        let (mut added, mut removed) = (NameList::default(), NameList::default());
+        let mut rest = Some(Arc::new(whole.clone()));
         let mut messages = 0;
         while let Some(came) = rest {
             let (now, later) = in_part(came);
             assert!(now.added.len() + now.removed.len() <= NAMES_MAX);
             assert_eq!((now.zxid, now.reset), (Zxid(3), messages == 0));
             assert_eq!(now.partial, later.is_some());
-            added.extend(now.added);
-            removed.extend(now.removed);
-            rest = later;
+            added = added.changed_by(&now.added, &NameList::default());
+            removed = removed.changed_by(&now.removed, &NameList::default());
+            rest = later.map(Arc::new);
             messages += 1;
         }
         assert_eq!((messages, added, removed), (3, whole.added, whole.removed));

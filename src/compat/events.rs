@@ -6,6 +6,7 @@
 
 use super::failure::Failure;
 use super::parents::{below, missing_above, segment};
+use super::places::Places;
 use super::registry::Registry;
 use super::sessions::Sessions;
 use super::writing::{Done, Plan, Writer, carry_out, plan_again};
@@ -65,11 +66,16 @@ pub enum Told {
 pub struct Events {
     pub(super) sessions: Arc<Sessions>,
     pub(super) registry: Arc<Registry>,
+    pub(super) places: Arc<Places>,
 }
 
 impl Events {
     pub fn new(sessions: Arc<Sessions>, registry: Arc<Registry>) -> Events {
-        Events { sessions, registry }
+        Events {
+            sessions,
+            registry,
+            places: Arc::default(),
+        }
     }
 
     /// With `or_snapshot`, a start that is not kept any more is none: what is there now comes first.

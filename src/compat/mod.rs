@@ -25,6 +25,7 @@ pub mod grants;
 mod json;
 pub mod locks;
 mod parents;
+mod places;
 mod recent;
 mod registry;
 pub mod rings;

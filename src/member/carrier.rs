@@ -7,6 +7,7 @@
 use super::connection::Connection;
 use super::desk::Desk;
 use super::handle::{Queued, Shared, weight};
+use super::spacing::Spacing;
 use super::unapplied::Unapplied;
 use crate::metrics::BATCHES_OFFERED_AGAIN;
 use crate::model::{Command, MemberBatch, MemberId, Operation, Refusal, Request};
@@ -15,7 +16,7 @@ use crate::store::codec;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Requests in one batch at most.
 const BATCH_REQUESTS_MAX: usize = 1024;
@@ -103,11 +104,13 @@ async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'stati
     let mut checks = tokio::time::interval(Duration::from_millis(STALL_CHECK_MS));
     checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut oldest = (None, 0);
+    let mut spacing = Spacing::default();
     loop {
+        let mut held_until;
         loop {
             let batch = {
                 let mut unapplied = shared.unapplied.lock();
-                form_batches(shared, &mut unapplied);
+                held_until = form_batches(shared, &mut unapplied, &mut spacing);
                 unapplied.first_from(next)
             };
             let Some((sequence, bytes)) = batch else {
@@ -124,6 +127,7 @@ async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'stati
         }
         tokio::select! {
             () = shared.queued.notified() => {}
+            () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {}
             () = shared.progress.notified() => {}
             () = shared.resend.notified() => return "a batch was out of line",
             () = route.broken() => return "the route broke",
@@ -138,10 +142,22 @@ async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'stati
     }
 }
 
-/// Turns what is queued into batches while there is room for more under way.
-fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
+/// Turns what is queued into batches while there is room for more under way. Returns until when the rest is held for
+/// more to gather.
+fn form_batches(
+    shared: &Shared,
+    unapplied: &mut Unapplied,
+    spacing: &mut Spacing,
+) -> Option<Instant> {
     let bytes_max = BATCH_BYTES_MAX.min(shared.entry_bytes_max / 2);
     while unapplied.has_room() {
+        if let Some(until) = spacing.held_until(unapplied.front().is_some()) {
+            match shared.queue.lock().len() {
+                0 => return None,
+                BATCH_REQUESTS_MAX.. => {}
+                _ => return Some(until),
+            }
+        }
         let mut requests = Vec::new();
         let mut waiters = Vec::new();
         let mut oldest = None;
@@ -160,9 +176,8 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
                 waiters.push(queued.waiter);
             }
         }
-        let Some(oldest) = oldest else {
-            return;
-        };
+        let oldest = oldest?;
+        spacing.went();
         let mut batch = MemberBatch {
             origin: shared.member,
             incarnation: shared.incarnation,
@@ -185,6 +200,7 @@ fn form_batches(shared: &Shared, unapplied: &mut Unapplied) {
         shared.queue_stage.took(oldest.elapsed());
         unapplied.push(bytes, waiters);
     }
+    None
 }
 
 /// Has a request that no entry can hold answered in its turn.

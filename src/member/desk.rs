@@ -8,6 +8,7 @@ use super::proposing::{Packed, Proposing};
 use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
 use super::sizes::Sizes;
+use super::spacing::Spacing;
 use crate::model::{Configuration, MemberId};
 use crate::raft::{
     Consensus, LeaderDesk, NotLeader, NotReconfigured, Reconfigure, Report, ReportTaken, envelope,
@@ -19,7 +20,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Batches that may wait to be proposed. Reached, members' streams are not read until there is room.
 pub const DESK_BATCHES_MAX: usize = 256;
@@ -78,6 +79,7 @@ impl Desk {
         let submit = |entry| consensus.submit(entry);
         let mut flights = FuturesUnordered::new();
         let mut batches = Vec::new();
+        let mut spacing = Spacing::default();
         loop {
             let now = leadership.borrow_and_update().clone();
             self.proposing
@@ -88,6 +90,9 @@ impl Desk {
                 while outbox.try_recv().is_ok() {}
             }
             loop {
+                let held_until = spacing
+                    .held_until(!flights.is_empty())
+                    .filter(|_| outbox.len() < ENTRY_BATCHES_MAX);
                 tokio::select! {
                     biased;
                     changed = leadership.changed() => match changed {
@@ -96,17 +101,20 @@ impl Desk {
                     },
                     Some(()) = flights.next(), if !flights.is_empty() => {}
                     count = outbox.recv_many(&mut batches, ENTRY_BATCHES_MAX),
-                        if flights.len() < ENTRIES_IN_FLIGHT_MAX =>
+                        if flights.len() < ENTRIES_IN_FLIGHT_MAX && held_until.is_none() =>
                     {
                         if count == 0 {
                             return;
                         }
+                        spacing.went();
                         for packed in entries(clock.wall_ms(), &mut batches, self.bytes_max) {
                             self.sizes.note(packed.entry.len());
                             let under_way = self.proposing.hand_over(&submit, packed).await;
                             flights.push(self.proposing.see_through(&submit, under_way, now.term));
                         }
                     }
+                    () = sleep_until(held_until.unwrap_or_else(Instant::now)),
+                        if held_until.is_some() => {}
                 }
             }
         }

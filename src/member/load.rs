@@ -92,6 +92,10 @@ impl Share {
         Share { load, bytes: 0 }
     }
 
+    pub fn holds_any(&self) -> bool {
+        self.bytes > 0
+    }
+
     pub fn set(&mut self, bytes: usize) {
         let before = std::mem::replace(&mut self.bytes, bytes);
         match bytes.checked_sub(before) {

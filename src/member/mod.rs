@@ -37,6 +37,7 @@ mod restore;
 mod session_clock;
 mod settings;
 mod sizes;
+mod spacing;
 mod start;
 mod status;
 mod unapplied;

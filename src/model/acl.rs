@@ -1,5 +1,6 @@
 //! Access lists: who may do what with one znode.
 
+use ecow::EcoString;
 use std::sync::LazyLock;
 
 /// Permission bits (ZooKeeper 3.9 `ZooDefs.Perms`).
@@ -23,12 +24,13 @@ impl Permissions {
 /// `digest:user:base64(sha1(user:password))`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Id {
-    pub scheme: String,
-    pub id: String,
+    /// Texts of up to 15 bytes, which nearly all lists have alone, take no memory of their own.
+    pub scheme: EcoString,
+    pub id: EcoString,
 }
 
 impl Id {
-    pub fn new(scheme: impl Into<String>, id: impl Into<String>) -> Id {
+    pub fn new(scheme: impl Into<EcoString>, id: impl Into<EcoString>) -> Id {
         Id {
             scheme: scheme.into(),
             id: id.into(),

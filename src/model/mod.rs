@@ -9,6 +9,7 @@ mod change;
 mod command;
 mod ids;
 mod membership;
+mod name_list;
 mod outcome;
 mod path;
 mod refusal;
@@ -24,6 +25,7 @@ pub use command::{
 };
 pub use ids::{ClusterId, LogPosition, MemberId, Password, SessionId, Zxid};
 pub use membership::{Configuration, MemberAddresses, Membership, Reconfiguration, Role};
+pub use name_list::NameList;
 pub use outcome::{Answer, MultiFailure, Outcome, RestoreRefusal};
 pub use path::{PathError, basename, is_root, is_within, parent, validate as validate_path};
 pub use refusal::Refusal;

@@ -15,6 +15,7 @@
 
 use crate::model::{Acl, Id, Permissions, SessionId, Stat, Zxid};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// The bytes are not the record that they were said to be. A request is answered with −5.
@@ -103,11 +104,15 @@ impl Reader {
     /// Invalid UTF-8 is replaced by U+FFFD, as Java decodes it, and never refused here; no path that
     /// can be written has that character.
     pub(super) fn string(&mut self) -> Read<Option<String>> {
+        Ok(self.text()?.map(Cow::into_owned))
+    }
+
+    fn text(&mut self) -> Read<Option<Cow<'_, str>>> {
         let Some(bytes) = self.length("a string has a negative length")? else {
             return Ok(None);
         };
         let bytes = self.take(bytes, "a string is longer than its frame")?;
-        Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+        Ok(Some(String::from_utf8_lossy(bytes)))
     }
 
     /// A string where null is not an answer.
@@ -143,6 +148,12 @@ impl Reader {
         })
     }
 
+    /// How many strings a list has; null has none.
+    pub(super) fn count_strings(&mut self) -> Read<usize> {
+        let strings = self.vector(STRING_BYTES_MIN, |reader| reader.text().map(drop))?;
+        Ok(strings.map_or(0, |strings| strings.len()))
+    }
+
     /// A null scheme or id becomes the empty text, which no scheme takes (−114). ZooKeeper agrees
     /// except for a null id of the scheme `world`, where it stumbles (−5).
     pub(super) fn acl(&mut self) -> Read<Option<Vec<Acl>>> {
@@ -150,8 +161,8 @@ impl Reader {
             Ok(Acl {
                 perms: Permissions(reader.int()?),
                 id: Id {
-                    scheme: reader.string()?.unwrap_or_default(),
-                    id: reader.string()?.unwrap_or_default(),
+                    scheme: reader.text()?.unwrap_or_default().into(),
+                    id: reader.text()?.unwrap_or_default().into(),
                 },
             })
         })
@@ -236,8 +247,9 @@ pub(super) fn put_vector<T>(
     out[at..at + 4].copy_from_slice(&count.to_be_bytes());
 }
 
-pub(super) fn put_strings<T: AsRef<str>>(out: &mut BytesMut, items: impl IntoIterator<Item = T>) {
-    put_vector(out, items, |out, item| put_string(out, item.as_ref()));
+/// Items that are UTF-8, as texts or as the bytes of texts.
+pub(super) fn put_strings<T: AsRef<[u8]>>(out: &mut BytesMut, items: impl IntoIterator<Item = T>) {
+    put_vector(out, items, |out, item| put_buffer(out, Some(item.as_ref())));
 }
 
 pub(super) fn put_acl(out: &mut BytesMut, acl: &[Acl]) {

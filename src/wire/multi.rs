@@ -317,7 +317,7 @@ impl<'a> ReadResults<'a> {
         put_stat(self.out, stat);
     }
 
-    pub fn children<T: AsRef<str>>(&mut self, names: impl IntoIterator<Item = T>) {
+    pub fn children<T: AsRef<[u8]>>(&mut self, names: impl IntoIterator<Item = T>) {
         put_success_header(self.out, opcode::GET_CHILDREN);
         put_strings(self.out, names);
     }

@@ -118,7 +118,7 @@ pub fn data(out: &mut BytesMut, header: ReplyHeader, data: Option<&[u8]>, stat: 
 }
 
 /// getChildren, getEphemerals.
-pub fn children<T: AsRef<str>>(
+pub fn children<T: AsRef<[u8]>>(
     out: &mut BytesMut,
     header: ReplyHeader,
     names: impl IntoIterator<Item = T>,
@@ -127,7 +127,7 @@ pub fn children<T: AsRef<str>>(
 }
 
 /// getChildren2.
-pub fn children_and_stat<T: AsRef<str>>(
+pub fn children_and_stat<T: AsRef<[u8]>>(
     out: &mut BytesMut,
     header: ReplyHeader,
     names: impl IntoIterator<Item = T>,
@@ -244,6 +244,11 @@ impl Reply {
         Ok(self.reader().strings()?.unwrap_or_default())
     }
 
+    /// The same, where their names do not matter.
+    pub fn count_children(&self) -> Result<usize, Malformed> {
+        self.reader().count_strings()
+    }
+
     /// getChildren2.
     pub fn children_and_stat(&self) -> Result<(Vec<String>, Stat), Malformed> {
         let mut reader = self.reader();
@@ -265,8 +270,8 @@ impl Reply {
     pub fn who_am_i(&self) -> Result<Vec<Id>, Malformed> {
         let ids = self.reader().vector(CLIENT_BYTES_MIN, |reader| {
             Ok(Id {
-                scheme: reader.required_string("a scheme is null")?,
-                id: reader.string()?.unwrap_or_default(),
+                scheme: reader.required_string("a scheme is null")?.into(),
+                id: reader.string()?.unwrap_or_default().into(),
             })
         })?;
         Ok(ids.unwrap_or_default())

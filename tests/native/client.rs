@@ -6,9 +6,10 @@ use futures::TryStreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::time::timeout;
 use vivarium::client::{
-    Asking, Client, ClientOptions, ConnectionState, Credentials, Error, Lifetime, LockMode,
-    NodeInfo, PickStrategy, Reason, Registration, RingMode,
+    Asking, Client, ClientOptions, ConnectionState, Credentials, Error, LOCK_ASKS_MAX,
+    LOCK_WAITS_MAX, Lifetime, LockMode, NodeInfo, PickStrategy, Reason, Registration, RingMode,
 };
 use vivarium::testing::processes::{PATIENCE, ProcessCluster, free_port};
 
@@ -350,6 +351,65 @@ async fn a_lock_goes_from_guard_to_guard_and_waits_through_a_members_death() {
     places(1).await;
     guard.release().await.unwrap();
     places(0).await;
+}
+
+/// More wait for a lock than a client has places for; its holder needs another one before it releases it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_lock_may_ask_for_the_next_one_however_many_wait() {
+    let cluster = cluster(1);
+    let client = connect(all(&cluster, 1)).await;
+    let other = connect(all(&cluster, 1)).await;
+    let locks = client.locks();
+    let first = locks.acquire("/locks/crowded").await.unwrap();
+    let waiters = LOCK_WAITS_MAX + LOCK_ASKS_MAX + 8;
+    let waiting: Vec<_> = (0..waiters)
+        .map(|_| {
+            let locks = locks.clone();
+            tokio::spawn(async move {
+                let held = locks.acquire("/locks/crowded").await.unwrap();
+                held.release().await.unwrap();
+            })
+        })
+        .collect();
+    eventually("all places are taken", || async {
+        let told = locks.describe("/locks/crowded").await.unwrap();
+        // Those that ask now and then are seen, too.
+        (told.places.len() > LOCK_WAITS_MAX).then_some(())
+    })
+    .await;
+    let free = timeout(PATIENCE, locks.try_acquire("/locks/free")).await;
+    let free = free.expect("an answer").unwrap();
+    free.expect("it is free").release().await.unwrap();
+    let free = timeout(PATIENCE, locks.acquire("/locks/free")).await;
+    free.expect("an answer").unwrap().release().await.unwrap();
+    let taken = other.locks().acquire("/locks/taken").await.unwrap();
+    assert!(locks.try_acquire("/locks/taken").await.unwrap().is_none());
+    let short = Duration::from_millis(50);
+    let late = locks.acquire_within("/locks/taken", short).await;
+    assert!(late.unwrap().is_none());
+    let second = tokio::spawn({
+        let locks = locks.clone();
+        async move { locks.acquire("/locks/taken").await.unwrap() }
+    });
+    // One that is not wanted any more leaves its place among those without one.
+    let given_up = tokio::spawn({
+        let locks = locks.clone();
+        async move { locks.acquire("/locks/taken").await.map(drop) }
+    });
+    given_up.abort();
+    taken.release().await.unwrap();
+    let second = timeout(PATIENCE, second).await.expect("the lock");
+    second.unwrap().release().await.unwrap();
+    assert!(first.is_held());
+    first.release().await.unwrap();
+    for each in waiting {
+        timeout(PATIENCE, each).await.expect("the lock").unwrap();
+    }
+    eventually("nobody is left", || async {
+        let told = locks.describe("/locks/crowded").await.unwrap();
+        told.places.is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use vivarium::client::{
     CACHE_EVENTS_MAX, Cache, CacheChange, CacheEvent, CacheOptions, ChangeKind, ChildrenWatch,
-    Client, ClientOptions, ConnectionState, Error, Event, Interest, Lifetime, Query, Reason,
-    Registration, Start, Subscription,
+    Client, ClientOptions, ConnectionState, Error, Event, Interest, Lifetime, NameList, Query,
+    Reason, Registration, Start, Subscription,
 };
 use vivarium::testing::processes::ProcessCluster;
 use vivarium::testing::raw_client::{Bytes, RawClient, op};
@@ -589,16 +589,15 @@ async fn a_cache_and_its_listeners_have_their_limits() {
 
 /// Waits until the names are these, however many messages that takes.
 async fn names_become(watch: &mut ChildrenWatch, expected: &[&str]) {
-    let mut names: Vec<String> = watch.names().to_vec();
-    while watch.names() != expected {
+    let expected: NameList = expected.iter().copied().collect();
+    let mut names = watch.names().clone();
+    while *watch.names() != expected {
         let before = watch.zxid();
         let change = watch.changed().await.unwrap();
         assert!(change.zxid > before);
-        names.retain(|name| !change.removed.contains(name));
-        names.extend(change.added);
-        names.sort();
+        names = names.changed_by(&change.added, &change.removed);
         assert_eq!(
-            names,
+            &names,
             watch.names(),
             "what is told adds up to what is there"
         );
@@ -632,7 +631,7 @@ async fn who_is_there_is_told_by_what_it_came_to_whichever_member_goes_on() {
         .watch_children("/workers", Duration::ZERO)
         .await
         .unwrap();
-    assert_eq!(later.names(), ["a", "c"]);
+    assert_eq!(later.names().text(), "a/c/");
 
     // What happened while nobody told it is told by the member that goes on.
     cluster.kill(1);
@@ -662,7 +661,7 @@ async fn who_may_not_read_an_entry_any_more_is_told_nothing_more_of_its_children
         .watch_children("/open", Duration::ZERO)
         .await
         .unwrap();
-    assert_eq!(watch.names(), ["a"]);
+    assert_eq!(watch.names().text(), "a/");
     let mut owner = RawClient::connect(cluster.client_address(1), 30_000).unwrap();
     owner.authenticate("digest", "owner:secret").unwrap();
     let acl = Bytes::new().int(1).int(31).text("auth").text("");
@@ -672,7 +671,7 @@ async fn who_may_not_read_an_entry_any_more_is_told_nothing_more_of_its_children
     let ended = watch.changed().await.unwrap_err();
     assert_eq!(ended.reason(), Some(Reason::AccessDenied));
     assert_eq!(watch.changed().await.unwrap_err(), ended);
-    assert_eq!(watch.names(), ["a"]);
+    assert_eq!(watch.names().text(), "a/");
     let again = registry.watch_children("/open", Duration::ZERO).await;
     assert_eq!(
         again.err().and_then(|error| error.reason()),

@@ -6,6 +6,8 @@ mod cli;
 mod client;
 mod client_events;
 mod client_tasks;
+mod client_unread;
+mod connections;
 mod events;
 mod example;
 mod locks;

@@ -1,16 +1,19 @@
 //! The task service of hosts: no job is in two hands, and none is in nobody's, while servers come, go and die.
 
 use super::caller::eventually;
+use super::client::all;
 use super::client_tasks::{about, connect};
 use super::cluster;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use vivarium::client::{
-    Claimed, Client, Reason, Retry, RingMode, TaskHost, TaskService, TaskServiceOptions,
+    Claimed, Client, ClientOptions, ConnectionState, JOBS_MAX, Reason, Retry, RingMode, TaskHost,
+    TaskService, TaskServiceOptions,
 };
-use vivarium::testing::processes::ProcessCluster;
+use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 
 const RING: &str = "/services";
 const JOBS: std::ops::Range<i64> = 100_000..100_200;
@@ -234,6 +237,57 @@ async fn one_server_has_everything_and_does_what_is_saved() {
     );
     let refused = refused.await.map(drop).unwrap_err();
     assert_eq!(refused.reason(), Some(Reason::InvalidPath));
+}
+
+/// Asked for in as many parts as the ensemble takes keys at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_told_of_so_many_jobs_and_no_more() {
+    let cluster = cluster(1);
+    let client = connect(&cluster, 1).await;
+    let hands: Arc<Mutex<Hands>> = Arc::default();
+    let host = host("10.0.0.1:10000", &hands);
+    let service = TaskService::init(&client, options(), &host.server, host.clone()).await;
+    let service = service.unwrap();
+    let last = JOBS_MAX as i64 + 1;
+    let jobs: Vec<i64> = (1..=last).collect();
+    let told = service.monitored(&jobs).await;
+    // Too many to be shown.
+    assert!(told == jobs[..JOBS_MAX], "{} of them", told.len());
+    assert_eq!(hands.lock().unwrap().holders.len(), JOBS_MAX);
+    assert!(!service.is_local_processing(last).await);
+    assert!(service.is_local_processing(last - 1).await);
+    service.close().await;
+    assert!(hands.lock().unwrap().holders.is_empty());
+}
+
+/// Who asks for many, one after the other, while nobody answers, does not wait for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_client_is_suspended_nothing_is_its_own_at_once() {
+    let mut cluster = cluster(1);
+    let patient = ClientOptions {
+        request_timeout: 10 * PATIENCE,
+        timeout: PATIENCE,
+        ..all(&cluster, 1)
+    };
+    let client = Client::connect(patient).await.unwrap();
+    let hands = Arc::default();
+    let service = serve(&client, &host("10.0.0.1:10000", &hands)).await;
+    assert!(service.is_local_processing(1).await);
+    cluster.kill(1);
+    eventually("it is suspended", || async {
+        (client.state() == ConnectionState::Suspended).then_some(())
+    })
+    .await;
+    for job in [1, 2] {
+        let is_local = timeout(PATIENCE, service.is_local_processing(job)).await;
+        assert_eq!(is_local, Ok(false));
+    }
+    cluster.start_member(1);
+    eventually("it is its own again", || async {
+        service.is_local_processing(2).await.then_some(())
+    })
+    .await;
+    service.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,6 +125,12 @@ impl Subscription {
         ready
     }
 
+    /// Of what comes next, nothing through this zxid is wanted.
+    pub fn skip_through(&mut self, zxid: Zxid) {
+        self.ahead.retain(|transaction| transaction.zxid > zxid);
+        self.position = self.position.max(zxid);
+    }
+
     /// Everything under the prefixes through this zxid was given out: where to resume. Moves on also
     /// while nothing is told.
     pub fn position(&mut self) -> Zxid {

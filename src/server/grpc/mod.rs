@@ -149,6 +149,10 @@ async fn run(
         options.preface_timeout,
         cut.clone(),
     );
+    // What comes in has the windows of hyper, 1 MiB a stream and as much a connection. The message of a call is
+    // taken as a whole before the call begins, and signs of life as they come, so that none of ours leaves anything
+    // there for long. Whoever fills them all the same, as by questions of reflection whose answers it does not take,
+    // keeps its own connection waiting and nobody else's; larger ones would be memory that 10,000 may ask for.
     let server = Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)

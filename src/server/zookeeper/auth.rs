@@ -60,9 +60,11 @@ impl AuthOptions {
     /// Whether these identities are enough to ask for anything.
     pub fn admit(&self, identities: &[Id]) -> bool {
         self.required_schemes.is_empty()
-            || identities
-                .iter()
-                .any(|id| self.required_schemes.contains(&id.scheme))
+            || identities.iter().any(|id| {
+                self.required_schemes
+                    .iter()
+                    .any(|scheme| id.scheme == **scheme)
+            })
     }
 }
 

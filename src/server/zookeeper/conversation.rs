@@ -21,6 +21,7 @@ use super::outgoing::{Outgoing, write_some};
 use super::reads::{self, Asked};
 use super::reconfig::{self, Reconfiguring};
 use super::replies::{Awaited, ReplyKind};
+use super::room::Room;
 use crate::config::TlsAtDoor;
 use crate::member::{CloseReason, Connection, Delivery, NotReconfigured, ReadView, Share};
 use crate::metrics::CONNECTIONS_REFUSED;
@@ -167,6 +168,7 @@ impl Conversation<'_> {
             return end;
         }
         self.waiting.begin(received.len(), Instant::now());
+        let mut room = Room::default();
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut given_up_at: Option<Instant> = None;
         let mut unflushed = false;
@@ -199,7 +201,8 @@ impl Conversation<'_> {
             let stalled =
                 self.ending.is_none() && !received.is_empty() && !self.door.handle.has_room();
             let kept_waiting = stalled || self.reconfiguring.is_some();
-            received.reserve(1);
+            room.make(&mut received);
+            let free = received.capacity() - received.len();
             let unanswered = self.connection.backlog().requests;
             let waits_to_write = !self.out.is_empty();
             self.figures
@@ -244,6 +247,7 @@ impl Conversation<'_> {
                     Ok(0) => self.finished = true,
                     Ok(bytes) => {
                         self.connection.touch();
+                        room.was_read(bytes, free);
                         self.waiting.begin(bytes, Instant::now());
                         self.door.counted.received_bytes.increment(bytes as u64);
                     }
@@ -262,6 +266,10 @@ impl Conversation<'_> {
     fn note_unread(&mut self) {
         if self.out.is_empty() {
             self.read_at = Instant::now();
+            if self.held.holds_any() {
+                // A large answer is not kept room for.
+                self.out = BytesMut::new();
+            }
         }
         let bytes = self.out.len();
         self.held

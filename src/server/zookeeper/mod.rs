@@ -17,6 +17,7 @@ mod outgoing;
 mod reads;
 mod reconfig;
 mod replies;
+mod room;
 mod words;
 
 use super::admission::{AdmissionLimits, Admissions};

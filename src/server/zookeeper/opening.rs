@@ -3,6 +3,7 @@
 use super::super::operator::Listed;
 use super::auth::Origin;
 use super::ending::End;
+use super::room::ROOM_BYTES_MIN;
 use super::{Door, words};
 use crate::config::TlsAtDoor;
 use crate::runtime::BoxedStream;
@@ -30,7 +31,7 @@ pub async fn open(
     peer: SocketAddr,
     tls: TlsAtDoor,
 ) -> Result<Opened, End> {
-    let mut received = BytesMut::with_capacity(READ_BYTES);
+    let mut received = BytesMut::with_capacity(ROOM_BYTES_MIN);
     let mut origin = Origin {
         peer,
         subject: None,
@@ -115,6 +116,3 @@ async fn read(door: &Door, stream: &mut BoxedStream, received: &mut BytesMut) ->
         Err(error) => Err(error.into()),
     }
 }
-
-/// How much is read from a socket in one go.
-const READ_BYTES: usize = 64 * 1024;

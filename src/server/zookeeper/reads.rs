@@ -99,20 +99,20 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                 Ok(())
             })
         }
-        ClientRequest::GetChildren { path, watch } => {
-            tree.children(&path, judged_as).and_then(|(names, _)| {
+        ClientRequest::GetChildren { path, watch } => tree
+            .children_as_bytes(&path, judged_as)
+            .and_then(|(names, _)| {
                 set(watches, watcher, watch, WatchKind::Child, &path)?;
                 reply::children(out, ok, names);
                 Ok(())
-            })
-        }
-        ClientRequest::GetChildren2 { path, watch } => {
-            tree.children(&path, judged_as).and_then(|(names, stat)| {
+            }),
+        ClientRequest::GetChildren2 { path, watch } => tree
+            .children_as_bytes(&path, judged_as)
+            .and_then(|(names, stat)| {
                 set(watches, watcher, watch, WatchKind::Child, &path)?;
                 reply::children_and_stat(out, ok, names, &stat);
                 Ok(())
-            })
-        }
+            }),
         ClientRequest::GetAcl { path } => tree
             .acl(&path, judged_as)
             .map(|(acl, stat)| reply::acl(out, ok, &acl, &stat)),
@@ -144,7 +144,7 @@ pub fn answer(asked: Asked, state: &State, watches: &mut WatchTable, out: &mut B
                             }
                             Err(refusal) => results.refused(refusal),
                         },
-                        ReadKind::Children => match tree.children(path, judged_as) {
+                        ReadKind::Children => match tree.children_as_bytes(path, judged_as) {
                             Ok((names, _)) => {
                                 let names: Vec<_> = names.into_iter().collect();
                                 bytes += names.iter().map(|name| name.len()).sum::<usize>();

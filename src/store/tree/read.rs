@@ -75,6 +75,21 @@ impl Tree {
         Ok((names, self.stat_of(slot)))
     }
 
+    /// The same, the names as the bytes of their UTF-8, which are not proven again.
+    pub fn children_as_bytes<'t>(
+        &'t self,
+        path: &str,
+        identities: &[Id],
+    ) -> Result<(impl ExactSizeIterator<Item = &'t [u8]> + use<'t>, Stat), Refusal> {
+        let slot = self.find_allowed(path, Permissions::READ, identities)?;
+        let names = self
+            .families
+            .children(slot)
+            .iter()
+            .map(|child| self.slab.blob(*child).name_as_bytes());
+        Ok((names, self.stat_of(slot)))
+    }
+
     /// The access list and the stat. Hashes of `digest` lines are hidden from those without ADMIN.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ fn data() -> impl Strategy<Value = Option<Bytes>> {
 fn acl() -> impl Strategy<Value = Vec<Acl>> {
     let line = (any::<i32>(), text(), text()).prop_map(|(perms, scheme, id)| Acl {
         perms: Permissions(perms),
-        id: Id { scheme, id },
+        id: Id::new(scheme, id),
     });
     prop::collection::vec(line, 0..4)
 }

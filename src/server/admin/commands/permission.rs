@@ -86,7 +86,7 @@ mod tests {
             ..AuthOptions::default()
         };
         let found = identities(header.as_bytes(), peer, &options)?;
-        Some(found.into_iter().map(|id| id.scheme).collect())
+        Some(found.into_iter().map(|id| id.scheme.to_string()).collect())
     }
 
     #[test]

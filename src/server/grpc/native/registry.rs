@@ -195,6 +195,7 @@ impl RegistryService for Native {
         let identities = self.caller(&request)?;
         let asked = request.into_inner();
         let interval_ms = asked.interval_ms.unwrap_or(WATCH_INTERVAL_MS);
+        let joined = asked.joined;
         let children = self
             .events
             .children(
@@ -205,7 +206,7 @@ impl RegistryService for Native {
             )
             .await
             .map_err(status::of)?;
-        Ok(Response::new(watched(children)))
+        Ok(Response::new(watched(children, joined)))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
@@ -232,20 +233,29 @@ impl RegistryService for Native {
 }
 
 /// What becomes of the children, until it ends with why.
-fn watched(children: Children) -> BoxStream<'static, Result<WatchChildrenResponse, Status>> {
+fn watched(
+    children: Children,
+    joined: bool,
+) -> BoxStream<'static, Result<WatchChildrenResponse, Status>> {
     let open = OpenStream::new("children");
     let sent = metrics::counter!(NATIVE_MESSAGES, "stream" => "children");
-    futures::stream::unfold(Some(children), |children| async move {
+    futures::stream::unfold(Some(children), move |children| async move {
         let mut children = children?;
         Some(match children.next().await {
             Ok(came) => {
-                let message = WatchChildrenResponse {
+                let mut message = WatchChildrenResponse {
                     zxid: came.zxid.0,
                     reset: came.reset,
-                    added: came.added,
-                    removed: came.removed,
                     partial: came.partial,
+                    ..WatchChildrenResponse::default()
                 };
+                if joined {
+                    message.added_joined = came.added.text().to_owned();
+                    message.removed_joined = came.removed.text().to_owned();
+                } else {
+                    message.added = came.added.iter().map(str::to_owned).collect();
+                    message.removed = came.removed.iter().map(str::to_owned).collect();
+                }
                 (Ok(message), Some(children))
             }
             Err(failure) => (Err(status::of(failure)), None),

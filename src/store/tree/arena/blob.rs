@@ -179,6 +179,10 @@ impl Blob {
         std::str::from_utf8(self.split_name().0).expect("a blob's name was a str when it was made")
     }
 
+    pub fn name_as_bytes(&self) -> &[u8] {
+        self.split_name().0
+    }
+
     /// Compares without proving again that the name is text.
     pub fn is_named(&self, name: &str) -> bool {
         self.split_name().0 == name.as_bytes()
