@@ -19,6 +19,7 @@ pub mod runtime;
 pub mod tls;
 
 pub mod compat;
+pub mod import;
 pub mod store;
 
 pub mod member;

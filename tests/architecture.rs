@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("ring", &[]),
     ("client", &["api", "model", "ring"]),
+    ("import", &["store", "model"]),
     ("compat", &["member", "metrics", "model", "ring"]),
     ("console", &["member", "model"]),
     (

@@ -10,6 +10,7 @@ mod cluster;
 mod events;
 mod exit;
 mod group;
+mod import;
 mod lock;
 mod logging;
 mod native;
@@ -20,6 +21,7 @@ mod server;
 mod serving;
 mod settings;
 mod task;
+mod zookeeper;
 
 pub use exit::Exit;
 
@@ -58,6 +60,8 @@ enum Command {
     Task(Box<task::TaskArgs>),
     /// Show what happens, and what happened
     Events(Box<events::EventsArgs>),
+    /// Bring in what another registry has
+    Import(Box<import::ImportArgs>),
     /// Print what a shell needs to complete this command line
     Completion { shell: clap_complete::Shell },
     /// List every setting with its default, bounds and meaning
@@ -77,6 +81,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ring(args) => runtime()?.block_on(ring::run(*args)),
         Command::Task(args) => runtime()?.block_on(task::run(*args)),
         Command::Events(args) => runtime()?.block_on(events::run(*args)),
+        Command::Import(args) => runtime()?.block_on(import::run(*args)),
         Command::Completion { shell } => {
             let mut page = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "vivarium", &mut page);
@@ -99,7 +104,10 @@ pub fn run(cli: Cli) -> Exit {
 fn exit_of(error: &anyhow::Error) -> Exit {
     if error.is::<config::ConfigError>() {
         Exit::Configuration
-    } else if error.is::<bench::NobodyAnswers>() || error.is::<cluster::NobodyAnswers>() {
+    } else if error.is::<bench::NobodyAnswers>()
+        || error.is::<cluster::NobodyAnswers>()
+        || import::nobody_answers(error)
+    {
         Exit::Unreachable
     } else if let Some(failed) = error.downcast_ref::<native::Failed>() {
         failed.exit()

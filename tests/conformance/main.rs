@@ -17,6 +17,7 @@ mod decode;
 mod differences;
 mod directed;
 mod generate;
+mod import;
 mod knowledge;
 mod mutated;
 mod pair;

@@ -152,7 +152,7 @@ pub fn scratch(name: &str) -> PathBuf {
 }
 
 /// The original and what it needs, from the artifacts that the pom names.
-fn class_path() -> String {
+pub fn class_path() -> String {
     let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/zookeeper/pom.xml");
     let fetch = |directory: &Path, options: &[&str]| {
         let mut maven = Command::new("mvn");

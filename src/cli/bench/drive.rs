@@ -161,8 +161,8 @@ impl Lane {
                 Step::Set => session.set(&path, &run.data).await,
                 Step::Get => session.get(&path).await,
                 Step::GetLinearizable => session.get_linearizable(&path).await,
-                Step::Children => session.children(&path).await.and_then(|names| {
-                    match names.len() == run.args.keys {
+                Step::Children => session.count_children(&path).await.and_then(|count| {
+                    match count == run.args.keys {
                         true => Ok(()),
                         false => Err(ClientError::lost("some of the children are missing")),
                     }

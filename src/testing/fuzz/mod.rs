@@ -9,6 +9,7 @@
 
 mod clients;
 mod files;
+mod imports;
 mod peers;
 mod records;
 mod settings;
@@ -160,6 +161,24 @@ pub static TARGETS: &[Target] = &[
         run: settings::reconfiguration,
         seeds: settings::reconfigurations,
         fixed_bytes: 64 * KIB,
+    },
+    Target {
+        name: "zookeeper_snapshot",
+        run: imports::zookeeper_snapshot,
+        seeds: imports::zookeeper_snapshots,
+        fixed_bytes: 2048 * KIB,
+    },
+    Target {
+        name: "zookeeper_log",
+        run: imports::zookeeper_log,
+        seeds: imports::zookeeper_logs,
+        fixed_bytes: 2048 * KIB,
+    },
+    Target {
+        name: "registry_table",
+        run: imports::registry_table,
+        seeds: imports::registry_tables,
+        fixed_bytes: 2048 * KIB,
     },
 ];
 

@@ -3,22 +3,18 @@
 //! Both protocols are given the same work in the terms of the first: a znode is a key to etcd, its children
 //! are the keys below it, and what dies with a session is bound to a lease.
 
-mod client;
 mod etcd;
 mod zookeeper;
 
-pub use client::Client;
+pub use super::super::zookeeper::{Client, ClientError};
 pub use etcd::Etcd;
 
+use super::super::zookeeper::CONNECT_TIMEOUT;
 use crate::model::Refusal;
 use async_trait::async_trait;
 use bytes::Bytes;
 use clap::ValueEnum;
-use std::time::Duration;
-use thiserror::Error;
 
-/// A dial and a handshake that take longer have met a dead server.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Deletes under way while a run clears up.
 const DELETES_IN_FLIGHT: usize = 256;
 
@@ -28,22 +24,6 @@ pub enum Protocol {
     Zookeeper,
     /// The gRPC of etcd, from version 3.4 on
     Etcd,
-}
-
-#[derive(Debug, Error)]
-pub enum ClientError {
-    /// The server answered, and said no.
-    #[error("refused: {0}")]
-    Refused(Refusal),
-    /// The connection is gone. A write under way may have happened or not.
-    #[error("connection lost: {0}")]
-    Lost(String),
-}
-
-impl ClientError {
-    pub fn lost(why: impl ToString) -> ClientError {
-        ClientError::Lost(why.to_string())
-    }
 }
 
 /// What a watch is set on.
@@ -76,6 +56,9 @@ pub trait Session: Send + Sync {
 
     /// The last parts of their paths, from the connected server.
     async fn children(&self, path: &str) -> Result<Vec<String>, ClientError>;
+
+    /// How many there are, whose names are not looked at.
+    async fn count_children(&self, path: &str) -> Result<usize, ClientError>;
 
     /// What is read after it has every write that was acknowledged to anybody before.
     async fn sync(&self) -> Result<(), ClientError>;

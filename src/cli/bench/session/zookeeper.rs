@@ -1,7 +1,6 @@
 //! A session by the protocol of ZooKeeper.
 
-use super::client::Client;
-use super::{ClientError, DELETES_IN_FLIGHT, Session, Watched};
+use super::{Client, ClientError, DELETES_IN_FLIGHT, Session, Watched};
 use crate::model::{Acl, EventKind, Refusal};
 use crate::wire::{ClientRequest, CreateKind, CreateRequest};
 use async_trait::async_trait;
@@ -47,6 +46,11 @@ impl Session for Client {
 
     async fn children(&self, path: &str) -> Result<Vec<String>, ClientError> {
         children(self, path, false).await
+    }
+
+    async fn count_children(&self, path: &str) -> Result<usize, ClientError> {
+        let reply = self.call(get_children(path, false)).await?;
+        reply.count_children().map_err(ClientError::lost)
     }
 
     async fn sync(&self) -> Result<(), ClientError> {
@@ -144,10 +148,15 @@ fn get(path: &str, watch: bool) -> ClientRequest {
 }
 
 async fn children(client: &Client, path: &str, watch: bool) -> Result<Vec<String>, ClientError> {
-    let path = path.to_owned();
-    let request = ClientRequest::GetChildren { path, watch };
-    let reply = client.call(request).await?;
+    let reply = client.call(get_children(path, watch)).await?;
     reply.children().map_err(ClientError::lost)
+}
+
+fn get_children(path: &str, watch: bool) -> ClientRequest {
+    ClientRequest::GetChildren {
+        path: path.to_owned(),
+        watch,
+    }
 }
 
 async fn delete(client: &Client, path: String) -> Result<(), ClientError> {

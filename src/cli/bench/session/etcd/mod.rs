@@ -166,6 +166,11 @@ impl Session for Etcd {
         self.get_one(path, false).await
     }
 
+    async fn count_children(&self, path: &str) -> Result<usize, ClientError> {
+        let (first, end) = below(path);
+        Ok(self.range(listing(first, end)).await?.kvs.len())
+    }
+
     async fn children(&self, path: &str) -> Result<Vec<String>, ClientError> {
         let (first, end) = below(path);
         let skipped = first.len();

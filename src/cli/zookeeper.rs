@@ -1,4 +1,4 @@
-//! A small pipelining client of the ZooKeeper protocol, for load and for checks.
+//! A small pipelining client of the ZooKeeper protocol, for load, for checks and for imports.
 //!
 //! Owns: one connection with a session of its own. It does not come back by itself: whoever drives
 //! it decides what a lost connection means.
@@ -6,13 +6,12 @@
 //! out of order ends the connection, and so does a reply that does not come in time. What was under way
 //! then is *unknown*, never failed.
 
-use super::{CONNECT_TIMEOUT, ClientError};
 use crate::model::{Password, Refusal, SessionId, Zxid};
 use crate::runtime::{BoxedStream, Network};
 use crate::wire::reply::Reply;
 use crate::wire::{
-    ClientRequest, ConnectRequest, ConnectResponse, WatchEvent, XID_NOTIFICATION, XID_PING,
-    decode_watch_event, encode_request, next_frame,
+    ClientRequest, ConnectRequest, ConnectResponse, WatchEvent, XID_AUTH, XID_NOTIFICATION,
+    XID_PING, decode_watch_event, encode_request, next_frame,
 };
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -20,10 +19,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+/// A dial and a handshake that take longer have met a dead server.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much is read and written in one go.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Replies are not limited by the server's setting for requests: a long list of children is one.
@@ -32,6 +34,22 @@ const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 const EVENTS_MAX: usize = 1024;
 /// Requests handed over and not written yet; callers wait past it.
 const QUEUE_MAX: usize = 1024;
+
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The server answered, and said no.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The connection is gone. A write under way may have happened or not.
+    #[error("connection lost: {0}")]
+    Lost(String),
+}
+
+impl ClientError {
+    pub fn lost(why: impl ToString) -> ClientError {
+        ClientError::Lost(why.to_string())
+    }
+}
 
 type Waiting = (i32, oneshot::Sender<Reply>);
 
@@ -184,6 +202,10 @@ async fn write_all(
                 let mut next = Some(first);
                 while let Some(Outgoing { request, answer }) = next {
                     xid = xid.checked_add(1).unwrap_or(1);
+                    let xid = match &request {
+                        ClientRequest::Auth { .. } => XID_AUTH,
+                        _ => xid,
+                    };
                     // Noted before it is sent: its reply must find somebody waiting.
                     pending.waiting.lock().push_back((xid, answer));
                     if encode_request(&mut out, xid, &request).is_err() {
