@@ -24,9 +24,7 @@ shift 2
 
 tree=
 finish() { [ -z "$tree" ] || git -C "$root" worktree remove --force "$tree" > /dev/null 2>&1 || true; }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 # build COMMIT
 build() {

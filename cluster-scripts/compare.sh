@@ -123,16 +123,14 @@ control() {
 
 finish() {
   local name
-  trap '' INT TERM
-  [ -z "$load" ] || kill "$load" 2>/dev/null || true
+  # shellcheck disable=SC2086  # none, or one
+  ended $load
   for name in "${order[@]}"; do
     control "$name" stop > /dev/null || true
     [ -n "$keep" ] || rm -rf "${directory:?}/$name/data-"*
   done
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 # Two of these at the same time rarely begin at the same ports.
 base=$((13600 + $$ % 40 * 400))

@@ -31,6 +31,18 @@ free_base() {
   die "no free ports found from $1 to $3"
 }
 
+# at_end COMMAND: run once, however the script ends. A process that the shell has forked has its traps until it is what
+# it was forked for, and a signal that comes before then must not have it tidy as well.
+at_end() {
+  # shellcheck disable=SC2064  # the command is known by now
+  trap "[ \"\$BASHPID\" -ne $$ ] || { trap '' INT TERM; $1; }" EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+# ended PID...: ends these, as often as it takes: a signal is lost on one that is about to become another program.
+ended() { while [ $# -gt 0 ] && kill "$@" 2>/dev/null; do sleep 0.05; done; }
+
 # Where an fsync costs nothing, neither times nor durability mean anything.
 check_disk() {
   case $(stat -f -c %T "$directory" 2>/dev/null) in
@@ -89,14 +101,21 @@ wait_until_serving() {
   done
 }
 
+# has_ended PID: one that dies loses its arguments with its memory, which may take seconds, and only then its ports.
+has_ended() {
+  local state
+  state=$(ps -o stat= -p "$1" 2>/dev/null) || return 0
+  [[ $state == Z* ]]
+}
+
 # end I SIGNAL: waits until it is gone.
 end() {
   local i=$1 pid tries
   if pid=$(running "$i"); then
     kill "-$2" "$pid" 2>/dev/null || true
-    for tries in $(seq 100); do
-      running "$i" > /dev/null || break
-      [ "$tries" -lt 100 ] || kill -KILL "$pid" 2>/dev/null || true
+    for tries in $(seq 400); do
+      ! has_ended "$pid" || break
+      [ "$tries" -ne 100 ] || kill -KILL "$pid" 2>/dev/null || true
       sleep 0.1
     done
   fi

@@ -59,14 +59,12 @@ base=$(free_base $((13800 + $$ % 40 * 400)) 400 31800)
 say() { echo "$(date -u +%T) $*" >&2; }
 cluster() { "$here/cluster.sh" "$1" "$members" "$base" "$directory/of-$members"; }
 finish() {
-  trap '' INT TERM
-  [ -z "$load" ] || kill "$load" 2>/dev/null || true
+  # shellcheck disable=SC2086  # none, or one
+  ended $load
   [ -z "$members" ] || cluster stop || true
   rm -rf "$directory"/of-*/data-*
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 # fresh: members that have nothing.
 fresh() { cluster wipe && cluster start > "$directory/started"; }

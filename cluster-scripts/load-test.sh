@@ -24,10 +24,8 @@ TEXT
   exit 2
 }
 
-die() { echo "load-test.sh: $*" >&2; exit 1; }
-
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(dirname "$here")
+# shellcheck source=cluster-scripts/ensemble.sh
+. "$(dirname "${BASH_SOURCE[0]}")/ensemble.sh"
 subject= clients=8
 case ${1:-} in
   registry | lock | ring | task | events)
@@ -45,10 +43,11 @@ cluster() { "$here/cluster.sh" "$1" "$members" "$base" "$directory" "${@:2}"; }
 
 load=
 finish() {
-  [ -z "$load" ] || kill "$load" 2>/dev/null || true
+  # shellcheck disable=SC2086  # none, or one
+  ended $load
   cluster stop || true
 }
-trap finish EXIT
+at_end finish
 
 cluster wipe
 ledger=$directory/ledger

@@ -100,15 +100,12 @@ say() { echo "$(date -u +%T) $*" >&2; }
 cluster() { "$here/cluster.sh" "$1" "$members" "$base" "$directory/of-$workload"; }
 running_here=()
 finish() {
-  trap '' INT TERM
-  [ ${#running_here[@]} -eq 0 ] || kill "${running_here[@]}" 2>/dev/null || true
+  ended "${running_here[@]}"
   cluster stop || true
   rm -rf "$directory"/of-*/data-* "$directory"/*.data "$directory"/*.data.old
 }
 base=$(free_base $((14000 + $$ % 40 * 400)) 400 31600)
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 # awaited PID TEXT: in the background until here, so that an interrupt does not wait for it.
 awaited() { wait "$1" || die "$workload: $2 has failed; see $directory/$workload.log"; }

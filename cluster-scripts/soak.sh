@@ -45,13 +45,11 @@ cluster() { "$here/cluster.sh" "$1" "$members" "$base" "$directory"; }
 
 load=
 finish() {
-  trap '' INT TERM
-  [ -z "$load" ] || kill "$load" 2>/dev/null || true
+  # shellcheck disable=SC2086  # none, or one
+  ended $load
   cluster stop || true
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 cluster wipe
 cluster start > "$directory/started"

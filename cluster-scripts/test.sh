@@ -8,7 +8,7 @@ usage: test.sh [CARGO TEST ARGUMENTS]
 
 Checks formatting, lints, the scripts' syntax, then runs all tests of the package, and then those of the Java
 build in java/. Without arguments: all of them; with any, those of the package alone. The tests with unmodified
-clients and the Java build need python3 with venv, a JDK from 17 on, and mvn; what
+clients and the Java build need python3 with venv, a JDK from 17 on, mvn, and MariaDB; what
 is missing is installed where apt-get may be used, and named otherwise.
 TEXT
   exit 2
@@ -23,6 +23,8 @@ missing=()
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v javac > /dev/null || missing+=(openjdk-17-jdk-headless)
 command -v mvn > /dev/null || missing+=(maven)
+# A registry that a host of the Java build comes from.
+command -v mariadbd > /dev/null || missing+=(mariadb-server)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
     apt-get update >&2
@@ -33,6 +35,16 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
+# Members refuse what makes their state grow when a disk has less than 256 MiB left, which many tests would tell of in
+# words of their own.
+free_gib_min=4
+mkdir -p target
+free_gib=$(df -Pk target | awk 'NR == 2 { print int($4 / 1048576) }')
+if [ "$free_gib" -lt "$free_gib_min" ]; then
+  echo "test.sh: $free_gib GiB are free where target/ is; a build and its tests take 12 at first, and 4 later" >&2
+  exit 1
+fi
+
 for script in cluster-scripts/*.sh; do bash -n "$script"; done
 cargo fmt --all --check
 cargo clippy --locked --all-targets -- -D warnings
@@ -40,7 +52,6 @@ cargo clippy --locked --all-targets -- -D warnings
 cargo clippy --locked --bin vivarium -- -D warnings
 
 # The sum stands at the end, because each test program closes with a line of its own.
-mkdir -p target
 output=$(mktemp -p target tests.XXXXXX)
 trap 'rm -f "$output"' EXIT
 status=0
@@ -49,6 +60,10 @@ if [ $# -eq 0 ]; then
   # The Java build starts the program that the tests before it were run with, and packs it into its jar.
   VIVARIUM_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug/vivarium \
     mvn --batch-mode --no-transfer-progress --file java/pom.xml verify 2>&1 | tee -a "$output" || status=$?
+fi
+# Why tests failed stands far above by now.
+if [ "$status" -ne 0 ]; then
+  awk '/panicked at/ { print; if (getline > 0) print }' "$output" | head -n 60
 fi
 awk '
   /^test result:/ { passed += $4; failed += $6 }

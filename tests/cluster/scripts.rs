@@ -472,6 +472,27 @@ fn a_comparison_that_is_ended_early_ends_what_it_has_started() {
     assert_eq!(processes_left(&cluster.directory), [""; 0]);
 }
 
+/// A signal that reaches a child between its fork and its program finds the traps of the script in it: without a
+/// look at whose they are, one of five rounds tidies twice.
+#[test]
+fn a_script_that_is_ended_tidies_once() {
+    let ended_beside_forks = r#"
+        . "$1"
+        finish() { ended $load; echo tidied; }
+        at_end finish
+        sleep 60 & load=$!; kill -TERM $$
+    "#;
+    for _ in 0..40 {
+        let said = Command::new("bash")
+            .args(["-c", ended_beside_forks, "script"])
+            .arg(script("ensemble.sh"))
+            .output()
+            .unwrap();
+        assert_eq!(said.status.code(), Some(128 + 15), "{said:?}");
+        assert_eq!(String::from_utf8_lossy(&said.stdout), "tidied\n");
+    }
+}
+
 #[test]
 fn a_comparison_that_cannot_be_meant_starts_nothing() {
     let cluster = Scripted::new();
