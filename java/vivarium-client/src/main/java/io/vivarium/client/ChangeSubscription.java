@@ -15,8 +15,8 @@ import java.util.concurrent.TimeUnit;
  * answers, until it is closed. For one thread at a time; another one may close it.
  *
  * <p>It goes on after the last event that was taken and nothing else, so what lay unread in a stream that broke is
- * told by the next one. Nothing is fetched ahead of who takes it, but for what one window of the connection holds:
- * a slow subscriber costs the member a place in its log, and this process nothing.
+ * told by the next one. Nothing is fetched ahead of who takes it, but for one message and the window of its stream,
+ * 64 KiB: a slow subscriber costs the member a place in its log, and neither the session nor other calls anything.
  */
 public final class ChangeSubscription implements AutoCloseable {
     private static final long WAIT_PART = TimeUnit.MILLISECONDS.toNanos(500);
@@ -34,6 +34,9 @@ public final class ChangeSubscription implements AutoCloseable {
     private final Seen seen = new Seen();
 
     private volatile Stream<SubscribeRequest, SubscribeResponse> stream;
+    /** In which it was opened. */
+    private Session openedIn;
+    private Session heardIn;
     /** What came while it was opened. */
     private SubscribeResponse first;
     /** No snapshot may be older than what this client had seen before it asked for it. */
@@ -161,6 +164,11 @@ public final class ChangeSubscription implements AutoCloseable {
         return from == Interest.Start.AFTER ? told : -1;
     }
 
+    /** The session in which a member told something last. For the thread that asks for events. */
+    Session heardIn() {
+        return heardIn;
+    }
+
     private void drop() {
         Stream<SubscribeRequest, SubscribeResponse> left = stream;
         stream = null;
@@ -233,6 +241,7 @@ public final class ChangeSubscription implements AutoCloseable {
         opened.send(request.build());
         opened.sentAll();
         stream = opened;
+        openedIn = at.session;
         if (closed) {
             opened.cancel();
         }
@@ -241,6 +250,7 @@ public final class ChangeSubscription implements AutoCloseable {
 
     /** What a message means, and where the next stream begins from now on. */
     private ChangeEvent take(SubscribeResponse message) {
+        heardIn = openedIn;
         ChangeEvent event = null;
         switch (message.getMessageCase()) {
             case SNAPSHOT_BEGIN:

@@ -7,6 +7,7 @@ import io.vivarium.v1.FinishedTask;
 import io.vivarium.v1.TaskServiceGrpc;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.List;
 
 /**
  * A task that this client's session has claimed: to be done, and then completed or failed. Closed before, its
@@ -175,15 +176,21 @@ public final class ClaimedTask implements AutoCloseable {
                 .setNotBegun(notBegun));
     }
 
+    /** With what is said of other tasks of the queue meanwhile; whether it is dead. */
     private boolean send(VivariumClient by, Deadline deadline, FinishedTask finished) {
-        FinishResponse answer =
-                by.write(session, deadline, TaskServiceGrpc.getFinishMethod(), header -> FinishRequest.newBuilder()
+        return session.finishing.send(by, session, deadline, queue, finished, finished.getSerializedSize());
+    }
+
+    static List<Boolean> send(
+            VivariumClient client, Session session, Deadline deadline, String queue, List<FinishedTask> parts) {
+        FinishResponse answer = client.write(
+                session, deadline, TaskServiceGrpc.getFinishMethod(), header -> FinishRequest.newBuilder()
                         .setHeader(header)
                         .setQueue(queue)
-                        .addTasks(finished)
+                        .addAllTasks(parts)
                         .build());
         client.core.saw(answer.getZxid());
-        return answer.getDeadCount() > 0 && answer.getDead(0);
+        return answer.getDeadList();
     }
 
     /** As much of an error as a task keeps. */

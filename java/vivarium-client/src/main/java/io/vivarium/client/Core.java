@@ -42,7 +42,8 @@ final class Core {
 
     final Options options;
     final Threads threads;
-    final Semaphore lockCalls = new Semaphore(Window.LOCK_CALLS_MAX, true);
+    final Semaphore lockWaits = new Semaphore(Window.LOCK_WAITS_MAX, true);
+    final Semaphore lockAsks = new Semaphore(Window.LOCK_ASKS_MAX, true);
     final Events events = new Events(this);
     private final AtomicInteger turn = new AtomicInteger();
     /** The largest zxid that any answer had: no later read is answered from before it. */
@@ -138,7 +139,7 @@ final class Core {
         synchronized (monitor) {
             for (;;) {
                 if (where == Where.OVER) {
-                    throw over.again();
+                    throw over.again(sent);
                 }
                 if (wanted != null && wanted != session) {
                     throw VivariumException.sessionLost();

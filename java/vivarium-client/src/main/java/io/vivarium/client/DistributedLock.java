@@ -82,7 +82,7 @@ public final class DistributedLock implements Lock {
             hold.count++;
             return true;
         }
-        Optional<LockHandle> handle = client.locks().ask(path, mode, wait);
+        Optional<LockHandle> handle = client.locks().ask(path, mode, wait, null);
         if (!handle.isPresent()) {
             return false;
         }

@@ -33,7 +33,7 @@ final class Keeper implements Runnable {
     private static final long ATTEMPT_MIN = TimeUnit.MILLISECONDS.toNanos(250);
     private static final long ATTEMPT_MAX = TimeUnit.SECONDS.toNanos(3);
     /** Signs of life that are under way. */
-    private static final int SIGNS_MAX = 16;
+    static final int SIGNS_MAX = 16;
 
     private final Core core;
     private Kept kept;

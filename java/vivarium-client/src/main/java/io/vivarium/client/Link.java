@@ -28,10 +28,16 @@ import javax.net.SocketFactory;
  *
  * <p>Over sockets of the Java runtime: there is no native code in it and no direct memory that outlives it. Once
  * it is closed, whoever waits for an answer through it is told so at once.
+ *
+ * <p>A stream whose answers nobody takes fills its own window and holds up nothing else: what comes is acknowledged
+ * for the connection when it is read from the socket, and only for its stream when it is taken. A transport that did
+ * both when it is taken would let such a stream starve the signs of life.
  */
 final class Link {
     /** Bytes of an answer: a transaction of the largest writes, a page of entries. */
     private static final int ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+    /** Bytes of a stream that wait for whoever takes its answers; a larger answer comes in parts of it. */
+    static final int WINDOW_BYTES = 65_535;
     private static final Metadata.Key<String> AUTHORIZATION =
             Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
@@ -52,6 +58,7 @@ final class Link {
                 // Members are not behind the proxy that a host uses for the world outside.
                 .proxyDetector(address -> null)
                 .maxInboundMessageSize(ANSWER_BYTES_MAX)
+                .flowControlWindow(WINDOW_BYTES)
                 .userAgent("vivarium-java")
                 .disableServiceConfigLookUp()
                 // Calls are sent again by us, who know when that is right.

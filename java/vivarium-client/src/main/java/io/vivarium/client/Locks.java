@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
@@ -28,9 +29,16 @@ import java.util.concurrent.TimeUnit;
  */
 public final class Locks {
     private final VivariumClient client;
+    /** By which what is held is released. */
+    private final VivariumClient holder;
 
     Locks(VivariumClient client) {
+        this(client, client);
+    }
+
+    private Locks(VivariumClient client, VivariumClient holder) {
         this.client = client;
+        this.holder = holder;
     }
 
     /**
@@ -44,13 +52,30 @@ public final class Locks {
 
     /** As {@link #acquire(String)}, in this mode. */
     public LockHandle acquire(String lock, LockMode mode) {
-        return ask(lock, mode, null).orElseThrow(
+        return held(ask(lock, mode, null, null));
+    }
+
+    private static LockHandle held(Optional<LockHandle> handle) {
+        return handle.orElseThrow(
                 () -> VivariumException.broken("whoever waits without limit has the lock at last"));
+    }
+
+    /**
+     * As {@link #acquire(String, LockMode)}, in somebody's name, which is the session's own: who holds it under this name
+     * has it again at once, with a handle of its own, and it is free after as many releases. 256 characters at most.
+     */
+    public LockHandle acquireAs(String owner, String lock, LockMode mode) {
+        return held(ask(lock, mode, null, Objects.requireNonNull(owner, "owner")));
+    }
+
+    /** As {@link #acquireAs}, if it is to be had in time. */
+    public Optional<LockHandle> tryAcquireAs(String owner, String lock, LockMode mode, Duration wait) {
+        return ask(lock, mode, Objects.requireNonNull(wait, "wait"), Objects.requireNonNull(owner, "owner"));
     }
 
     /** The mutex, if it is free. */
     public Optional<LockHandle> tryAcquire(String lock) {
-        return ask(lock, LockMode.EXCLUSIVE, Duration.ZERO);
+        return ask(lock, LockMode.EXCLUSIVE, Duration.ZERO, null);
     }
 
     /** The mutex, if it is to be had in time. The answer may take the request timeout longer. */
@@ -60,7 +85,12 @@ public final class Locks {
 
     /** As {@link #tryAcquire(String, Duration)}, in this mode. */
     public Optional<LockHandle> tryAcquire(String lock, LockMode mode, Duration wait) {
-        return ask(lock, mode, Objects.requireNonNull(wait, "wait"));
+        return ask(lock, mode, Objects.requireNonNull(wait, "wait"), null);
+    }
+
+    /** As {@link #tryAcquire(String, LockMode, Duration)}; the answer may take so much longer, and not the request timeout. */
+    public Optional<LockHandle> tryAcquire(String lock, LockMode mode, Duration wait, Duration answer) {
+        return new Locks(client.withRequestTimeout(answer), client).tryAcquire(lock, mode, wait);
     }
 
     /** A mutex that belongs to the thread that locked it. All those of one path and client are one. */
@@ -91,38 +121,74 @@ public final class Locks {
         return places;
     }
 
-    /** {@code wait}: nothing for as long as the session lives. */
-    Optional<LockHandle> ask(String lock, LockMode mode, Duration wait) {
+    /**
+     * {@code wait}: nothing for as long as the session lives; {@code owner}: nothing for one of its own.
+     *
+     * <p>Whoever waits has a place among {@link Window#LOCK_WAITS_MAX} for as long as it takes. Were there no others,
+     * those that wait for a lock could keep its holder from the next lock that it needs, and so from ever releasing
+     * the first. So who finds no place asks now and then without waiting, until it has the lock or a place.
+     */
+    Optional<LockHandle> ask(String lock, LockMode mode, Duration wait, String owner) {
         // What is waited for is the lock; the answer may take as long as any other.
         Deadline turn = wait == null ? Deadline.NEVER : Deadline.in(wait);
         Deadline deadline = turn.plus(client.requestTimeout);
-        Session session = client.core.session(client.deadline());
+        Deadline begun = client.deadline();
+        Session session = client.core.session(begun);
+        boolean limited = wait != null;
         try {
-            if (!client.core.lockCalls.tryAcquire(Math.max(0, deadline.leftNanos()), TimeUnit.NANOSECONDS)) {
-                throw VivariumException.timedOut(false, null);
+            if (limited && turn.isOver()) {
+                return askAtOnce(session, lock, mode, owner, deadline);
+            }
+            Semaphore places = client.core.lockWaits;
+            Backoff backoff = new Backoff();
+            boolean placed = places.tryAcquire();
+            while (!placed) {
+                Optional<LockHandle> handle = askAtOnce(session, lock, mode, owner, deadline);
+                if (handle.isPresent() || turn.isOver()) {
+                    return handle;
+                }
+                // Together they ask no more often than a few would.
+                long pause = backoff.nextNanos() * (1 + places.getQueueLength() / Window.LOCK_ASKS_MAX);
+                placed = places.tryAcquire(Math.min(pause, Math.max(0, turn.leftNanos())), TimeUnit.NANOSECONDS);
+                begun = client.deadline();
+            }
+            try {
+                return ask(session, begun, deadline, turn, limited, lock, mode, owner);
+            } finally {
+                places.release();
             }
         } catch (InterruptedException interrupted) {
             throw VivariumException.interrupted(false, interrupted);
         }
+    }
+
+    private Optional<LockHandle> askAtOnce(
+            Session session, String lock, LockMode mode, String owner, Deadline deadline) throws InterruptedException {
+        Semaphore places = client.core.lockAsks;
+        if (!places.tryAcquire(Math.max(0, deadline.leftNanos()), TimeUnit.NANOSECONDS)) {
+            throw VivariumException.timedOut(false, null);
+        }
         try {
-            return ask(session, deadline, turn, wait != null, lock, mode);
+            return ask(session, deadline, deadline, Deadline.in(Duration.ZERO), true, lock, mode, owner);
         } finally {
-            client.core.lockCalls.release();
+            places.release();
         }
     }
 
+    /** {@code begun}: until when it has to be on its way. */
     private Optional<LockHandle> ask(
-            Session session, Deadline deadline, Deadline turn, boolean limited, String lock, LockMode mode) {
+            Session session, Deadline begun, Deadline deadline, Deadline turn, boolean limited, String lock,
+            LockMode mode, String named) {
         // Remembered by the place in the lock, so it holds up no other write.
-        long number = client.number(session, client.deadline());
+        long number = client.number(session, begun);
         session.window.answered(number);
-        String owner = String.format("%016x", ThreadLocalRandom.current().nextLong());
+        String owner = named == null ? String.format("%016x", ThreadLocalRandom.current().nextLong()) : named;
         AcquireRequest request = AcquireRequest.newBuilder()
                 .setHeader(client.header(session, number))
                 .setLock(lock)
                 .setOwner(owner)
                 .setMode(mode.message)
-                .setReentry(Reentry.REENTRY_NONE)
+                .setReentry(named == null ? Reentry.REENTRY_NONE : Reentry.REENTRY_COUNTING)
                 .build();
         AcquireResponse answer;
         try {
@@ -138,7 +204,7 @@ public final class Locks {
         }
         client.core.saw(answer.getZxid());
         return answer.getAcquired()
-                ? Optional.of(new LockHandle(client, session, lock, owner, answer.getToken()))
+                ? Optional.of(new LockHandle(holder, session, lock, owner, answer.getToken()))
                 : Optional.<LockHandle>empty();
     }
 

@@ -16,8 +16,10 @@ import io.vivarium.v1.UnregisterResponse;
 import io.vivarium.v1.UpdateRequest;
 import io.vivarium.v1.UpdateResponse;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 
@@ -260,7 +262,28 @@ public final class Registry {
      *     as it may
      */
     public RegistrySubscription subscribe(String path, RegistryListener listener) {
-        return new RegistrySubscription(client, path, listener);
+        return subscribe(path, CacheOptions.standard(), listener);
+    }
+
+    /** As {@link #subscribe(String, RegistryListener)}, and holds as much as these say. */
+    public RegistrySubscription subscribe(String path, CacheOptions options, RegistryListener listener) {
+        return new RegistrySubscription(client, path, options, listener);
+    }
+
+    /**
+     * Watches the names right below a path, which need not be there yet; returns once those that are there are known.
+     *
+     * @param listener called on a thread of the watch
+     * @throws VivariumException INVALID_PATH; ACCESS_DENIED; LIMIT_REACHED for an entry with more than 100,000 children,
+     *     also later
+     */
+    public ChildrenWatch watchChildren(String path, ChildrenListener listener) {
+        return new ChildrenWatch(client, path, null, listener);
+    }
+
+    /** As {@link #watchChildren(String, ChildrenListener)}, told no more often than this; 100 ms without, a minute at most. */
+    public ChildrenWatch watchChildren(String path, Duration interval, ChildrenListener listener) {
+        return new ChildrenWatch(client, path, Objects.requireNonNull(interval, "interval"), listener);
     }
 
     /**
@@ -269,7 +292,12 @@ public final class Registry {
      * @throws VivariumException as {@link #subscribe}; CACHE_FULL; TIMED_OUT
      */
     public RegistrySubscription cache(String path) {
-        RegistrySubscription copy = subscribe(path, event -> {});
+        return cache(path, CacheOptions.standard());
+    }
+
+    /** As {@link #cache(String)}, and holds as much as these say. */
+    public RegistrySubscription cache(String path, CacheOptions options) {
+        RegistrySubscription copy = subscribe(path, options, event -> {});
         boolean whole = false;
         try {
             if (!copy.awaitInitialized(client.requestTimeout)) {

@@ -44,8 +44,15 @@ public final class RegistryEvent {
         return version == other.version && sessionId == other.sessionId && zxid == other.zxid;
     }
 
+    /** Of the path, as UTF-8, and of the value. */
     int bytes() {
-        return path.length() + value.size();
+        int bytes = value.size();
+        for (int at = 0; at < path.length(); at++) {
+            char each = path.charAt(at);
+            // Each of the two halves of what takes four.
+            bytes += each < 0x80 ? 1 : each < 0x800 || Character.isSurrogate(each) ? 2 : 3;
+        }
+        return bytes;
     }
 
     public EventType type() {

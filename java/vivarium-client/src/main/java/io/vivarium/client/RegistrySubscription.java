@@ -20,16 +20,21 @@ import java.util.logging.Level;
  * was told, so that it misses no entry that came or went.
  *
  * <p>An entry is in the copy, with its whole transaction, when the listener is told of it. While the client is
- * SUSPENDED or LOST the copy may be old. What lies below {@code /vivarium} is left out, and so is what the client
- * may not read.
+ * SUSPENDED or LOST the copy may be old ({@link #isStale}). What lies below {@code /vivarium} is left out, and so is
+ * what the client may not read.
  */
 public final class RegistrySubscription implements AutoCloseable {
-    /** Entries of one subscription; with more it ends ({@link VivariumException.Kind#CACHE_FULL}). */
+    /**
+     * Entries of one subscription, unless {@link CacheOptions} say otherwise; with more it ends
+     * ({@link VivariumException.Kind#CACHE_FULL}).
+     */
     public static final int ENTRIES_MAX = 100_000;
-    /** Bytes of the paths and values of one subscription. */
+    /** Bytes of the paths and values of one subscription, as {@link #ENTRIES_MAX}. */
     public static final long BYTES_MAX = 256L * 1024 * 1024;
 
+    private final Core core;
     private final String path;
+    private final CacheOptions options;
     private final RegistryListener listener;
     private final ChangeSubscription changes;
     private final Thread thread;
@@ -38,13 +43,18 @@ public final class RegistrySubscription implements AutoCloseable {
     private final TreeMap<String, RegistryEvent> known = new TreeMap<>();
     private long bytes;
     private boolean initialized;
+    private long zxid;
+    /** The session in which all of that was so at some moment. */
+    private Session freshIn;
     private VivariumException ended;
     private volatile boolean closed;
     /** What the snapshot that is being read has; {@code null} outside of one. Used by the thread alone. */
     private Set<String> again;
 
-    RegistrySubscription(VivariumClient client, String path, RegistryListener listener) {
+    RegistrySubscription(VivariumClient client, String path, CacheOptions options, RegistryListener listener) {
+        core = client.core;
         this.path = path;
+        this.options = Objects.requireNonNull(options, "options");
         this.listener = Objects.requireNonNull(listener, "listener");
         changes = client.changes().subscribe(Interest.in(path).snapshot());
         thread = client.core.threads.startNumbered("registry", this::run);
@@ -55,6 +65,7 @@ public final class RegistrySubscription implements AutoCloseable {
             while (!closed) {
                 take(changes.next(Deadline.NEVER));
             }
+            end(VivariumException.closed());
         } catch (VivariumException error) {
             end(error);
         } catch (InterruptedException stop) {
@@ -95,14 +106,25 @@ public final class RegistrySubscription implements AutoCloseable {
             case SNAPSHOT_END:
                 tell(gone());
                 again = null;
+                reached(event.zxid());
                 initialized();
                 break;
             case TRANSACTION:
                 tell(happened(event.transaction()));
+                reached(event.zxid());
+                break;
+            case PROGRESS:
+                reached(event.zxid());
                 break;
             default:
                 break;
         }
+    }
+
+    private synchronized void reached(long zxid) {
+        this.zxid = Math.max(this.zxid, zxid);
+        freshIn = changes.heardIn();
+        notifyAll();
     }
 
     /** What is as it was told is no news. */
@@ -118,11 +140,11 @@ public final class RegistrySubscription implements AutoCloseable {
         RegistryEvent before = known.get(entry.path());
         RegistryEvent now = entry.as(before == null ? EventType.ADD : EventType.UPDATE);
         long size = bytes + now.bytes() - (before == null ? 0 : before.bytes());
-        if (before == null && known.size() >= ENTRIES_MAX) {
-            throw VivariumException.cacheFull(ENTRIES_MAX, "entries");
+        if (before == null && known.size() >= options.entriesMax) {
+            throw VivariumException.cacheFull(options.entriesMax, "entries");
         }
-        if (size > BYTES_MAX) {
-            throw VivariumException.cacheFull(BYTES_MAX, "bytes");
+        if (size > options.bytesMax) {
+            throw VivariumException.cacheFull(options.bytesMax, "bytes");
         }
         known.put(now.path(), now);
         bytes = size;
@@ -225,6 +247,32 @@ public final class RegistrySubscription implements AutoCloseable {
         return initialized;
     }
 
+    /** All that happened up to here is in the copy, and the listener was told of it; 0 at first. */
+    public synchronized long zxid() {
+        return zxid;
+    }
+
+    /**
+     * Returns once all that happened up to this zxid is in the copy, such as a write of one's own; false if the time is
+     * over before. Where nothing else happens at and below the path, that takes up to five seconds.
+     *
+     * @throws VivariumException why it has ended before
+     */
+    public synchronized boolean awaitZxid(long zxid, Duration time) {
+        Deadline deadline = Deadline.in(time);
+        while (this.zxid < zxid && !deadline.isOver()) {
+            if (ended != null) {
+                throw ended.again();
+            }
+            try {
+                deadline.waitOn(this);
+            } catch (InterruptedException interrupted) {
+                throw VivariumException.interrupted(false, interrupted);
+            }
+        }
+        return this.zxid >= zxid;
+    }
+
     /** An entry, as the listener was told of it last. */
     public synchronized Optional<RegistryEvent> get(String path) {
         return Optional.ofNullable(known.get(path));
@@ -249,6 +297,15 @@ public final class RegistrySubscription implements AutoCloseable {
             }
         }
         return names;
+    }
+
+    /**
+     * Whether the copy may be as old as one likes: nothing is told any more, or the session was lost and no member has
+     * told anything in a later one, or the first entries are still to come. While the client is SUSPENDED the copy is as
+     * old as that, and not stale.
+     */
+    public synchronized boolean isStale() {
+        return ended != null || freshIn == null || freshIn != core.session();
     }
 
     /** Why nothing is told any more; {@code null} while that is not so. */

@@ -4,7 +4,6 @@ import io.vivarium.v1.DescribeRingRequest;
 import io.vivarium.v1.RingServiceGrpc;
 import io.vivarium.v1.RingState;
 import java.util.Objects;
-import java.util.logging.Level;
 
 /** A ring that is followed, also through other members when one fails, until this is closed. */
 public final class RingWatch implements AutoCloseable {
@@ -13,9 +12,8 @@ public final class RingWatch implements AutoCloseable {
     private final String path;
     private final RingMode mode;
     private final RingListener listener;
-    private final Thread thread;
+    private final Follower<DescribeRingRequest, RingState> follower;
     private volatile Ring current;
-    private volatile boolean closed;
 
     RingWatch(Rings rings, VivariumClient client, String path, RingMode mode, RingListener listener) {
         this.rings = rings;
@@ -24,7 +22,8 @@ public final class RingWatch implements AutoCloseable {
         this.mode = mode;
         this.listener = Objects.requireNonNull(listener, "listener");
         current = rings.describe(path, mode);
-        thread = client.core.threads.startNumbered("ring", this::run);
+        follower = new Follower<>(client, "ring", "the ring " + path, RingServiceGrpc.getWatchMethod(), new Told());
+        follower.start();
     }
 
     /** The ring as it was seen last: while the client is suspended it may have changed. */
@@ -32,77 +31,39 @@ public final class RingWatch implements AutoCloseable {
         return current;
     }
 
-    private void run() {
-        Backoff backoff = new Backoff();
-        try {
+    private final class Told implements Follower.Told<DescribeRingRequest, RingState> {
+        @Override
+        public void begin() {
             tell(current);
-            while (!closed) {
-                try {
-                    follow(backoff);
-                } catch (VivariumException error) {
-                    if (!error.isPassing() && !client.core.isBehind(error)) {
-                        throw error;
-                    }
-                    Core.LOG.fine(() -> "the ring " + path + " is watched anew: " + error.getMessage());
-                }
-                backoff.sleep();
+        }
+
+        @Override
+        public DescribeRingRequest request() {
+            return rings.request(path, mode);
+        }
+
+        @Override
+        public void take(RingState state) {
+            client.core.saw(state.getEpoch());
+            if (state.getEpoch() != current.epoch()) {
+                current = new Ring(state, mode);
+                tell(current);
             }
-        } catch (InterruptedException stop) {
-            end(VivariumException.closed());
-        } catch (VivariumException error) {
-            end(error);
-        } catch (RuntimeException | Error fault) {
-            Core.LOG.log(Level.SEVERE, "the watch of the ring " + path + " failed", fault);
-            end(VivariumException.broken(fault.toString()));
         }
-    }
 
-    private void follow(Backoff backoff) throws InterruptedException {
-        Core.Attached at = client.core.attached(null, Deadline.NEVER, false, null);
-        Stream<DescribeRingRequest, RingState> states = at.link.stream(RingServiceGrpc.getWatchMethod());
-        try {
-            states.send(rings.request(path, mode));
-            states.sentAll();
-            while (!closed) {
-                RingState state = states.next(Deadline.NEVER);
-                if (state == null) {
-                    continue;
-                }
-                backoff.reset();
-                client.core.saw(state.getEpoch());
-                if (state.getEpoch() != current.epoch()) {
-                    current = new Ring(state, mode);
-                    tell(current);
-                }
-            }
-        } finally {
-            states.cancel();
+        private void tell(Ring ring) {
+            follower.call(() -> listener.changed(ring));
         }
-    }
 
-    private void tell(Ring ring) {
-        try {
-            listener.changed(ring);
-        } catch (RuntimeException error) {
-            Core.LOG.log(Level.WARNING, "a listener of the ring " + path + " failed", error);
-        }
-    }
-
-    private void end(VivariumException why) {
-        if (closed) {
-            return;
-        }
-        try {
-            listener.ended(why);
-        } catch (RuntimeException error) {
-            Core.LOG.log(Level.WARNING, "a listener of the ring " + path + " failed at its end", error);
+        @Override
+        public void ended(VivariumException why) {
+            follower.call(() -> listener.ended(why));
         }
     }
 
     /** Nothing is told after this has returned. It waits 5 seconds at most for a listener that does not return. */
     @Override
     public void close() {
-        closed = true;
-        Threads.end(thread);
+        follower.close();
     }
 }

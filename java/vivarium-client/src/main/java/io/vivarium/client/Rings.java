@@ -17,6 +17,7 @@ import io.vivarium.v1.SlotResponse;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Rings: who is responsible for what, among those who are registered right below a path. Asked of the ensemble, or
@@ -80,6 +81,24 @@ public final class Rings {
                 .setEpoch(epoch));
     }
 
+    /**
+     * As {@link #owners(String, RingMode, Collection)}, with consistent hashing of bounded loads: a key whose owner has its
+     * fill passes on along the ring.
+     *
+     * @param loadFactor more than 1: no owner is to have more than so many times the average of all loads
+     * @param loads what each server has already, by its name; a key that is given to it here counts as 1
+     * @throws VivariumException EMPTY_RING; INVALID_ARGUMENT for another factor
+     */
+    public Owners owners(
+            String path, RingMode mode, Collection<String> keys, double loadFactor, Map<String, Long> loads) {
+        return owners(OwnersRequest.newBuilder()
+                .setPath(path)
+                .setMode(mode.message)
+                .addAllKeys(keys)
+                .setLoadFactor(loadFactor)
+                .putAllLoads(loads));
+    }
+
     private Owners owners(OwnersRequest.Builder request) {
         OwnersResponse answer = client.read(
                 RingServiceGrpc.getOwnersMethod(), () -> request.setRead(client.readOptions()).build());
@@ -96,12 +115,26 @@ public final class Rings {
      * @throws VivariumException COMPACTED for an epoch that the member which answers does not remember
      */
     public List<MovedKey> moved(String path, RingMode mode, Collection<String> keys, long fromEpoch) {
-        MovedRequest request = MovedRequest.newBuilder()
+        return moved(MovedRequest.newBuilder()
                 .setPath(path)
                 .setMode(mode.message)
                 .setFromEpoch(fromEpoch)
                 .addAllKeys(keys)
-                .build();
+                .build());
+    }
+
+    /** As {@link #moved(String, RingMode, Collection, long)}, by this later epoch instead of the newest. */
+    public List<MovedKey> moved(String path, RingMode mode, Collection<String> keys, long fromEpoch, long toEpoch) {
+        return moved(MovedRequest.newBuilder()
+                .setPath(path)
+                .setMode(mode.message)
+                .setFromEpoch(fromEpoch)
+                .setToEpoch(toEpoch)
+                .addAllKeys(keys)
+                .build());
+    }
+
+    private List<MovedKey> moved(MovedRequest request) {
         MovedResponse answer = client.read(RingServiceGrpc.getMovedMethod(), () -> request);
         List<MovedKey> moved = new ArrayList<>();
         answer.getMovedList().forEach(each -> moved.add(new MovedKey(each)));

@@ -1,5 +1,7 @@
 package io.vivarium.client;
 
+import io.vivarium.v1.FinishedTask;
+import io.vivarium.v1.NewTask;
 import io.vivarium.v1.SessionRef;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -13,6 +15,8 @@ final class Session {
     final long incarnation;
     final Window window = new Window();
     final Claims claims = new Claims();
+    final Together<NewTask, Enqueued> enqueuing = new Together<>(Tasks::send);
+    final Together<FinishedTask, Boolean> finishing = new Together<>(ClaimedTask::send);
 
     /** When the last sign of life was sent that was answered. */
     private long sent = System.nanoTime();

@@ -9,7 +9,7 @@ import java.util.concurrent.TimeUnit;
 
 /**
  * A call with many answers, which are taken one by one. The next one is asked for when one is taken: whoever is
- * slow costs no more memory than the window of the connection.
+ * slow costs no more memory than one answer and {@link Link#WINDOW_BYTES}, and holds up no other call.
  */
 final class Stream<Q, A> {
     private final ClientCall<Q, A> call;

@@ -31,6 +31,8 @@ public final class TaskService implements AutoCloseable {
     /** How often it is asked for what others have not stopped yet, and looked at what nobody tells of. */
     private static final long ASK_AGAIN_MS = 500;
     private static final Duration CLOSE_TIME = Duration.ofSeconds(30);
+    /** Times that it tries to leave a ring that is another one each time; then it leaves it with its session. */
+    static final int LEAVE_TRIES_MAX = 10;
 
     private final VivariumClient client;
     private final String queue;
@@ -55,6 +57,8 @@ public final class TaskService implements AutoCloseable {
     private final Map<String, Integer> running = new HashMap<>();
     /** Something is asked for that others have not stopped yet. */
     private boolean withheld;
+    /** It has as many jobs as it may be told of, and has said so. */
+    private boolean full;
     private Ring latest;
     private VivariumException watchEnded;
     /** Whether it ever acted, and why it could not at first. */
@@ -149,9 +153,18 @@ public final class TaskService implements AutoCloseable {
 
     /**
      * Whether the job is this server's: granted to it, and its session known to live. On an empty ring nothing is;
-     * where there is one server, everything is. What cannot be asked for is not.
+     * where there is one server, everything is. What cannot be asked for is not, and while the client is suspended
+     * nothing is, without waiting.
      */
     public boolean isLocalProcessing(long job) {
+        if (isLocal(job)) {
+            return true;
+        }
+        synchronized (state) {
+            if (by == null || !by.session.isKnownToLive()) {
+                return false;
+            }
+        }
         List<Long> jobs = new ArrayList<>();
         jobs.add(job);
         ask(jobs);
@@ -540,10 +553,15 @@ public final class TaskService implements AutoCloseable {
                 }
                 for (int at = 0; at < part.size(); at++) {
                     boolean stays = next == null || next.isLocal(server, part.get(at));
-                    if (grants.get(at).granted() && stays && granted.size() < JOBS_MAX) {
-                        granted.add(part.get(at));
-                    } else {
+                    if (!grants.get(at).granted() || !stays) {
                         some = true;
+                    } else if (granted.size() < JOBS_MAX) {
+                        granted.add(part.get(at));
+                    } else if (!full) {
+                        // Asking again would not help.
+                        full = true;
+                        Core.LOG.warning("the task service of " + server + " was asked of more than " + JOBS_MAX
+                                + " jobs that are its own; further ones are not until it is lost and gained anew");
                     }
                 }
             }
@@ -570,6 +588,7 @@ public final class TaskService implements AutoCloseable {
                 told.clear();
                 lost = new ArrayList<>(granted);
                 granted.clear();
+                full = false;
             }
             tellLost(lost);
             awaitDrained(key -> true);
@@ -586,17 +605,21 @@ public final class TaskService implements AutoCloseable {
         try {
             client.registry().delete(entry(server));
             Rings newest = client.linearizable().rings();
-            for (;;) {
+            Backoff backoff = new Backoff();
+            for (int turn = 1;; turn++) {
                 Ring now = newest.describe(ring, RingMode.EQUAL);
                 try {
                     client.rings().acknowledge(ring, server, now.epoch());
                     return;
                 } catch (VivariumException error) {
-                    if (!error.is(Reason.STALE_EPOCH)) {
+                    if (!error.is(Reason.STALE_EPOCH) || turn == LEAVE_TRIES_MAX) {
                         throw error;
                     }
                 }
+                backoff.sleep();
             }
+        } catch (InterruptedException closed) {
+            // The client is closed, and its session with it.
         } catch (VivariumException error) {
             Core.LOG.fine(() -> server + " leaves the ring when its session ends: " + error.getMessage());
         }

@@ -54,9 +54,15 @@ public final class Tasks {
         return enqueue(queue, task, Duration.ZERO);
     }
 
-    /** As {@link #enqueue(String, Task)}; not to be offered before the delay has passed, 30 days at most. */
+    /**
+     * As {@link #enqueue(String, Task)}; not to be offered before the delay has passed, 30 days at most. What other threads
+     * enqueue meanwhile goes with the next call together, unless the client is fenced.
+     */
     public Enqueued enqueue(String queue, Task task, Duration delay) {
-        return enqueueAll(queue, Collections.singletonList(task), delay).get(0);
+        NewTask part = part(task, delay);
+        Deadline deadline = client.deadline();
+        Session session = client.core.session(deadline);
+        return session.enqueuing.send(client, session, deadline, queue, part, part.getSerializedSize());
     }
 
     /**
@@ -66,14 +72,26 @@ public final class Tasks {
      * @throws VivariumException as {@link #enqueue(String, Task)}
      */
     public List<Enqueued> enqueueAll(String queue, Collection<Task> tasks, Duration delay) {
-        EnqueueAllRequest.Builder request = EnqueueAllRequest.newBuilder().setQueue(queue);
-        for (Task task : tasks) {
-            request.addTasks(NewTask.newBuilder().setTask(task.message).setDelayMs(millis(delay)));
-        }
+        List<NewTask> parts = new ArrayList<>();
+        tasks.forEach(task -> parts.add(part(task, delay)));
+        Deadline deadline = client.deadline();
+        return send(client, client.core.session(deadline), deadline, queue, parts);
+    }
+
+    private static NewTask part(Task task, Duration delay) {
+        return NewTask.newBuilder().setTask(task.message).setDelayMs(millis(delay)).build();
+    }
+
+    static List<Enqueued> send(
+            VivariumClient client, Session session, Deadline deadline, String queue, List<NewTask> parts) {
         EnqueueAllResponse answer = client.write(
-                TaskServiceGrpc.getEnqueueAllMethod(), header -> request.setHeader(header).build());
+                session, deadline, TaskServiceGrpc.getEnqueueAllMethod(), header -> EnqueueAllRequest.newBuilder()
+                        .setHeader(header)
+                        .setQueue(queue)
+                        .addAllTasks(parts)
+                        .build());
         client.core.saw(answer.getZxid());
-        if (answer.getTasksCount() != tasks.size()) {
+        if (answer.getTasksCount() != parts.size()) {
             throw VivariumException.broken("there are not as many answers as there were tasks");
         }
         List<Enqueued> enqueued = new ArrayList<>();

@@ -8,8 +8,9 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.LinkedTransferQueue;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
-import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -24,6 +25,15 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class Threads {
     /** What waits to be tidied up; more of it is left to the end of the session. */
     static final int TIDY_MAX = 1_024;
+    /**
+     * That read and write connections: one for each that is open or being opened, while names are looked up too, and
+     * the rest for answers. What comes while all of them are busy waits.
+     */
+    static final int IO_MAX = 16;
+    /** What waits for one of them: more than a client has calls and streams. */
+    static final int IO_TASKS_MAX = 4_096;
+    /** Of the session that there is and the one before it; there is one more of a session only when one is lost. */
+    static final int TOGETHER_MAX = 4;
     private static final long IDLE_SECONDS = 5;
     /** How long whoever ends a thread waits for what it is just doing for a host, such as calling its listener. */
     private static final long END_SECONDS = 5;
@@ -31,10 +41,12 @@ final class Threads {
 
     final int client = CLIENTS.incrementAndGet();
     /** Sockets are read and written here, and answers are taken. Nothing of a host's runs here. */
-    final ExecutorService io;
+    final ThreadPoolExecutor io;
     final ScheduledThreadPoolExecutor timer;
     /** Gives back what nobody wants any more. */
     final ThreadPoolExecutor tidy;
+    /** Sends what is said of tasks: one thread for each kind of it while some is under way, and for each session. */
+    final ThreadPoolExecutor together;
     private final List<Thread> own = new ArrayList<>();
     private final AtomicInteger numbers = new AtomicInteger();
     private final Map<Thread, String> ofIo = new ConcurrentHashMap<>();
@@ -43,15 +55,45 @@ final class Threads {
 
     Threads() {
         io = new ThreadPoolExecutor(
-                0, Integer.MAX_VALUE, IDLE_SECONDS, TimeUnit.SECONDS, new SynchronousQueue<Runnable>(), this::ofIo,
-                // Once it is shut down: what a connection that was closed has still to say concerns nobody.
-                new ThreadPoolExecutor.DiscardPolicy());
+                0, IO_MAX, IDLE_SECONDS, TimeUnit.SECONDS, new Handover(), this::ofIo, Threads::queue);
         timer = new ScheduledThreadPoolExecutor(1, named("timer"));
         timer.setRemoveOnCancelPolicy(true);
         timer.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
         tidy = new ThreadPoolExecutor(
                 2, 2, IDLE_SECONDS, TimeUnit.SECONDS, new LinkedBlockingQueue<Runnable>(TIDY_MAX), numbered("tidy"));
         tidy.allowCoreThreadTimeOut(true);
+        together = new ThreadPoolExecutor(
+                0, TOGETHER_MAX, IDLE_SECONDS, TimeUnit.SECONDS, new Handover(), numbered("send"),
+                Threads::orRefuse);
+    }
+
+    private static void orRefuse(Runnable work, ThreadPoolExecutor pool) {
+        if (pool.isShutdown()) {
+            throw new RejectedExecutionException("the client is closed");
+        }
+        queue(work, pool);
+    }
+
+    /** A pool asks for another thread where nobody waits for work, instead of queueing it. */
+    private static final class Handover extends LinkedTransferQueue<Runnable> {
+        private static final long serialVersionUID = 1L;
+
+        @Override
+        public boolean offer(Runnable work) {
+            return tryTransfer(work);
+        }
+    }
+
+    /** As many threads as there may be are busy, or the pool is shut down. */
+    private static void queue(Runnable work, ThreadPoolExecutor pool) {
+        if (pool.isShutdown()) {
+            // What a connection that was closed has still to say concerns nobody.
+            return;
+        }
+        if (pool.getQueue().size() >= IO_TASKS_MAX) {
+            throw new RejectedExecutionException(IO_TASKS_MAX + " others wait for the client's threads");
+        }
+        ((Handover) pool.getQueue()).put(work);
     }
 
     private ThreadFactory named(String purpose) {
@@ -143,6 +185,8 @@ final class Threads {
             all = new ArrayList<>(own);
         }
         tidy.shutdownNow();
+        // Whoever waits for what is not begun with is told that the client is closed.
+        together.shutdownNow().forEach(Runnable::run);
         boolean interrupted = false;
         for (Thread thread : all) {
             if (thread != Thread.currentThread()) {
@@ -153,7 +197,7 @@ final class Threads {
             join(all, deadline);
             timer.shutdownNow();
             io.shutdown();
-            boolean ended = ended(tidy, deadline) & ended(timer, deadline) & ended(io, deadline);
+            boolean ended = ended(tidy, deadline) & ended(together, deadline) & ended(timer, deadline) & ended(io, deadline);
             if (!ended) {
                 io.shutdownNow();
             }

@@ -236,6 +236,12 @@ public final class VivariumException extends RuntimeException {
 
     /** The same failure with the stack of whoever is told of it now. */
     VivariumException again() {
-        return new VivariumException(kind, getMessage(), reason, reasonName, details, mayBeDone, passing, this);
+        return again(false);
+    }
+
+    /** As {@link #again()}, of a call that may be done by now if it was {@code sent}. */
+    VivariumException again(boolean sent) {
+        return new VivariumException(
+                kind, getMessage(), reason, reasonName, details, mayBeDone || sent, passing, this);
     }
 }

@@ -6,14 +6,25 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnknownFieldSet;
 import com.google.rpc.ErrorInfo;
 import io.grpc.Server;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
+import io.vivarium.testkit.Recorder;
+import io.vivarium.testkit.Waiting;
+import io.vivarium.v1.ChangeKind;
+import io.vivarium.v1.ChangeLogServiceGrpc;
 import io.vivarium.v1.LockServiceGrpc;
+import io.vivarium.v1.SnapshotBegin;
+import io.vivarium.v1.SnapshotEnd;
+import io.vivarium.v1.SubscribeRequest;
+import io.vivarium.v1.SubscribeResponse;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -27,7 +38,7 @@ class BadInputTest {
     private static VivariumException refused(VivariumClient.Builder builder) {
         Set<Thread> before = threads();
         VivariumException error = assertThrows(VivariumException.class, builder::build);
-        Members.eventually("no thread is left", () -> before.containsAll(threads()));
+        Waiting.until("no thread is left", () -> before.containsAll(threads()));
         return error;
     }
 
@@ -172,6 +183,68 @@ class BadInputTest {
             assertEquals(VivariumException.Kind.UNSUPPORTED, other.kind());
         } finally {
             empty.shutdownNow();
+        }
+    }
+
+    /** It tells of what this client has no words for, between what it has. */
+    private static final class Later extends ChangeLogServiceGrpc.ChangeLogServiceImplBase {
+        @Override
+        public void subscribe(SubscribeRequest request, StreamObserver<SubscribeResponse> told) {
+            told.onNext(SubscribeResponse.newBuilder().setSnapshotBegin(SnapshotBegin.newBuilder().setZxid(1)).build());
+            told.onNext(SubscribeResponse.newBuilder().setUnknownFields(SOMETHING).build());
+            told.onNext(SubscribeResponse.newBuilder()
+                    .setEntry(io.vivarium.v1.Entry.newBuilder().setPath("/a").setModifiedZxid(1).setLifetimeValue(99))
+                    .build());
+            told.onNext(SubscribeResponse.newBuilder()
+                    .setSnapshotEnd(SnapshotEnd.newBuilder().setZxid(1).setThroughZxid(1))
+                    .build());
+            told.onNext(SubscribeResponse.newBuilder()
+                    .setTransaction(io.vivarium.v1.Transaction.newBuilder()
+                            .setZxid(2)
+                            .addChanges(change(99, "/a", "moved"))
+                            .addChanges(change(ChangeKind.CHANGE_KIND_UPDATED_VALUE, "/a", "told"))
+                            .setUnknownFields(SOMETHING))
+                    .build());
+        }
+
+        private static io.vivarium.v1.Change.Builder change(int kind, String path, String value) {
+            return io.vivarium.v1.Change.newBuilder()
+                    .setKindValue(kind)
+                    .setPath(path)
+                    .setValue(ByteString.copyFromUtf8(value))
+                    .setUnknownFields(SOMETHING);
+        }
+
+        private static final UnknownFieldSet SOMETHING = UnknownFieldSet.newBuilder()
+                .addField(1_000, UnknownFieldSet.Field.newBuilder().addVarint(1).build())
+                .build();
+    }
+
+    @Test
+    void whatAMemberOfALaterReleaseTellsBeyondThisClientIsLeftOut() throws Exception {
+        Server server = OtherMember.start(new Later());
+        VivariumClient.Builder at = at("127.0.0.1:" + server.getPort());
+        try (VivariumClient client = at.build(); VivariumClient another = at.build()) {
+            Recorder<RegistryEvent> told = new Recorder<>(event -> event.type() + " " + event.path() + "=" + event.text());
+            client.registry().subscribe("/a", told::tell);
+            told.awaitExactly("ADD /a=", "UPDATE /a=told");
+            ChangeSubscription changes = another.changes().subscribe(Interest.in("/a").snapshot());
+            List<ChangeEvent> events = new ArrayList<>();
+            Waiting.until("the transaction", () -> {
+                ChangeEvent event = changes.next(Duration.ofMillis(100));
+                if (event != null) {
+                    events.add(event);
+                }
+                return event != null && event.kind() == ChangeEvent.Kind.TRANSACTION;
+            });
+            assertEquals(
+                    List.of(Change.Kind.UNKNOWN, Change.Kind.UPDATED),
+                    events.get(events.size() - 1).transaction().changes().stream()
+                            .map(Change::kind)
+                            .collect(Collectors.toList()));
+            assertEquals(4, events.size(), events.toString());
+        } finally {
+            server.shutdownNow();
         }
     }
 

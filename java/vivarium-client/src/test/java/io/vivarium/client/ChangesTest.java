@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vivarium.testkit.Waiting;
 import io.vivarium.v1.ChangeKind;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -104,7 +105,7 @@ class ChangesTest {
         for (int each = 0; each < 100; each++) {
             client.registry().put("/c3", "" + each);
         }
-        Members.eventually("it is forgotten", () -> changes.firstZxid() > start + 1);
+        Waiting.until("it is forgotten", () -> changes.firstZxid() > start + 1);
         Interest late = Interest.in("/c3").after(start);
         VivariumException compacted =
                 assertThrows(VivariumException.class, () -> changes.subscribe(late.orSnapshot(false)));
@@ -125,7 +126,7 @@ class ChangesTest {
         ChangeSubscription subscription = client.changes().subscribe(Interest.in("/c4"));
         Thread waiting = Thread.currentThread();
         Thread closing = new Thread(() -> {
-            Members.eventually("it waits", () -> waiting.getState() == Thread.State.TIMED_WAITING);
+            Waiting.until("it waits", () -> waiting.getState() == Thread.State.TIMED_WAITING);
             subscription.close();
         });
         closing.start();
@@ -135,7 +136,7 @@ class ChangesTest {
             }
         });
         assertEquals(VivariumException.Kind.CLOSED, closed.kind());
-        closing.join();
+        Waiting.join(closing);
     }
 
     private static io.vivarium.v1.Transaction transaction(ChangeKind kind, long zxid) {

@@ -5,11 +5,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vivarium.testkit.Waiting;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterAll;
@@ -36,7 +40,7 @@ class LocksTest {
     }
 
     private static void awaitWaiting(String lock, int places) {
-        Members.eventually("so many ask for " + lock, () -> client.locks().holders(lock).size() == places);
+        Waiting.until("so many ask for " + lock, () -> client.locks().holders(lock).size() == places);
     }
 
     @Test
@@ -69,6 +73,17 @@ class LocksTest {
             assertEquals(held.token(), client.locks().holders("/locks/timed").get(0).token());
         }
         other.locks().tryAcquire("/locks/timed", Duration.ofSeconds(10)).orElseThrow().release();
+        // Also where the answer may not take long; what it holds is released by a call like any other.
+        other.locks()
+                .tryAcquire("/locks/timed", LockMode.EXCLUSIVE, Duration.ZERO, Members.PATIENCE)
+                .orElseThrow()
+                .release();
+        VivariumException late = assertThrows(
+                VivariumException.class,
+                () -> other.locks().tryAcquire(
+                        "/locks/timed", LockMode.EXCLUSIVE, Duration.ZERO, Duration.ofNanos(1)));
+        assertEquals(VivariumException.Kind.TIMED_OUT, late.kind());
+        awaitWaiting("/locks/timed", 0);
     }
 
     @Test
@@ -101,6 +116,29 @@ class LocksTest {
         other.locks().mutex("/locks/again").unlock();
     }
 
+    /** A name is the session's own, and counts how often it holds the lock. */
+    @Test
+    void aNameMayHaveALockAgainAndHasToReleaseItAsOften() {
+        LockHandle first = client.locks().acquireAs("planner", "/locks/named", LockMode.EXCLUSIVE);
+        LockHandle again = client.locks().acquireAs("planner", "/locks/named", LockMode.EXCLUSIVE);
+        assertEquals(first.token(), again.token());
+        assertEquals("planner", client.locks().holders("/locks/named").get(0).owner());
+        for (VivariumClient stranger : List.of(client, other)) {
+            String name = stranger == client ? "another" : "planner";
+            assertFalse(stranger.locks()
+                    .tryAcquireAs(name, "/locks/named", LockMode.EXCLUSIVE, Duration.ZERO)
+                    .isPresent());
+        }
+        first.release();
+        assertFalse(other.locks().tryAcquire("/locks/named").isPresent());
+        again.release();
+        other.locks().tryAcquire("/locks/named").orElseThrow().release();
+        VivariumException tooLong = assertThrows(
+                VivariumException.class,
+                () -> client.locks().acquireAs("x".repeat(257), "/locks/named", LockMode.EXCLUSIVE));
+        assertEquals(VivariumException.Kind.REFUSED, tooLong.kind());
+    }
+
     @Test
     void anotherThreadNeitherLocksItAgainNorReleasesIt() throws Exception {
         DistributedLock lock = client.locks().mutex("/locks/thread");
@@ -131,7 +169,7 @@ class LocksTest {
         waiting.start();
         awaitWaiting("/locks/interrupted", 2);
         waiting.interrupt();
-        waiting.join();
+        Waiting.join(waiting);
         assertTrue(told.get() instanceof InterruptedException, "" + told.get());
         awaitWaiting("/locks/interrupted", 1);
         held.release();
@@ -142,6 +180,39 @@ class LocksTest {
         assertEquals(VivariumException.Kind.INTERRUPTED, error.kind());
         assertTrue(Thread.interrupted(), "the flag is set again");
         awaitWaiting("/locks/interrupted", 0);
+    }
+
+    /** More wait for a lock than a client has places for; its holder needs another one before it releases it. */
+    @Test
+    void whoHoldsALockMayAskForTheNextOneHoweverManyWait() throws Exception {
+        int waiters = Window.LOCK_WAITS_MAX + Window.LOCK_ASKS_MAX + 8;
+        LockHandle first = client.locks().acquire("/locks/crowded");
+        ExecutorService threads = Executors.newFixedThreadPool(waiters);
+        try {
+            List<CompletableFuture<Void>> waiting = new ArrayList<>();
+            for (int each = 0; each < waiters; each++) {
+                waiting.add(CompletableFuture.runAsync(
+                        () -> client.locks().acquire("/locks/crowded").release(), threads));
+            }
+            Waiting.until("all places are taken", () -> client.core.lockWaits.availablePermits() == 0);
+            client.locks().tryAcquire("/locks/free").orElseThrow().release();
+            client.locks().acquire("/locks/free").release();
+            LockHandle taken = other.locks().acquire("/locks/taken");
+            assertFalse(client.locks().tryAcquire("/locks/taken").isPresent());
+            assertFalse(client.locks().tryAcquire("/locks/taken", Duration.ofMillis(50)).isPresent());
+            CompletableFuture<LockHandle> second =
+                    CompletableFuture.supplyAsync(() -> client.locks().acquire("/locks/taken"));
+            taken.release();
+            second.get(Members.PATIENCE.toSeconds(), TimeUnit.SECONDS).release();
+            first.release();
+            for (CompletableFuture<Void> each : waiting) {
+                each.get(Members.PATIENCE.toSeconds(), TimeUnit.SECONDS);
+            }
+            assertEquals(Window.LOCK_WAITS_MAX, client.core.lockWaits.availablePermits());
+            assertEquals(Window.LOCK_ASKS_MAX, client.core.lockAsks.availablePermits());
+        } finally {
+            threads.shutdownNow();
+        }
     }
 
     @Test

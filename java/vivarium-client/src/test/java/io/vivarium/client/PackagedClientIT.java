@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vivarium.testkit.Child;
 import java.io.DataInputStream;
 import java.io.File;
 import java.io.IOException;
@@ -12,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import java.util.stream.Collectors;
@@ -22,6 +24,9 @@ import org.junit.jupiter.api.Test;
 class PackagedClientIT {
     private static final int JAVA_8 = 52;
     private static final String OURS = "io/vivarium/";
+    private static final String SHADED = OURS + "shaded/";
+    private static final Set<String> OF_ITS_OWN = Set.of(
+            "META-INF/MANIFEST.MF", "META-INF/LICENSE", "META-INF/NOTICE", "META-INF/licenses/protobuf.txt");
 
     private static Path jar() {
         return Path.of(System.getProperty("client.jar"));
@@ -38,7 +43,7 @@ class PackagedClientIT {
                 if (entry.isDirectory()) {
                     continue;
                 }
-                boolean own = name.startsWith(OURS) || name.equals("META-INF/MANIFEST.MF");
+                boolean own = name.startsWith(OURS) || OF_ITS_OWN.contains(name);
                 if (name.startsWith("META-INF/services/")) {
                     String service = name.substring("META-INF/services/".length());
                     services.add(service);
@@ -65,6 +70,35 @@ class PackagedClientIT {
         assertTrue(services.contains("io.vivarium.shaded.io.grpc.NameResolverProvider"), services.toString());
     }
 
+    /** Whatever is in it is named, with its license. */
+    @Test
+    void itSaysUnderWhichLicensesItIs() throws IOException {
+        try (JarFile jar = new JarFile(jar().toFile())) {
+            for (String text : OF_ITS_OWN) {
+                assertTrue(jar.getEntry(text) != null && jar.getEntry(text).getSize() > 0, text);
+            }
+            String notice = text(jar, "META-INF/NOTICE");
+            Set<String> named = notice.lines()
+                    .filter(line -> line.matches("[a-z].*"))
+                    .flatMap(line -> Stream.of(line.split("[ ,]+")))
+                    .map(name -> SHADED + name.replace('.', '/') + "/")
+                    .collect(Collectors.toSet());
+            List<String> unnamed = jar.stream()
+                    .map(JarEntry::getName)
+                    .filter(name -> name.startsWith(SHADED) && name.endsWith(".class"))
+                    .filter(name -> !name.startsWith(SHADED + "v1/"))
+                    .filter(name -> named.stream().noneMatch(name::startsWith))
+                    .collect(Collectors.toList());
+            assertEquals(List.of(), unnamed);
+            assertTrue(text(jar, "META-INF/LICENSE").contains("Apache License"));
+            assertTrue(text(jar, "META-INF/licenses/protobuf.txt").contains("Redistribution and use"));
+        }
+    }
+
+    private static String text(JarFile jar, String name) throws IOException {
+        return new String(jar.getInputStream(jar.getEntry(name)).readAllBytes(), StandardCharsets.UTF_8);
+    }
+
     @Test
     void itWorksBesideOtherVersionsOfWhatItNeeds() throws Exception {
         List<String> path = new ArrayList<>();
@@ -77,6 +111,7 @@ class PackagedClientIT {
         path.add(System.getProperty("test.classes"));
         try (Members members = Members.start(1);
                 Child host = Child.start(
+                        new File("."),
                         path.stream().collect(Collectors.joining(File.pathSeparator)),
                         HostProgram.class.getName(),
                         "" + members.member(1).grpc)) {

@@ -6,9 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vivarium.testkit.Waiting;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -78,18 +80,44 @@ class RingsTest {
         assertEquals(Reason.NO_ENTRY, reason(() -> rings.slot("/r1", "nobody")));
     }
 
+    /** A key passes on where its owner has its fill. */
+    @Test
+    void noOwnerHasMuchMoreThanItsShare() {
+        client.registry().register("/r4/" + A, "");
+        long first = client.rings().describe("/r4", RingMode.EQUAL).epoch();
+        client.registry().register("/r4/" + B, "");
+        List<String> free = client.rings().owners("/r4", RingMode.EQUAL, keys()).owners();
+        Owners bounded = client.rings().owners("/r4", RingMode.EQUAL, keys(), 1.01, Map.of());
+        assertTrue(Collections.frequency(bounded.owners(), A) <= 101);
+        assertTrue(Collections.frequency(bounded.owners(), B) <= 101);
+        // One of them is full already.
+        assertTrue(free.contains(A));
+        Owners full = client.rings().owners("/r4", RingMode.EQUAL, keys(), 1.01, Map.of(A, 1_000L));
+        assertEquals(Collections.nCopies(200, B), full.owners());
+        assertEquals(
+                Reason.INVALID_ARGUMENT,
+                reason(() -> client.rings().owners("/r4", RingMode.EQUAL, keys(), 1.0, Map.of())));
+        long second = client.rings().describe("/r4", RingMode.EQUAL).epoch();
+        client.registry().delete("/r4/" + A);
+        for (MovedKey each : client.rings().moved("/r4", RingMode.EQUAL, keys(), first, second)) {
+            assertEquals(A, each.from());
+            assertEquals(B, each.to());
+        }
+        assertEquals(200, client.rings().moved("/r4", RingMode.EQUAL, keys(), first).size());
+    }
+
     @Test
     void aRingIsFollowed() {
         List<Ring> told = new CopyOnWriteArrayList<>();
         RingWatch watch = client.rings().watch("/r2", RingMode.EQUAL, told::add);
-        Members.eventually("as it is", () -> told.size() == 1);
+        Waiting.until("as it is", () -> told.size() == 1);
         assertNull(told.get(0).owner("1"));
         assertEquals(Collections.emptyList(), told.get(0).monitored(A, List.of(1L, 2L)));
         client.registry().register("/r2/" + A, "");
-        Members.eventually("as it became", () -> watch.current().servers().equals(List.of(A)));
+        Waiting.until("as it became", () -> watch.current().servers().equals(List.of(A)));
         assertEquals(List.of(1L, 2L), watch.current().monitored(A, List.of(1L, 2L)));
         client.registry().delete("/r2/" + A);
-        Members.eventually("empty again", () -> watch.current().servers().isEmpty());
+        Waiting.until("empty again", () -> watch.current().servers().isEmpty());
         watch.close();
         watch.close();
     }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vivarium.testkit.Certificates;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -11,44 +12,17 @@ import java.nio.file.Path;
 import java.security.KeyStore;
 import java.security.MessageDigest;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class SecureTest {
-    private static final String PASSWORD = "changeit";
+    private static final String PASSWORD = Certificates.PASSWORD;
     private static final Duration SHORT = Duration.ofSeconds(2);
 
     private static Path fresh() throws IOException {
         Files.createDirectories(Path.of("target"));
         return Files.createTempDirectory(Path.of("target").toAbsolutePath(), "secure");
-    }
-
-    private static void keytool(String... arguments) throws Exception {
-        List<String> command =
-                new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "keytool").toString()));
-        command.addAll(List.of(arguments));
-        command.addAll(List.of("-storepass", PASSWORD));
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertEquals(0, process.waitFor(), said);
-    }
-
-    /** A key with a certificate of its own, in NAME.p12, and the certificate in NAME.pem. */
-    private static void issue(Path directory, String name, String names) throws Exception {
-        String store = directory.resolve(name + ".p12").toString();
-        keytool("-genkeypair", "-alias", "key", "-dname", "CN=" + name, "-keyalg", "EC", "-groupname", "secp256r1",
-                "-ext", "san=" + names, "-ext", "bc=ca:true", "-validity", "365", "-keystore", store);
-        keytool("-exportcert", "-rfc", "-alias", "key", "-keystore", store, "-file",
-                directory.resolve(name + ".pem").toString());
-    }
-
-    private static void trust(Path directory, String store, String... names) throws Exception {
-        for (String name : names) {
-            keytool("-importcert", "-noprompt", "-alias", name, "-file", directory.resolve(name + ".pem").toString(),
-                    "-keystore", directory.resolve(store).toString());
-        }
     }
 
     private static VivariumException refused(VivariumClient.Builder builder, String why) {
@@ -62,12 +36,12 @@ class SecureTest {
     @Test
     void membersAndClientsKnowEachOtherByTheirCertificates() throws Exception {
         Path directory = fresh();
-        issue(directory, "server", "ip:127.0.0.1");
-        issue(directory, "elsewhere", "ip:127.0.0.2");
-        issue(directory, "bob", "dns:bob.example");
-        issue(directory, "mallory", "dns:mallory.example");
-        trust(directory, "trust.p12", "bob");
-        Files.writeString(directory.resolve("password"), PASSWORD);
+        Certificates certificates = new Certificates(directory);
+        certificates.issue("server", "ip:127.0.0.1");
+        certificates.issue("elsewhere", "ip:127.0.0.2");
+        certificates.issue("bob", "dns:bob.example");
+        certificates.issue("mallory", "dns:mallory.example");
+        certificates.trust("trust.p12", "bob");
         Path server = directory.resolve("server.pem");
         String[] settings = {
             "doors.grpc.tls=only",
@@ -89,7 +63,7 @@ class SecureTest {
             Files.writeString(
                     directory.resolve("bob.key"),
                     "-----BEGIN PRIVATE KEY-----\n" + key + "\n-----END PRIVATE KEY-----\n");
-            trust(directory, "members.p12", "server");
+            certificates.trust("members.p12", "server");
             Tls pem = Tls.system()
                     .trustStore(directory.resolve("members.p12"), PASSWORD)
                     .keyPem(directory.resolve("bob.pem"), directory.resolve("bob.key"));

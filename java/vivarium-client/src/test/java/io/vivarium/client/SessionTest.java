@@ -6,11 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.lang.management.BufferPoolMXBean;
-import java.lang.management.ManagementFactory;
+import io.grpc.Server;
+import io.vivarium.testkit.DirectMemory;
+import io.vivarium.testkit.Waiting;
 import java.time.Duration;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
@@ -95,17 +97,29 @@ class SessionTest {
         }
     }
 
-    private static long directMemory() {
-        return ManagementFactory.getPlatformMXBeans(BufferPoolMXBean.class).stream()
-                .filter(pool -> pool.getName().equals("direct"))
-                .mapToLong(BufferPoolMXBean::getMemoryUsed)
-                .sum();
+    /** Nobody is sent signs of life for ever who answers none. */
+    @Test
+    void aMemberThatAnswersNothingIsLeftAfterSoManySigns() throws Exception {
+        AtomicInteger signs = new AtomicInteger();
+        AtomicInteger streams = new AtomicInteger();
+        Server deaf = OtherMember.deaf(6_000, signs, streams);
+        try (VivariumClient client = VivariumClient.builder()
+                .endpoints("127.0.0.1:" + deaf.getPort())
+                .heartbeatInterval(Duration.ofMillis(1))
+                .build()) {
+            Waiting.until("it is left and tried again", streams::get, () -> streams.get() > 1);
+            assertNotEquals(0, client.sessionId(), "its session may live");
+            // With the first one, which was answered.
+            assertTrue(signs.get() > 1 && signs.get() <= 1 + Keeper.SIGNS_MAX, signs + " signs");
+        } finally {
+            deaf.shutdownNow();
+        }
     }
 
     @Test
     void nothingIsLeftOfAClientThatIsClosed() {
         try (Members members = Members.start(1)) {
-            long direct = directMemory();
+            long direct = DirectMemory.used();
             Set<Thread> before = Thread.getAllStackTraces().keySet();
             States states = new States();
             VivariumClient client = members.client().connectionListener(states).build();
@@ -124,9 +138,9 @@ class SessionTest {
             client.close();
             states.await(ConnectionState.CONNECTED, ConnectionState.LOST);
             for (Thread thread : own) {
-                Members.eventually(thread.getName() + " has ended", () -> !thread.isAlive());
+                Waiting.until(thread.getName() + " has ended", () -> !thread.isAlive());
             }
-            Members.eventually("no direct memory is left", () -> directMemory() <= direct);
+            Waiting.until("no direct memory is left", () -> DirectMemory.used() <= direct);
             assertTrue(client.isClosed());
             VivariumException closed =
                     assertThrows(VivariumException.class, () -> client.registry().exists("/short"));

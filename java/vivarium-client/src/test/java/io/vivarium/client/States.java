@@ -1,5 +1,6 @@
 package io.vivarium.client;
 
+import io.vivarium.testkit.Waiting;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
@@ -14,11 +15,11 @@ final class States implements ConnectionListener {
 
     void await(ConnectionState... expected) {
         List<ConnectionState> all = List.of(expected);
-        Members.eventually("told " + all + ", not " + told, () -> told.equals(all));
+        Waiting.until("told " + all + ", not " + told, () -> told.equals(all));
     }
 
     void awaitLast(ConnectionState expected) {
-        Members.eventually(
+        Waiting.until(
                 "told " + expected + " at last", () -> !told.isEmpty() && told.get(told.size() - 1) == expected);
     }
 }

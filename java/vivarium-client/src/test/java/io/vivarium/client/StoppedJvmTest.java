@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vivarium.testkit.Child;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
@@ -14,10 +15,7 @@ class StoppedJvmTest {
     void aProcessThatWasStoppedKnowsThatItsSessionIsLost() throws Exception {
         try (Members members = Members.start(1);
                 VivariumClient client = members.client().requestTimeout(Members.PATIENCE).build();
-                Child child = Child.start(
-                        System.getProperty("java.class.path"),
-                        StoppedJvm.class.getName(),
-                        members.member(1).endpoint())) {
+                Child child = Child.start(StoppedJvm.class, members.member(1).endpoint())) {
             child.await("holds ");
             child.signal("STOP");
             LockHandle next = client.locks().acquire("/locks/stopped");

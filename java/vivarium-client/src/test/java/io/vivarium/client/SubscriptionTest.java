@@ -10,11 +10,16 @@ import com.google.protobuf.ByteString;
 import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
+import io.vivarium.testkit.Recorder;
+import io.vivarium.testkit.Waiting;
 import io.vivarium.v1.ChangeLogServiceGrpc;
+import io.vivarium.v1.RegistryServiceGrpc;
 import io.vivarium.v1.SnapshotBegin;
 import io.vivarium.v1.SnapshotEnd;
 import io.vivarium.v1.SubscribeRequest;
 import io.vivarium.v1.SubscribeResponse;
+import io.vivarium.v1.WatchChildrenRequest;
+import io.vivarium.v1.WatchChildrenResponse;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -47,7 +52,7 @@ class SubscriptionTest {
         void await(String... expected) {
             List<String> all = List.of(expected);
             try {
-                Members.eventually("told", () -> events.equals(all));
+                Waiting.until("told", () -> events.equals(all));
             } catch (AssertionError late) {
                 throw new AssertionError("told " + events + " and not " + all, late);
             }
@@ -109,6 +114,7 @@ class SubscriptionTest {
                 expected.add("ADD /s/" + each + "=" + each);
             }
             told.await(expected.toArray(new String[0]));
+            assertFalse(subscription.isStale(), "the session goes on");
             assertEquals(62, subscription.entries().size());
             assertEquals(61, subscription.children("/s").size());
         }
@@ -128,15 +134,19 @@ class SubscriptionTest {
             Told told = new Told();
             RegistrySubscription subscription = client.registry().subscribe("/s", told);
             told.await("ADD /s=", "ADD /s/goes=last", "ADD /s/stays=1", "initialized");
+            assertFalse(subscription.isStale());
             members.member(1).signal("STOP");
             states.awaitLast(ConnectionState.LOST);
+            assertTrue(subscription.isStale());
             members.member(1).signal("CONT");
             states.awaitLast(ConnectionState.CONNECTED);
             client.registry().put("/s/stays", "2");
-            Members.eventually("told", () -> told.events.contains("UPDATE /s/stays=2")
+            Waiting.until("told", () -> told.events.contains("UPDATE /s/stays=2")
                     && told.events.contains("REMOVE /s/goes=last"));
             assertEquals(6, told.events.size(), told.events.toString());
+            Waiting.until("it is up to date", () -> !subscription.isStale());
             client.close();
+            assertTrue(subscription.isStale());
             assertNotNull(told.why);
             assertEquals(VivariumException.Kind.CLOSED, told.why.kind());
             assertNotNull(subscription.error());
@@ -235,12 +245,123 @@ class SubscriptionTest {
                 VivariumClient.builder().endpoints("127.0.0.1:" + server.getPort()).build()) {
             AtomicInteger told = new AtomicInteger();
             RegistrySubscription copy = client.registry().subscribe("/s", event -> told.incrementAndGet());
-            Members.eventually("it has ended", () -> copy.error() != null);
+            Waiting.until("it has ended", () -> copy.error() != null);
             assertEquals(VivariumException.Kind.CACHE_FULL, copy.error().kind());
             assertEquals(RegistrySubscription.ENTRIES_MAX, told.get());
             assertEquals(RegistrySubscription.ENTRIES_MAX, copy.entries().size());
         } finally {
             server.shutdownNow();
+        }
+    }
+
+    /** Names only, each once, also after the member was away. */
+    @Test
+    void whoIsThereIsWatchedByName() {
+        try (Members members = Members.start(1);
+                VivariumClient client = members.client().requestTimeout(Members.PATIENCE).build()) {
+            Recorder<String> told = new Recorder<>(words -> words);
+            ChildrenListener listener = (added, removed) -> told.tell("+" + added + " -" + removed);
+            ChildrenWatch watch = client.registry().watchChildren("/w", Duration.ZERO, listener);
+            assertEquals(List.of(), watch.names());
+            told.awaitExactly("+[] -[]");
+            client.registry().register("/w/b", "1");
+            told.await("+[b] -[]");
+            client.registry().register("/w/a", "1");
+            client.registry().update("/w/a", "2");
+            client.registry().put("/w/a2/below", "");
+            told.await("+[a2] -[]");
+            client.registry().delete("/w/b");
+            told.awaitExactly("+[] -[]", "+[b] -[]", "+[a] -[]", "+[a2] -[]", "+[] -[b]");
+            assertEquals(List.of("a", "a2"), watch.names());
+            members.member(1).kill();
+            members.member(1).start();
+            Registered late = client.registry().register("/w/c", "");
+            told.awaitExactly("+[] -[]", "+[b] -[]", "+[a] -[]", "+[a2] -[]", "+[] -[b]", "+[c] -[]");
+            Waiting.until("it is as new as that", () -> watch.zxid() >= late.zxid());
+            watch.close();
+            watch.close();
+            client.registry().register("/w/d", "");
+            assertEquals(List.of("a", "a2", "c"), watch.names());
+            assertThrows(VivariumException.class, () -> client.registry().watchChildren("w", listener));
+            client.registry().watchChildren("/none", listener).close();
+        }
+    }
+
+    /** It never comes to the end of the names. */
+    private static final class Crowd extends RegistryServiceGrpc.RegistryServiceImplBase {
+        @Override
+        public void watchChildren(WatchChildrenRequest request, StreamObserver<WatchChildrenResponse> told) {
+            for (int part = 0; part <= 10; part++) {
+                WatchChildrenResponse.Builder names =
+                        WatchChildrenResponse.newBuilder().setReset(part == 0).setPartial(true).setZxid(1);
+                for (int each = 0; each < 10_000; each++) {
+                    names.addAdded("n" + (part * 10_000 + each));
+                }
+                told.onNext(names.build());
+            }
+        }
+    }
+
+    @Test
+    void moreNamesThanAWatchMayHoldAreTheEndOfIt() throws Exception {
+        Server server = OtherMember.start(new Crowd());
+        try (VivariumClient client =
+                VivariumClient.builder().endpoints("127.0.0.1:" + server.getPort()).build()) {
+            VivariumException full = assertThrows(
+                    VivariumException.class, () -> client.registry().watchChildren("/w", (added, removed) -> {}));
+            assertEquals(VivariumException.Kind.CACHE_FULL, full.kind(), full.getMessage());
+        } finally {
+            server.shutdownNow();
+        }
+    }
+
+    @Test
+    void aCopyIsWaitedForAsFarAsAWrite() {
+        try (Members members = Members.start(1);
+                VivariumClient client = members.client().build();
+                RegistrySubscription copy = client.registry().cache("/z")) {
+            Registered written = client.registry().put("/z/a", "1");
+            assertTrue(copy.awaitZxid(written.zxid(), Members.PATIENCE));
+            assertEquals("1", copy.get("/z/a").orElseThrow().text());
+            assertTrue(copy.zxid() >= written.zxid());
+            assertFalse(copy.awaitZxid(Long.MAX_VALUE, Duration.ofMillis(10)));
+            // Also where nothing of it is in the copy.
+            assertTrue(copy.awaitZxid(client.registry().put("/elsewhere", "").zxid(), Members.PATIENCE));
+            copy.close();
+            Waiting.until("it has ended", () -> copy.error() != null);
+            assertThrows(VivariumException.class, () -> copy.awaitZxid(Long.MAX_VALUE, Members.PATIENCE));
+        }
+    }
+
+    @Test
+    void aCopyHoldsAsMuchAsItIsToldTo() {
+        CacheOptions standard = CacheOptions.standard();
+        assertEquals(RegistrySubscription.ENTRIES_MAX, standard.entriesMax);
+        assertEquals(RegistrySubscription.BYTES_MAX, standard.bytesMax);
+        assertThrows(VivariumException.class, () -> standard.entriesMax(0));
+        assertThrows(VivariumException.class, () -> standard.bytesMax(0));
+        try (Members members = Members.start(1);
+                VivariumClient client = members.client().build()) {
+            // A name of a character of one byte, one of two and one of three.
+            client.registry().put("/b", "");
+            client.registry().put("/b/ä", "12");
+            client.registry().put("/b/€", "3");
+            client.registry().put("/b/c", "");
+            long bytes = 2 + (3 + 2 + 2) + (3 + 3 + 1) + (3 + 1);
+            client.registry().cache("/b", standard.bytesMax(bytes).entriesMax(4)).close();
+            for (CacheOptions few : List.of(standard.bytesMax(bytes - 1), standard.entriesMax(3))) {
+                VivariumException full =
+                        assertThrows(VivariumException.class, () -> client.registry().cache("/b", few));
+                assertEquals(VivariumException.Kind.CACHE_FULL, full.kind());
+            }
+            // What goes makes room, and what grows takes it.
+            RegistrySubscription copy = client.registry().cache("/b", standard.bytesMax(bytes));
+            client.registry().delete("/b/c");
+            client.registry().put("/b/ä", "1234");
+            Waiting.until("it has room", () -> copy.get("/b/ä").map(RegistryEvent::text).orElse("").equals("1234"));
+            client.registry().put("/b/ä", "123456789");
+            Waiting.until("it has ended", () -> copy.error() != null);
+            assertEquals(VivariumException.Kind.CACHE_FULL, copy.error().kind());
         }
     }
 
@@ -255,7 +376,7 @@ class SubscriptionTest {
                 assertEquals("2", copy.get("/c/b/c").orElseThrow().text());
                 assertFalse(copy.get("/c/none").isPresent());
                 client.registry().deleteAll("/c/b");
-                Members.eventually("gone", () -> copy.children("/c").equals(List.of("a")));
+                Waiting.until("gone", () -> copy.children("/c").equals(List.of("a")));
             }
         }
     }

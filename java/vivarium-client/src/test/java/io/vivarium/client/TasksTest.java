@@ -5,12 +5,19 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vivarium.testkit.Waiting;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterAll;
@@ -46,6 +53,47 @@ class TasksTest {
         List<ClaimedTask> tasks = by.tasks().fetch(Fetching.from(queue).waiting(LONG));
         assertEquals(1, tasks.size());
         return tasks.get(0);
+    }
+
+    /** Of many threads at once: far fewer writes than tasks, and each is answered for itself. */
+    @Test
+    void whatManyThreadsSayAtOnceGoesTogether() {
+        int number = 200;
+        ExecutorService threads = Executors.newFixedThreadPool(50);
+        try {
+            List<CompletableFuture<Enqueued>> enqueuing = new ArrayList<>();
+            for (int each = 0; each < number; each++) {
+                String key = "" + each;
+                enqueuing.add(CompletableFuture.supplyAsync(
+                        () -> client.tasks().enqueue("/q/together", task(key)), threads));
+            }
+            Task tooLarge = Task.of("large").payload(new byte[65 << 10]).build();
+            CompletableFuture<Reason> refused = CompletableFuture.supplyAsync(
+                    () -> assertThrows(
+                            VivariumException.class, () -> client.tasks().enqueue("/q/together", tooLarge)).reason(),
+                    threads);
+            Map<Long, String> enqueued = new ConcurrentHashMap<>();
+            Set<Long> writes = new HashSet<>();
+            for (int each = 0; each < number; each++) {
+                Enqueued answer = enqueuing.get(each).orTimeout(60, TimeUnit.SECONDS).join();
+                enqueued.put(answer.id(), "" + each);
+                writes.add(answer.zxid());
+            }
+            assertEquals(number, enqueued.size());
+            assertTrue(writes.size() <= number / 2, writes.size() + " writes of " + number + " tasks");
+            assertEquals(Reason.LIMIT_REACHED, refused.orTimeout(60, TimeUnit.SECONDS).join());
+            List<CompletableFuture<Void>> finishing = new ArrayList<>();
+            while (finishing.size() < number) {
+                for (ClaimedTask claimed : client.tasks().fetch(Fetching.from("/q/together").limit(64).waiting(LONG))) {
+                    assertEquals(enqueued.get(claimed.id()), claimed.task().key());
+                    finishing.add(CompletableFuture.runAsync(claimed::complete, threads));
+                }
+            }
+            finishing.forEach(each -> each.orTimeout(60, TimeUnit.SECONDS).join());
+            Waiting.until("all are gone", () -> client.tasks().list("/q/together").isEmpty());
+        } finally {
+            threads.shutdownNow();
+        }
     }
 
     @Test
@@ -112,7 +160,7 @@ class TasksTest {
         ClaimedTask third = one(client, "/q/fails");
         assertEquals(2, third.attempts());
         assertTrue(third.fail("x".repeat(10_000), Duration.ZERO));
-        Members.eventually("it is dead", () -> tasks.listDead("/q/fails").size() == 1);
+        Waiting.until("it is dead", () -> tasks.listDead("/q/fails").size() == 1);
         TaskState dead = tasks.listDead("/q/fails").get(0);
         assertEquals(id, dead.id());
         assertEquals(ClaimedTask.ERROR_BYTES_MAX, dead.error().length());
@@ -127,7 +175,7 @@ class TasksTest {
         assertEquals("closed before it was finished", last.lastError());
         assertTrue(last.fail("again", Duration.ZERO));
         tasks.discard("/q/fails", id);
-        Members.eventually("nothing is left", () -> tasks.list("/q/fails").isEmpty()
+        Waiting.until("nothing is left", () -> tasks.list("/q/fails").isEmpty()
                 && tasks.counts("/q/fails").dead() == 0);
     }
 
@@ -149,9 +197,9 @@ class TasksTest {
         Thread waiting = new Thread(() -> client.tasks().fetch(Fetching.from("/q/broken").waiting(LONG)));
         waiting.setUncaughtExceptionHandler((thread, interrupted) -> {});
         waiting.start();
-        Members.eventually("it waits", () -> waiting.getState() == Thread.State.TIMED_WAITING);
+        Waiting.until("it waits", () -> waiting.getState() == Thread.State.TIMED_WAITING);
         waiting.interrupt();
-        waiting.join();
+        Waiting.join(waiting);
         client.tasks().enqueue("/q/broken", task("k"));
         ClaimedTask claimed = one(client, "/q/broken");
         assertEquals("k", claimed.task().key());
@@ -190,13 +238,13 @@ class TasksTest {
         };
         try (TaskWorker one = client.tasks().work(Fetching.from("/q/work").limit(4), handler);
                 TaskWorker two = other.tasks().work(Fetching.from("/q/work").limit(4), handler)) {
-            Members.eventually("all are done", () -> done.size() == number);
+            Waiting.until("all are done", () -> done.size() == number);
             one.close();
             assertTrue(one.awaitIdle(LONG) && two.awaitIdle(LONG));
         }
         assertEquals(2, failures.get());
         assertTrue(most.get() <= 8, "at once: " + most);
-        Members.eventually("none is left", () -> client.tasks().list("/q/work").isEmpty());
+        Waiting.until("none is left", () -> client.tasks().list("/q/work").isEmpty());
         VivariumException wide = assertThrows(
                 VivariumException.class, () -> client.tasks().work(Fetching.from("/q/work").limit(257), handler));
         assertEquals(VivariumException.Kind.INVALID_OPTIONS, wide.kind());

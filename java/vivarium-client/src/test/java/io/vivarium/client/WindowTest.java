@@ -15,7 +15,7 @@ class WindowTest {
 
     @Test
     void noWriteIsFarAheadOfOneWithoutAnAnswer() throws Exception {
-        assertTrue(2 * Window.WRITES_MAX + Window.LOCK_CALLS_MAX <= Window.REMEMBERED);
+        assertTrue(2 * Window.WRITES_MAX + Window.LOCK_WAITS_MAX + Window.LOCK_ASKS_MAX <= Window.REMEMBERED);
         Window window = new Window();
         for (long each = 1; each <= Window.WRITES_MAX; each++) {
             assertEquals(each, window.take(AT_ONCE));

@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,7 +29,8 @@ import org.slf4j.LoggerFactory;
  *
  * <p>The server stops with {@link #close()}, and with this program at the latest, also where that is
  * killed: what it acknowledged is on disk by then. Until the last of the program's own shutdown hooks
- * has run it goes on serving, so that hosts can say goodbye to it. Safe for use by several threads.
+ * has run it goes on serving, so that hosts can say goodbye to it. One that ends by itself is started again where that is
+ * asked for ({@link Builder#keepRunning}). Safe for use by several threads.
  */
 public final class EmbeddedRegistryServer implements AutoCloseable {
     /** How long a start may take unless {@link Builder#startTimeout} says otherwise. */
@@ -40,14 +42,28 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
     /** Times that other ports are tried when those that were free a moment ago are not any more. */
     static final int PORT_TRIES_MAX = 5;
 
+    /** Times that a server that ended by itself is started again, unless it ran for {@link #FORGIVEN_AFTER} meanwhile. */
+    public static final int RESTARTS_MAX = 5;
+
+    /** Whoever ran for so long has not failed at its start. */
+    static final Duration FORGIVEN_AFTER = Duration.ofMinutes(1);
+
+    /** Before the first of them; twice as long before each further one. */
+    private static final Duration RESTART_PAUSE = Duration.ofMillis(500);
+
+    private static final AtomicInteger WATCHES = new AtomicInteger();
+
     private static final Logger LOGGER = LoggerFactory.getLogger(EmbeddedRegistryServer.class);
 
     private final Builder options;
     private final Path directory;
     private final boolean temporary;
     private final Thread atExit;
-    private ServerProcess process;
-    private Ports ports;
+    /** Held by whoever starts or stops it, however long that takes; nobody needs it to ask how it is. */
+    private final Object lifecycle = new Object();
+    private volatile ServerProcess process;
+    private volatile Ports ports;
+    private volatile Thread watch;
     private boolean closed;
 
     /** Starts one on free ports with an empty data directory that is deleted when it is closed. */
@@ -86,55 +102,133 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
      *
      * @throws EmbeddedRegistryException it cannot be had: the message says what to do, and nothing is left running
      */
-    public synchronized void start() {
-        if (closed) {
-            throw new EmbeddedRegistryException(Reason.CLOSED, "this embedded registry was closed: make another one");
-        }
-        if (process != null && process.isAlive()) {
-            return;
-        }
-        boolean started = false;
-        try {
-            startOnce();
-            started = true;
-        } finally {
-            if (!started && temporary && ports == null) {
-                close();
+    public void start() {
+        synchronized (lifecycle) {
+            if (closed) {
+                throw new EmbeddedRegistryException(Reason.CLOSED, "this embedded registry was closed: make another one");
+            }
+            if (isRunning()) {
+                return;
+            }
+            boolean started = false;
+            try {
+                startOnce(options.ports, ports == null ? Ports.read(directory) : ports);
+                started = true;
+            } finally {
+                if (!started && temporary && ports == null) {
+                    close();
+                }
+            }
+            if (options.keepRunning) {
+                interruptWatch();
+                ServerProcess watched = process;
+                watch = new Thread(() -> keepRunning(watched), "vivarium-embedded-watch-" + WATCHES.incrementAndGet());
+                watch.setDaemon(true);
+                watch.start();
             }
         }
     }
 
-    private void startOnce() {
+    /** {@code before}: the ports that are taken where others were not asked for, if they are free. */
+    private void startOnce(Ports wanted, Ports before) {
         if (!Files.isWritable(directory)) {
             throw new EmbeddedRegistryException(Reason.DIRECTORY_UNUSABLE, "the data directory " + directory
                 + " cannot be written: choose another one, or give this user the permission");
         }
         Path binary = new Binary(options.binary).find(directory);
-        Ports before = ports == null ? Ports.read(directory) : ports;
         for (int turn = 1;; turn++) {
             try {
-                Ports chosen = Ports.choose(options.ports, turn == 1 ? before : null);
+                Ports chosen = Ports.choose(wanted, turn == 1 ? before : null);
                 ServerProcess candidate = ServerProcess.start(binary, directory, chosen, options.settings);
                 if (await(candidate)) {
                     process = candidate;
-                    chosen.write(directory);
-                    ports = chosen;
+                    if (wanted != ports) {
+                        chosen.write(directory);
+                        ports = chosen;
+                    }
                     break;
                 }
                 boolean door = candidate.exitValue() == ServerProcess.EXIT_DOOR;
-                List<Integer> taken = options.ports.taken();
+                List<Integer> taken = wanted.taken();
                 if (!door || !taken.isEmpty() || turn == PORT_TRIES_MAX) {
                     throw ended(candidate, taken);
                 }
             } catch (IOException failed) {
                 // It may run already, and its ports be what cannot be written down.
-                stop();
+                stopProcess();
                 throw new EmbeddedRegistryException(Reason.DIRECTORY_UNUSABLE,
                     "the embedded registry in " + directory + " cannot be started: " + failed, failed);
             }
         }
         LOGGER.info("embedded registry in {}: ZooKeeper protocol at {}, native API at {}, health at http://{}:{}/readyz",
             directory, getConnectString(), getNativeAddress(), Ports.HOST, ports.admin);
+    }
+
+    /** Starts it again whenever it has ended by itself, where it was: clients find it at the same ports. */
+    private void keepRunning(ServerProcess first) {
+        ServerProcess watched = first;
+        int tries = 0;
+        try {
+            for (long began = System.nanoTime();; began = System.nanoTime()) {
+                int code = watched.awaitEnd();
+                if (process != watched || isExiting()) {
+                    return;
+                }
+                if (System.nanoTime() - began > FORGIVEN_AFTER.toNanos()) {
+                    tries = 0;
+                }
+                LOGGER.warn("the embedded registry in {} has ended by itself with exit code {} (above 128: a signal); it is "
+                    + "started again", directory, code);
+                do {
+                    if (tries == RESTARTS_MAX) {
+                        LOGGER.error("the embedded registry in {} is not started again any more: {} tries did not help. See "
+                            + "what it said before, and docs/exit-codes.md for its exit code; then restart this host",
+                            directory, tries);
+                        return;
+                    }
+                    Thread.sleep(options.restartPause.toMillis() << tries++);
+                    watched = startAgain(watched);
+                    if (watched == null) {
+                        return;
+                    }
+                } while (!watched.isAlive());
+            }
+        } catch (InterruptedException stopped) {
+            // Somebody stops it, or has closed it.
+        } catch (RuntimeException | Error fault) {
+            LOGGER.error("the embedded registry in {} is not started again if it ends: restart this host", directory, fault);
+        }
+    }
+
+    /** What runs now; {@code ended} where it could not be started; null where somebody else has seen to it. */
+    private ServerProcess startAgain(ServerProcess ended) throws InterruptedException {
+        synchronized (lifecycle) {
+            if (process != ended) {
+                return null;
+            }
+            try {
+                startOnce(ports, null);
+            } catch (EmbeddedRegistryException failed) {
+                if (failed.reason() == Reason.INTERRUPTED) {
+                    throw new InterruptedException();
+                }
+                LOGGER.warn("the embedded registry in {} could not be started again: {}", directory, failed.getMessage());
+                process = ended;
+            }
+            return process;
+        }
+    }
+
+    /** Whether this program ends: its server may have been told so, too, and has nobody left to serve. */
+    private static boolean isExiting() {
+        Thread none = new Thread(() -> { }, "vivarium-embedded-exit");
+        try {
+            Runtime.getRuntime().addShutdownHook(none);
+            Runtime.getRuntime().removeShutdownHook(none);
+            return false;
+        } catch (IllegalStateException exiting) {
+            return true;
+        }
     }
 
     private boolean await(ServerProcess candidate) {
@@ -179,17 +273,50 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
     }
 
     /** Stops it and keeps its data and its ports for {@link #start()}; does nothing if it does not run. */
-    public synchronized void stop() {
-        if (process != null) {
-            process.stop(STOP_TIMEOUT);
+    public void stop() {
+        Thread watching = interruptWatch();
+        synchronized (lifecycle) {
+            stopProcess();
+        }
+        awaitEnd(watching);
+    }
+
+    /** It may be starting it again just now. */
+    private Thread interruptWatch() {
+        Thread watching = watch;
+        if (watching != null) {
+            watching.interrupt();
+        }
+        return watching;
+    }
+
+    private void stopProcess() {
+        ServerProcess running = process;
+        if (running != null) {
             process = null;
+            running.stop(STOP_TIMEOUT);
+        }
+    }
+
+    private static void awaitEnd(Thread watching) {
+        if (watching == null || watching == Thread.currentThread()) {
+            return;
+        }
+        try {
+            watching.join(STOP_TIMEOUT.toMillis());
+        } catch (InterruptedException asked) {
+            Thread.currentThread().interrupt();
         }
     }
 
     /** Stops and starts it: sessions live on, and clients find it at the same ports. */
-    public synchronized void restart() {
-        stop();
-        start();
+    public void restart() {
+        Thread watching = interruptWatch();
+        synchronized (lifecycle) {
+            stopProcess();
+            start();
+        }
+        awaitEnd(watching);
     }
 
     /** Stops it for good, and deletes a temporary data directory. Closing again does nothing. */
@@ -205,20 +332,25 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
         }
     }
 
-    private synchronized void shutDown() {
-        if (closed) {
-            return;
+    private void shutDown() {
+        Thread watching = interruptWatch();
+        synchronized (lifecycle) {
+            if (closed) {
+                return;
+            }
+            closed = true;
+            stopProcess();
+            if (temporary) {
+                delete(directory);
+            }
         }
-        closed = true;
-        stop();
-        if (temporary) {
-            delete(directory);
-        }
+        awaitEnd(watching);
     }
 
     /** Whether the server runs. One that ended by itself has said why in the log. */
-    public synchronized boolean isRunning() {
-        return process != null && process.isAlive();
+    public boolean isRunning() {
+        ServerProcess running = process;
+        return running != null && running.isAlive();
     }
 
     /** {@code host:port} of the ZooKeeper protocol, for Curator and other ZooKeeper clients. */
@@ -241,11 +373,12 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
         return directory;
     }
 
-    private synchronized Ports started() {
-        if (ports == null) {
+    private Ports started() {
+        Ports known = ports;
+        if (known == null) {
             throw new IllegalStateException("the embedded registry was not started");
         }
-        return ports;
+        return known;
     }
 
     private static void delete(Path directory) {
@@ -277,6 +410,8 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
         private Path binary;
         private Ports ports = Ports.of(0, 0, 0, 0);
         private Duration startTimeout = START_TIMEOUT;
+        private boolean keepRunning;
+        private Duration restartPause = RESTART_PAUSE;
         private final Map<String, String> settings = new LinkedHashMap<>();
 
         private Builder() {
@@ -287,6 +422,8 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
             binary = other.binary;
             ports = other.ports;
             startTimeout = other.startTimeout;
+            keepRunning = other.keepRunning;
+            restartPause = other.restartPause;
             settings.putAll(other.settings);
         }
 
@@ -333,6 +470,20 @@ public final class EmbeddedRegistryServer implements AutoCloseable {
                 throw new IllegalArgumentException("a start timeout is more than nothing, not " + timeout);
             }
             this.startTimeout = timeout;
+            return this;
+        }
+
+        /**
+         * Whether it is started again, with its data and at its ports, when it ends without having been stopped; not by
+         * default. After {@value EmbeddedRegistryServer#RESTARTS_MAX} times in a row it is left, and the log says what to do.
+         */
+        public Builder keepRunning(boolean keepRunning) {
+            this.keepRunning = keepRunning;
+            return this;
+        }
+
+        Builder restartPause(Duration pause) {
+            this.restartPause = pause;
             return this;
         }
 

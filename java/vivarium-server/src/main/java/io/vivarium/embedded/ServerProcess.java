@@ -94,6 +94,13 @@ final class ServerProcess {
         return process.exitValue();
     }
 
+    /** Waits until it has ended and everything that it said is in the log; its exit code. */
+    int awaitEnd() throws InterruptedException {
+        int code = process.waitFor();
+        awaitLog();
+        return code;
+    }
+
     /** Waits until it serves; false if it ended before. */
     boolean awaitReady(Duration within) throws InterruptedException {
         long deadline = System.nanoTime() + within.toNanos();

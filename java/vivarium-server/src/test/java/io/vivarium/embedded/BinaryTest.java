@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vivarium.embedded.EmbeddedRegistryException.Reason;
+import io.vivarium.testkit.Child;
 import java.io.IOException;
 import java.net.URL;
 import java.net.URLClassLoader;
@@ -89,7 +90,7 @@ class BinaryTest {
                 assertEquals(1, files.count(), "nothing else is left");
             }
             Process version = new ProcessBuilder(program.toString(), "--version").start();
-            assertEquals(0, version.waitFor());
+            assertEquals(0, Child.exitCode(version));
             try (EmbeddedRegistryServer server = EmbeddedRegistryServer.builder().binary(program)
                 .dataDirectory(directory).start()) {
                 assertTrue(server.isRunning());

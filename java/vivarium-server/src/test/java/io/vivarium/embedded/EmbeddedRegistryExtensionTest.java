@@ -1,6 +1,6 @@
 package io.vivarium.embedded;
 
-import static io.vivarium.embedded.Waiting.answers;
+import static io.vivarium.testkit.Waiting.answers;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;

@@ -1,6 +1,6 @@
 package io.vivarium.embedded;
 
-import static io.vivarium.embedded.Waiting.answers;
+import static io.vivarium.testkit.Waiting.answers;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -8,11 +8,14 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vivarium.embedded.EmbeddedRegistryException.Reason;
+import io.vivarium.testkit.Child;
+import io.vivarium.testkit.Waiting;
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
@@ -204,7 +207,7 @@ class EmbeddedRegistryServerTest {
         starter.start();
         Waiting.until("the program runs", () -> ProcessHandle.current().children().findAny().isPresent());
         starter.interrupt();
-        starter.join();
+        Waiting.join(starter);
         assertEquals(Reason.INTERRUPTED, ((EmbeddedRegistryException) outcome.get()).reason());
     }
 
@@ -219,17 +222,113 @@ class EmbeddedRegistryServerTest {
         }
     }
 
+    private static void killServers() {
+        List<ProcessHandle> servers = ProcessHandle.current().descendants().collect(Collectors.toList());
+        assertFalse(servers.isEmpty());
+        servers.forEach(ProcessHandle::destroyForcibly);
+        Waiting.until("they are gone", () -> servers.stream().noneMatch(ProcessHandle::isAlive));
+    }
+
+    /** What a host relies on is there again by itself, at the same address and with its data. */
     @Test
-    void itsLogGoesToTheLogOfTheHost() {
+    void aServerThatDiesByItselfIsKeptRunningWhereThatIsAskedFor() {
+        String log = logOf(() -> {
+            try (EmbeddedRegistryServer server = here().keepRunning(true).start()) {
+                String address = server.getConnectString();
+                for (int turn = 0; turn < 2; turn++) {
+                    killServers();
+                    Waiting.until("it is started again", () -> server.isRunning() && answers(address));
+                    assertEquals(address, server.getConnectString());
+                }
+                // Stopped on purpose, it stays so.
+                server.stop();
+                assertFalse(answers(address));
+                server.start();
+                server.restart();
+                assertTrue(answers(address));
+                killServers();
+                server.start();
+                assertTrue(answers(address), "and whoever is quicker");
+            }
+        });
+        assertTrue(log.contains("has ended by itself with exit code 137"), log);
+        assertFalse(log.contains("could not be started again"), log);
+    }
+
+    @Test
+    void aServerThatCannotBeStartedAgainIsLeftAndTheLogSaysWhatToDo() throws IOException {
+        Path broken = directory.resolve("broken");
+        Path program = script("if [ -e " + broken + " ]; then echo the disk is gone; exit 5; fi\nexec \"$SERVER\" \"$@\"\n"
+            .replace("$SERVER", System.getenv("VIVARIUM_BIN")));
+        String log = logOf(() -> {
+            EmbeddedRegistryServer.Builder options = here().binary(program).keepRunning(true).restartPause(Duration.ofMillis(1));
+            try (EmbeddedRegistryServer server = options.start()) {
+                Files.createFile(broken);
+                killServers();
+                Waiting.until("it is given up", () -> threads().stream().noneMatch(name -> name.contains("watch")));
+                assertFalse(server.isRunning());
+                Files.delete(broken);
+                server.start();
+                assertTrue(answers(server.getConnectString()));
+            }
+        });
+        assertEquals(EmbeddedRegistryServer.RESTARTS_MAX, log.split("could not be started again", -1).length - 1, log);
+        assertTrue(log.contains("the disk is gone"), log);
+        assertTrue(log.contains("is not started again any more: 5 tries did not help") && log.contains("restart this host"), log);
+    }
+
+    /** The ports that were free a moment ago are said not to be, again and again. */
+    @Test
+    void otherPortsAreTriedSoOftenAndNotForEver() throws IOException {
+        Path count = directory.resolve("count");
+        refused(here().binary(script("echo again >> " + count + "\nexit " + ServerProcess.EXIT_DOOR + "\n")), Reason.PORT_TAKEN,
+            "its ports are taken");
+        assertEquals(EmbeddedRegistryServer.PORT_TRIES_MAX, Files.readAllLines(count).size());
+    }
+
+    /** Who asks how it is does not wait for whoever stops it. */
+    @Test
+    void aServerMayBeLookedAtWhileItIsBeingStopped() throws Exception {
+        Path program = script("exec \"$SERVER\" \"$@\"\n".replace("$SERVER", System.getenv("VIVARIUM_BIN")));
+        EmbeddedRegistryServer server = here().binary(program).start();
+        ProcessHandle process = ProcessHandle.current().descendants().findFirst().orElseThrow();
+        Child.send("STOP", process.pid());
+        Thread stopping = new Thread(server::close);
+        stopping.start();
+        Waiting.until("it waits for the end of the process", () -> stopping.getState() == Thread.State.TIMED_WAITING);
+        String address = server.getConnectString();
+        assertFalse(server.isRunning());
+        assertTrue(process.isAlive());
+        Child.send("CONT", process.pid());
+        Waiting.join(stopping);
+        assertFalse(answers(address));
+    }
+
+    private interface Work {
+        void run() throws IOException;
+    }
+
+    private static String logOf(Work work) {
         PrintStream original = System.err;
         ByteArrayOutputStream captured = new ByteArrayOutputStream();
         System.setErr(new PrintStream(captured, true));
-        try (EmbeddedRegistryServer server = new EmbeddedRegistryServer()) {
-            assertTrue(server.isRunning());
+        try {
+            work.run();
+        } catch (IOException failed) {
+            throw new UncheckedIOException(failed);
         } finally {
             System.setErr(original);
         }
-        String log = captured.toString();
+        return captured.toString();
+    }
+
+    @Test
+    void itsLogGoesToTheLogOfTheHost() {
+        String log = logOf(() -> {
+            try (EmbeddedRegistryServer server = new EmbeddedRegistryServer()) {
+                assertTrue(server.isRunning());
+            }
+        });
         assertTrue(log.contains("INFO io.vivarium.server - vivarium::cli::serving: member started"), log);
         assertTrue(log.contains("INFO io.vivarium.server - vivarium::cli::serving: stopping"), log);
         assertTrue(log.contains("ZooKeeper protocol at 127.0.0.1:"), log);

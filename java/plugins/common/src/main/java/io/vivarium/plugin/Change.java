@@ -40,6 +40,6 @@ public final class Change {
 
     @Override
     public String toString() {
-        return type + " " + path + " (of " + key + ", " + data.length() + " characters)";
+        return type + " " + path + " (of " + key + ", " + (data == null ? 0 : data.length()) + " characters)";
     }
 }

@@ -3,6 +3,7 @@ package io.vivarium.plugin;
 import java.nio.file.Paths;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,6 +28,7 @@ public class EmbeddedRegistryProperties {
     private String token;
     private Tls tls = new Tls();
     private Server server = new Server();
+    private Bridge bridge = new Bridge();
 
     /** {@code HOST:PORT} of the native API of each member; without any, the plugin starts a server of its own. */
     public List<String> getEndpoints() {
@@ -131,6 +133,14 @@ public class EmbeddedRegistryProperties {
 
     public void setServer(Server server) {
         this.server = server;
+    }
+
+    public Bridge getBridge() {
+        return bridge;
+    }
+
+    public void setBridge(Bridge bridge) {
+        this.bridge = bridge;
     }
 
     /** The keys below {@code registry.embedded.tls}. */
@@ -316,6 +326,82 @@ public class EmbeddedRegistryProperties {
         }
     }
 
+    /** From which of two registries a node in a bridge reads, and is told of changes. */
+    public enum ReadFrom {
+        OLD, EMBEDDED
+    }
+
+    /** The keys below {@code registry.embedded.bridge}, while a host moves here from another registry. */
+    public static class Bridge {
+        /** Where these hosts have their nodes and locks, which end with a session and are never copied. */
+        private static final List<String> OF_SESSIONS = Arrays.asList("/nodes", "/lock");
+
+        private String from;
+        private ReadFrom readFrom = ReadFrom.OLD;
+        private String pluginPackage;
+        private List<String> copy = new ArrayList<>();
+
+        /** The {@code registry.type} that is to be left; without it there is no bridge. */
+        public String getFrom() {
+            return from;
+        }
+
+        public void setFrom(String from) {
+            this.from = from;
+        }
+
+        public ReadFrom getReadFrom() {
+            return readFrom;
+        }
+
+        public void setReadFrom(ReadFrom readFrom) {
+            this.readFrom = readFrom;
+        }
+
+        /** Where the plugin of the old registry is looked for, if not where the host's plugins of that type are. */
+        public String getPluginPackage() {
+            return pluginPackage;
+        }
+
+        public void setPluginPackage(String pluginPackage) {
+            this.pluginPackage = pluginPackage;
+        }
+
+        /** Keys whose entries, and those below them, are persistent: at the start they are copied where they are missing. */
+        public List<String> getCopy() {
+            return copy;
+        }
+
+        public void setCopy(List<String> copy) {
+            this.copy = copy;
+        }
+
+        void check(List<String> endpoints) {
+            if (from == null) {
+                if (pluginPackage != null || !copy.isEmpty() || readFrom != ReadFrom.OLD) {
+                    throw new IllegalArgumentException(
+                        "registry.embedded.bridge.from must be given where other keys of registry.embedded.bridge are");
+                }
+                return;
+            }
+            if (from.isEmpty() || from.equals("embedded")) {
+                throw new IllegalArgumentException(
+                    "registry.embedded.bridge.from is the registry.type that is to be left, and is \"" + from + "\"");
+            }
+            if (endpoints == null || endpoints.isEmpty()) {
+                throw new IllegalArgumentException("registry.embedded.bridge needs registry.embedded.endpoints: "
+                    + "with a server of its own in each node, they would not see each other");
+            }
+            for (String key : copy) {
+                boolean isPath = key.startsWith("/") && key.length() > 1 && !key.endsWith("/");
+                if (!isPath || OF_SESSIONS.stream().anyMatch(other -> key.equals(other) || key.startsWith(other + "/"))) {
+                    throw new IllegalArgumentException("registry.embedded.bridge.copy is of keys as /config, with nothing but "
+                        + "persistent entries, not of \"" + key + "\"");
+                }
+            }
+        }
+    }
+
     /** Throws what is wrong with it, naming the keys. */
     void check() {
         positive("session-timeout", sessionTimeout);
@@ -328,6 +414,7 @@ public class EmbeddedRegistryProperties {
                 + heartbeatRefreshInterval.toMillis() + " ms)");
         }
         positive("server.start-timeout", server.getStartTimeout());
+        bridge.check(endpoints);
         if (!tls.isEnabled() && tls.hasFiles()) {
             throw new IllegalArgumentException(
                 "registry.embedded.tls.enabled must be true where other keys of registry.embedded.tls are given");

@@ -5,6 +5,7 @@ import io.vivarium.client.ConnectionState;
 import io.vivarium.client.Fence;
 import io.vivarium.client.Lifetime;
 import io.vivarium.client.LockHandle;
+import io.vivarium.client.LockMode;
 import io.vivarium.client.OnConflict;
 import io.vivarium.client.Reason;
 import io.vivarium.client.Registration;
@@ -33,7 +34,7 @@ import java.util.function.Supplier;
  * <p>Keys are paths below a namespace, the same entries that the hosts' ZooKeeper plugins make there, and locks are
  * the same locks. Whatever fails is the host's own exception. Safe for use by several threads.
  */
-public final class HostRegistry implements AutoCloseable {
+public final class HostRegistry implements RegistryBackend {
     /** Times that a value is set when the entry comes and goes with another lifetime meanwhile. */
     static final int PUT_TRIES_MAX = 10;
 
@@ -43,8 +44,15 @@ public final class HostRegistry implements AutoCloseable {
     /** A state by the clock alone, after a pause of the whole process, is told to nobody. */
     private static final long LOOK_AGAIN_MS = 1_000;
 
-    /** The largest session timeout that a server grants with its own settings. */
-    private static final Duration SESSION_TIMEOUT_GRANTED = Duration.ofSeconds(40);
+    /** Listeners to the connection: those of a client, but for the one of this class. */
+    static final int LISTENERS_MAX = 1_023;
+
+    /** A server grants sessions of so many of its ticks, unless its settings say otherwise. */
+    private static final long TICKS_GRANTED = 20;
+    private static final long TICK_MS = 2_000;
+
+    /** What a call has at least for an answer that is on its way. */
+    private static final Duration SHORTEST = Duration.ofMillis(100);
 
     /** Makes the exception that the host expects. */
     @FunctionalInterface
@@ -114,15 +122,26 @@ public final class HostRegistry implements AutoCloseable {
             .clientPort(options.getClientPort())
             .nativePort(options.getNativePort())
             .adminPort(options.getAdminPort())
-            .startTimeout(options.getStartTimeout());
+            .startTimeout(options.getStartTimeout())
+            .keepRunning(true);
         if (options.getBinary() != null) {
             builder.binary(Paths.get(options.getBinary()));
         }
-        if (properties.getSessionTimeout().compareTo(SESSION_TIMEOUT_GRANTED) > 0) {
+        long granted = TICKS_GRANTED * tickMs(options.getSettings().get("timing.tick_ms"));
+        if (properties.getSessionTimeout().toMillis() > granted) {
             builder.setting("timing.session_timeout_ms_max", String.valueOf(properties.getSessionTimeout().toMillis()));
         }
         options.getSettings().forEach(builder::setting);
         return builder.start();
+    }
+
+    private static long tickMs(String setting) {
+        try {
+            return setting == null ? TICK_MS : Long.parseLong(setting.trim());
+        } catch (NumberFormatException wrong) {
+            // The server says so.
+            return TICK_MS;
+        }
     }
 
     private VivariumClient connect(List<String> endpoints) {
@@ -146,18 +165,27 @@ public final class HostRegistry implements AutoCloseable {
     }
 
     private void open(VivariumClient connected, EmbeddedRegistryServer started) {
-        List<Consumer<State>> waiting;
-        synchronized (monitor) {
-            client = connected;
-            server = started;
-            waiting = new ArrayList<>(listeners);
-        }
-        connected.addConnectionListener(state -> {
+        boolean opened = false;
+        try {
+            connected.addConnectionListener(state -> {
+                synchronized (monitor) {
+                    monitor.notifyAll();
+                }
+            });
             synchronized (monitor) {
-                monitor.notifyAll();
+                // Adding calls nobody: each is told on a thread of the client.
+                for (Consumer<State> listener : listeners) {
+                    connected.addConnectionListener(new Told(listener));
+                }
+                client = connected;
+                server = started;
             }
-        });
-        waiting.forEach(listener -> connected.addConnectionListener(new Told(listener)));
+            opened = true;
+        } finally {
+            if (!opened) {
+                connected.close();
+            }
+        }
     }
 
     /** Turns the client's states into those of a host, for one listener. */
@@ -219,19 +247,20 @@ public final class HostRegistry implements AutoCloseable {
         }
     }
 
-    /** Tells each state; the one that there is at once, if the registry was started, else once it is. */
+    /** Tells each state; the one that there is at once, if the registry was started, else once it is. 1,023 listeners at most. */
     public void addConnectionStateListener(Consumer<State> listener) {
         Objects.requireNonNull(listener, "listener");
-        VivariumClient connected;
         synchronized (monitor) {
+            if (listeners.size() >= LISTENERS_MAX) {
+                throw failure.of("a registry has " + LISTENERS_MAX + " connection listeners at most", null);
+            }
+            if (client != null) {
+                call("listen to the connection", null, () -> {
+                    client.addConnectionListener(new Told(listener));
+                    return null;
+                });
+            }
             listeners.add(listener);
-            connected = client;
-        }
-        if (connected != null) {
-            call("listen to the connection", null, () -> {
-                connected.addConnectionListener(new Told(listener));
-                return null;
-            });
         }
     }
 
@@ -329,23 +358,53 @@ public final class HostRegistry implements AutoCloseable {
     private boolean acquire(String key, Duration wait) {
         return call("lock", key, () -> {
             Holder holder = new Holder(Thread.currentThread(), path(key));
+            Duration answer = properties.getConnectionTimeout();
+            Duration left = wait;
             LockHandle before = locks.get(holder);
             if (before != null) {
-                if (before.isHeld()) {
+                long begin = System.nanoTime();
+                if (isHeldStill(before)) {
                     return true;
                 }
-                // Lost, or not known to be held: the thread stands in line again.
+                // It went with its session: the thread stands in line again.
                 locks.remove(holder);
-                before.close();
+                Duration gone = Duration.ofNanos(System.nanoTime() - begin);
+                answer = longer(answer.minus(gone), SHORTEST);
+                left = wait == null ? null : longer(wait.minus(gone), Duration.ZERO);
             }
-            Optional<LockHandle> handle = wait == null
+            Optional<LockHandle> handle = left == null
                 ? Optional.of(client().locks().acquire(holder.path))
-                : client().locks().tryAcquire(holder.path, wait);
+                : client().locks().tryAcquire(holder.path, LockMode.EXCLUSIVE, left, answer);
             // Of threads that ended with a lock, which their session has as long as it lives.
             locks.keySet().removeIf(other -> !other.thread.isAlive());
             handle.ifPresent(held -> locks.put(holder, held));
             return handle.isPresent();
         });
+    }
+
+    private static Duration longer(Duration one, Duration other) {
+        return one.compareTo(other) > 0 ? one : other;
+    }
+
+    /** Whether a lock that was held is; while the connection is suspended nobody can tell, for so long as a call may take. */
+    private boolean isHeldStill(LockHandle before) {
+        long begin = System.nanoTime();
+        synchronized (monitor) {
+            while (!before.isHeld() && !before.awaitLost(Duration.ZERO)) {
+                Duration left = properties.getConnectionTimeout().minus(Duration.ofNanos(System.nanoTime() - begin));
+                if (closed || left.toMillis() <= 0) {
+                    throw failure.of("cannot lock " + shown(before.lock()) + ": it is not known whether it is held still; the "
+                        + "connection is " + (closed ? "closed" : "suspended"), null);
+                }
+                try {
+                    monitor.wait(Math.min(left.toMillis(), LOOK_AGAIN_MS));
+                } catch (InterruptedException asked) {
+                    Thread.currentThread().interrupt();
+                    throw failure.of("interrupted while waiting for the lock " + shown(before.lock()), asked);
+                }
+            }
+        }
+        return before.isHeld();
     }
 
     /**

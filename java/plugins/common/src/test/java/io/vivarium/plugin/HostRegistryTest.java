@@ -11,6 +11,8 @@ import io.vivarium.embedded.EmbeddedRegistryException;
 import io.vivarium.embedded.EmbeddedRegistryExtension;
 import io.vivarium.embedded.EmbeddedRegistryServer;
 import io.vivarium.testkit.Background;
+import io.vivarium.testkit.Certificates;
+import io.vivarium.testkit.DirectMemory;
 import io.vivarium.testkit.Recorder;
 import io.vivarium.testkit.Threads;
 import io.vivarium.testkit.Waiting;
@@ -331,6 +333,169 @@ class HostRegistryTest {
         refused(registry(properties)::start, "cannot connect to the registry", "/nowhere/authority.pem");
         properties.getTls().setPrivateKey("/nowhere/key.pem");
         refused(registry(properties)::start, "/nowhere");
+    }
+
+    /** The members have theirs from an authority that this host does not trust; then the host has. */
+    @Test
+    void aCertificateOfAnotherAuthorityIsRefusedAtTheStart(@TempDir Path directory) {
+        Certificates certificates = new Certificates(directory);
+        certificates.issue("server", "ip:127.0.0.1");
+        certificates.issue("host", "dns:host.example");
+        certificates.issue("stranger", "dns:stranger.example");
+        certificates.trust("trust.p12", "host");
+        try (EmbeddedRegistryServer server = EmbeddedRegistryServer.builder()
+            .setting("doors.grpc.tls", "only")
+            .setting("tls.key_store", certificates.file("server.p12").toString())
+            .setting("tls.key_store_password_file", certificates.file("password").toString())
+            .setting("tls.trust_store", certificates.file("trust.p12").toString())
+            .setting("tls.trust_store_password_file", certificates.file("password").toString())
+            .start()) {
+            EmbeddedRegistryProperties properties = properties(server.getNativeAddress());
+            properties.setBlockUntilConnected(Duration.ofSeconds(1));
+            properties.getTls().setEnabled(true);
+            properties.getTls().setKeyStore(certificates.file("host.p12").toString());
+            properties.getTls().setKeyStorePassword(Certificates.PASSWORD);
+            refused(registry(properties)::start, "cannot connect to the registry", server.getNativeAddress(), "PKIX");
+            properties.getTls().setTrustCertificates(certificates.file("server.pem").toString());
+            properties.getTls().setKeyStore(certificates.file("stranger.p12").toString());
+            refused(registry(properties)::start, "cannot connect to the registry", server.getNativeAddress());
+            properties.getTls().setKeyStore(certificates.file("host.p12").toString());
+            properties.setBlockUntilConnected(Duration.ofSeconds(10));
+            HostRegistry right = registry(properties);
+            right.start();
+            right.put("/a", "1", false);
+            right.close();
+        }
+    }
+
+    /** What it does not know is said at once, and what it knows beyond this plugin harms nobody. */
+    @Test
+    void aMemberOfAnotherReleaseIsSaid() throws IOException {
+        try (OtherRelease member = new OtherRelease()) {
+            HostRegistry registry = registry(properties(member.address()));
+            registry.start();
+            assertTrue(registry.isConnected());
+            String older = "upgrade the servers first";
+            refused(() -> registry.put("/a", "1", true), "cannot put /a", member.address(), "RegistryService/Register", older);
+            refused(() -> registry.get("/a"), older);
+            refused(() -> registry.children("/a"), older);
+            refused(() -> registry.acquireLock("/a"), "cannot lock /a", older);
+            refused(() -> registry.acquireLock("/a", 50), "cannot lock /a", older);
+            refused(() -> registry.subscribe("/a", change -> { }), "cannot subscribe to /a", older);
+            registry.close();
+        }
+    }
+
+    /** It is there with another lifetime when it is made, and gone when it is set, again and again. */
+    @Test
+    void anEntryThatComesAndGoesIsNotTriedForEver() throws IOException {
+        try (OtherRelease member = new OtherRelease()) {
+            String register = "vivarium.v1.RegistryService/Register";
+            String update = "vivarium.v1.RegistryService/Update";
+            member.refused.put(register, "KIND_MISMATCH");
+            member.refused.put(update, "NO_ENTRY");
+            HostRegistry registry = registry(properties(member.address()));
+            registry.start();
+            refused(() -> registry.put("/a", "1", true), "cannot put /a", "NO_ENTRY");
+            assertEquals(2 * HostRegistry.PUT_TRIES_MAX, member.asked.size());
+            assertEquals(HostRegistry.PUT_TRIES_MAX, Collections.frequency(member.asked, register));
+            registry.close();
+        }
+    }
+
+    /** Before the start, and after it. */
+    @Test
+    void moreConnectionListenersThanThereMayBeAreRefused() {
+        HostRegistry registry = registry(properties(SERVER.getServer().getNativeAddress()));
+        Recorder<State> told = new Recorder<>(State::name);
+        for (int each = 1; each < HostRegistry.LISTENERS_MAX; each++) {
+            registry.addConnectionStateListener(state -> { });
+        }
+        registry.addConnectionStateListener(told::tell);
+        refused(() -> registry.addConnectionStateListener(state -> { }), "1023 connection listeners at most");
+        registry.start();
+        told.await("CONNECTED");
+        refused(() -> registry.addConnectionStateListener(state -> { }), "1023 connection listeners at most");
+        registry.put("/a", "1", false);
+    }
+
+    /** Also where the server's ticks are shorter than usual. */
+    @Test
+    void anEmbeddedServerGrantsTheSessionTimeoutThatIsAskedFor(@TempDir Path directory) {
+        EmbeddedRegistryProperties properties = properties();
+        properties.getServer().setDataDirectory(directory.toString());
+        properties.getServer().getSettings().put("timing.tick_ms", "200");
+        properties.setSessionTimeout(Duration.ofSeconds(15));
+        HostRegistry registry = registry(properties);
+        registry.start();
+        assertEquals(Duration.ofSeconds(15), registry.client().sessionTimeout());
+    }
+
+    /** A host outlives its server: that is started again where it was, before the session has ended. */
+    @Test
+    void anEmbeddedServerThatDiesIsStartedAgainAndTheHostLosesNothing(@TempDir Path directory) {
+        EmbeddedRegistryProperties properties = properties();
+        properties.getServer().setDataDirectory(directory.toString());
+        properties.setSessionTimeout(Duration.ofSeconds(30));
+        properties.setConnectionTimeout(Duration.ofSeconds(30));
+        HostRegistry registry = registry(properties);
+        Recorder<State> states = new Recorder<>(State::name);
+        registry.addConnectionStateListener(states::tell);
+        List<ProcessHandle> others = ProcessHandle.current().children().toList();
+        registry.start();
+        registry.put("/nodes/a", "1", true);
+        assertTrue(registry.acquireLock("/lock/a"));
+        Recorder<Change> told = follow(registry, "/nodes");
+        told.awaitExactly("ADD /nodes=", "ADD /nodes/a=1");
+        ProcessHandle.current().children().filter(process -> !others.contains(process)).forEach(ProcessHandle::destroyForcibly);
+        states.await("SUSPENDED");
+        assertTrue(registry.acquireLock("/lock/a"), "it is held still, as soon as that is known");
+        registry.put("/nodes/b", "2", true);
+        states.awaitExactly("CONNECTED", "SUSPENDED", "RECONNECTED");
+        assertEquals("1", registry.get("/nodes/a"));
+        told.awaitExactly("ADD /nodes=", "ADD /nodes/a=1", "ADD /nodes/b=2");
+    }
+
+    /** Nobody can tell whether the lock is held still; whoever asks is not kept for longer than for any call. */
+    @Test
+    void aLockIsNotAskedForTwiceWhileTheConnectionIsSuspended() {
+        EmbeddedRegistryServer server = EmbeddedRegistryServer.builder().setting("timing.tick_ms", "100").start();
+        try {
+            EmbeddedRegistryProperties properties = properties(server.getNativeAddress());
+            properties.setSessionTimeout(Duration.ofSeconds(20));
+            properties.setConnectionTimeout(Duration.ofMillis(500));
+            HostRegistry registry = registry(properties);
+            registry.start();
+            registry.acquireLock("/lock/a");
+            server.stop();
+            Waiting.until("it is suspended", () -> !registry.isConnected());
+            refused(() -> registry.acquireLock("/lock/a"), "cannot lock", "suspended");
+            refused(() -> registry.acquireLock("/lock/a", 10), "cannot lock", "suspended");
+            refused(() -> registry.acquireLock("/lock/b", 10), "cannot lock /lock/b", "no answer");
+            registry.close();
+        } finally {
+            server.close();
+        }
+    }
+
+    @Test
+    void noThreadAndNoDirectMemoryIsLeftOfARegistryThatIsClosed(@TempDir Path directory) {
+        long before = DirectMemory.used();
+        List<Thread> others = Threads.ours();
+        EmbeddedRegistryProperties properties = properties();
+        properties.getServer().setDataDirectory(directory.toString());
+        HostRegistry registry = registry(properties);
+        registry.start();
+        follow(registry, "/nodes");
+        registry.put("/nodes/a", "x".repeat(64 * 1024), true);
+        registry.acquireLock("/lock/a");
+        List<Thread> own = Threads.ours();
+        own.removeAll(others);
+        assertTrue(own.size() > 3, own::toString);
+        registry.close();
+        registry.close();
+        Waiting.until("its threads are gone", Threads::ours, () -> own.stream().noneMatch(Thread::isAlive));
+        Waiting.until("no direct memory is left", DirectMemory::used, () -> DirectMemory.used() <= before);
     }
 
     @Test

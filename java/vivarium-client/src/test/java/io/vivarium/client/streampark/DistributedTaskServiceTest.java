@@ -5,10 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.vivarium.client.RealMembers;
+import io.vivarium.client.Members;
 import io.vivarium.client.TaskFailure;
 import io.vivarium.client.TaskStanding;
 import io.vivarium.client.VivariumClient;
+import io.vivarium.testkit.Waiting;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -79,9 +80,9 @@ class DistributedTaskServiceTest {
 
     @Test
     void jobsAndTheirOperationsGoToTheirOwnersAndAreHandedOver() throws Exception {
-        try (RealMembers members = new RealMembers(1);
-                VivariumClient first = members.client();
-                VivariumClient second = members.client()) {
+        try (Members members = Members.start(1);
+                VivariumClient first = members.client().build();
+                VivariumClient second = members.client().build()) {
             Host one = new Host();
             Host two = new Host();
             DistributedTaskService<Long> a = service(first, one);
@@ -90,7 +91,7 @@ class DistributedTaskServiceTest {
             assertThrows(IllegalStateException.class, () -> a.init(A));
             assertTrue(a.isLocalProcessing(100_001L), "alone, everything is local");
             assertEquals(IDS, a.getMonitoredTaskList(IDS));
-            RealMembers.eventually("it has all", () -> one.own.containsAll(IDS));
+            Waiting.until("it has all", () -> one.own.containsAll(IDS));
 
             // One operation holds up the hand-over of its job.
             DistributedTaskService<Long> b = service(second, two);
@@ -101,18 +102,18 @@ class DistributedTaskServiceTest {
             Semaphore until = new Semaphore(0);
             one.held.put(slow, until);
             a.saveDistributedTask(slow, true, DistributedTaskEnum.START);
-            RealMembers.eventually("it is begun", () -> until.hasQueuedThreads());
+            Waiting.until("it is begun", () -> until.hasQueuedThreads());
             b.init(Set.of(A, B), B);
             List<Long> atFirst = b.getMonitoredTaskList(IDS);
             assertFalse(b.isLocalProcessing(slow));
-            RealMembers.eventually("the other has heard of it", () -> !a.isLocalProcessing(slow));
+            Waiting.until("the other has heard of it", () -> !a.isLocalProcessing(slow));
             assertFalse(b.isLocalProcessing(slow), "it is nobody's until it has ended");
             assertTrue(atFirst.isEmpty(), "nothing is granted before the other has let go: " + atFirst);
             until.release();
             Set<Long> ofB = IDS.stream()
                     .filter(id -> new io.vivarium.client.ConsistentHash<>(List.of(A, B)).get(id).equals(B))
                     .collect(Collectors.toSet());
-            RealMembers.eventually("it gained its own", () -> two.own.equals(ofB));
+            Waiting.until("it gained its own", () -> two.own.equals(ofB));
             assertTrue(one.own.stream().noneMatch(ofB::contains));
             assertEquals(List.of("START " + slow), one.done);
             assertEquals(ofB, new HashSet<>(b.getMonitoredTaskList(IDS)));
@@ -120,25 +121,25 @@ class DistributedTaskServiceTest {
             for (Long id : IDS) {
                 (id % 2 == 0 ? a : b).saveFlinkTask(id, false, DistributedTaskEnum.CANCEL);
             }
-            RealMembers.eventually("all are done", () -> one.done.size() + two.done.size() == IDS.size() + 1);
+            Waiting.until("all are done", () -> one.done.size() + two.done.size() == IDS.size() + 1);
             assertEquals(
                     ofB.stream().map(id -> "CANCEL " + id).collect(Collectors.toSet()), new HashSet<>(two.done));
 
             // What fails to the end is kept.
             long dead = a.saveDistributedTask(slow, false, DistributedTaskEnum.ABORT).id();
-            RealMembers.eventually("it is dead", () -> first.tasks().listDead("/tasks").size() == 1);
+            Waiting.until("it is dead", () -> first.tasks().listDead("/tasks").size() == 1);
             assertEquals(TaskStanding.DEAD, first.tasks().get("/tasks", dead).standing());
             assertEquals("it cannot be aborted", first.tasks().get("/tasks", dead).error());
 
             // When its client goes, the other has everything again.
             second.close();
-            RealMembers.eventually("it has all again", () -> one.own.containsAll(IDS));
-            RealMembers.eventually("it was told that it has none", () -> two.own.isEmpty());
+            Waiting.until("it has all again", () -> one.own.containsAll(IDS));
+            Waiting.until("it was told that it has none", () -> two.own.isEmpty());
             b.close();
             a.addServer(B);
-            RealMembers.eventually("it lost them", () -> one.own.stream().noneMatch(ofB::contains));
+            Waiting.until("it lost them", () -> one.own.stream().noneMatch(ofB::contains));
             a.removeServer(B);
-            RealMembers.eventually("it has all at last", () -> one.own.containsAll(IDS));
+            Waiting.until("it has all at last", () -> one.own.containsAll(IDS));
             a.close();
             assertTrue(one.own.isEmpty());
             assertEquals(List.of(), new ArrayList<>(first.registry().children("/servers")));

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.vivarium.embedded.EmbeddedRegistryExtension;
+import io.vivarium.plugin.FailureContract;
 import io.vivarium.testkit.Background;
 import io.vivarium.testkit.Recorder;
 import java.io.IOException;
@@ -20,7 +20,6 @@ import org.apache.dolphinscheduler.registry.api.Registry;
 import org.apache.dolphinscheduler.registry.api.RegistryException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -29,13 +28,14 @@ import org.junit.jupiter.params.provider.EnumSource;
  * What DolphinScheduler 3.1 expects of a registry: its own ZooKeeper plugin at our ZooKeeper port and ours at the
  * native API, each for itself and both on one tree.
  */
-class RegistryScenarioTest {
-    @RegisterExtension
-    static final EmbeddedRegistryExtension SERVER = new EmbeddedRegistryExtension();
-
+class RegistryScenarioTest extends FailureContract {
     private static int count;
     private final String namespace = "scenario-" + ++count;
     private final List<Registry> open = new ArrayList<>();
+
+    RegistryScenarioTest() {
+        super(Tested.PLUGIN);
+    }
 
     @AfterEach
     void close() throws IOException {

@@ -1,13 +1,9 @@
 package io.vivarium.dolphinscheduler.v32;
 
-import io.vivarium.client.Fence;
-import io.vivarium.client.VivariumClient;
-import io.vivarium.embedded.EmbeddedRegistryServer;
 import io.vivarium.plugin.Change;
 import io.vivarium.plugin.EmbeddedRegistryProperties;
-import io.vivarium.plugin.HostRegistry;
-import java.time.Duration;
-import java.util.Collection;
+import io.vivarium.plugin.PluginRegistry;
+import io.vivarium.plugin.RegistryBackend;
 import org.apache.dolphinscheduler.registry.api.ConnectionListener;
 import org.apache.dolphinscheduler.registry.api.ConnectionState;
 import org.apache.dolphinscheduler.registry.api.Event;
@@ -16,31 +12,18 @@ import org.apache.dolphinscheduler.registry.api.RegistryException;
 import org.apache.dolphinscheduler.registry.api.SubscribeListener;
 
 /** DolphinScheduler 3.2 and 3.3's registry on the native API ({@code registry.type: embedded}). */
-public final class EmbeddedRegistry implements Registry {
+public final class EmbeddedRegistry extends PluginRegistry implements Registry {
     /** Where the host's own ZooKeeper plugin has its keys, too. */
     public static final String NAMESPACE = "dolphinscheduler";
 
-    private final HostRegistry registry;
-
     /** Nothing is done before {@link #start}. */
     public EmbeddedRegistry(EmbeddedRegistryProperties properties) {
-        this.registry = new HostRegistry(properties, NAMESPACE, RegistryException::new);
+        this(properties, null);
     }
 
-    /** Connects, and starts the embedded server before that where there are no endpoints. */
-    @Override
-    public void start() {
-        registry.start();
-    }
-
-    @Override
-    public boolean isConnected() {
-        return registry.isConnected();
-    }
-
-    @Override
-    public void connectUntilTimeout(Duration timeout) throws RegistryException {
-        registry.connectUntilTimeout(timeout);
+    /** While the host moves here from another registry, with that one, which is started and closed with this. */
+    EmbeddedRegistry(EmbeddedRegistryProperties properties, RegistryBackend old) {
+        super(properties, old, NAMESPACE, RegistryException::new);
     }
 
     /** Also tells of what is there already, as the host's ZooKeeper plugin does. */
@@ -52,71 +35,6 @@ public final class EmbeddedRegistry implements Registry {
     @Override
     public void addConnectionStateListener(ConnectionListener listener) {
         registry.addConnectionStateListener(state -> listener.onUpdate(ConnectionState.valueOf(state.name())));
-    }
-
-    @Override
-    public String get(String key) {
-        return registry.get(key);
-    }
-
-    @Override
-    public void put(String key, String value, boolean deleteOnDisconnect) {
-        registry.put(key, value, deleteOnDisconnect);
-    }
-
-    @Override
-    public void delete(String key) {
-        registry.delete(key);
-    }
-
-    @Override
-    public Collection<String> children(String key) {
-        return registry.children(key);
-    }
-
-    @Override
-    public boolean exists(String key) {
-        return registry.exists(key);
-    }
-
-    @Override
-    public boolean acquireLock(String key) {
-        return registry.acquireLock(key);
-    }
-
-    @Override
-    public boolean acquireLock(String key, long timeout) {
-        return registry.acquireLock(key, timeout);
-    }
-
-    @Override
-    public boolean releaseLock(String key) {
-        return registry.releaseLock(key);
-    }
-
-    @Override
-    public void close() {
-        registry.close();
-    }
-
-    /** The fence of a lock that the calling thread holds, for writes that must not outlive it. */
-    public Fence fence(String key) {
-        return registry.fence(key);
-    }
-
-    /** The client below, for what the host's interface has no words for. */
-    public VivariumClient client() {
-        return registry.client();
-    }
-
-    /** The path of a key in the ensemble, as {@link #client()} takes it. */
-    public String path(String key) {
-        return registry.path(key);
-    }
-
-    /** {@code host:port} where the embedded server is found by other hosts of this machine; null where there are endpoints. */
-    public String nativeAddress() {
-        return registry.server().map(EmbeddedRegistryServer::getNativeAddress).orElse(null);
     }
 
     private static Event event(Change change) {
