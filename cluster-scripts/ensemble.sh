@@ -40,8 +40,18 @@ at_end() {
   trap 'exit 143' TERM
 }
 
-# ended PID...: ends these, as often as it takes: a signal is lost on one that is about to become another program.
-ended() { while [ $# -gt 0 ] && kill "$@" 2>/dev/null; do sleep 0.05; done; }
+# ended PID...: ends these. They are signalled until they are gone, since a signal is lost on one that is about to
+# become another program; what is still there after ten seconds is killed.
+ended_tries_max=200
+ended() {
+  local tries
+  [ $# -gt 0 ] || return 0
+  for tries in $(seq "$ended_tries_max"); do
+    kill "$@" 2>/dev/null || return 0
+    sleep 0.05
+  done
+  kill -KILL "$@" 2>/dev/null || true
+}
 
 # Where an fsync costs nothing, neither times nor durability mean anything.
 check_disk() {

@@ -53,19 +53,27 @@ cargo clippy --locked --bin vivarium -- -D warnings
 
 # The sum stands at the end, because each test program closes with a line of its own.
 output=$(mktemp -p target tests.XXXXXX)
-trap 'rm -f "$output"' EXIT
+again=$(mktemp -p target again.XXXXXX)
+trap 'rm -f "$output" "$again"' EXIT
 status=0
-cargo test --locked "$@" 2>&1 | tee "$output" || status=$?
+cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$output" || status=$?
+repaired=0
+if [ "$status" -ne 0 ] && cluster-scripts/run-again.sh "$output" 2>&1 | tee "$again"; then
+  status=0
+  # Counted as failed above; each passed since.
+  repaired=$(grep -c '^run-again.sh: passed' "$again")
+fi
 if [ $# -eq 0 ]; then
   # The Java build starts the program that the tests before it were run with, and packs it into its jar.
   VIVARIUM_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug/vivarium \
     mvn --batch-mode --no-transfer-progress --file java/pom.xml verify 2>&1 | tee -a "$output" || status=$?
 fi
+grep -h '^run-again.sh: passed\|^\[WARNING\] Flakes:' "$again" "$output" || true
 # Why tests failed stands far above by now.
 if [ "$status" -ne 0 ]; then
   awk '/panicked at/ { print; if (getline > 0) print }' "$output" | head -n 60
 fi
-awk '
+awk -v again="$repaired" '
   /^test result:/ { passed += $4; failed += $6 }
   # A module closes with such a line, and each of its classes with one that also says how long it took.
   /Tests run: [0-9]+, Failures: [0-9]+/ && !/Time elapsed/ {
@@ -73,6 +81,6 @@ awk '
     failed += count[4] + count[6]
     passed += count[2] - count[4] - count[6] - count[8]
   }
-  END { printf "%d passed, %d failed\n", passed, failed }
+  END { printf "%d passed, %d failed\n", passed + again, failed - again }
 ' "$output"
 exit "$status"

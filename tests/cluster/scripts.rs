@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -490,6 +491,82 @@ fn a_script_that_is_ended_tidies_once() {
             .unwrap();
         assert_eq!(said.status.code(), Some(128 + 15), "{said:?}");
         assert_eq!(String::from_utf8_lossy(&said.stdout), "tidied\n");
+    }
+}
+
+#[test]
+fn a_load_that_will_not_end_is_killed() {
+    let stubborn = r#"
+        . "$1"
+        ended_tries_max=5
+        (trap '' TERM; echo ready; while true; do sleep 1; done) > "$2" & load=$!
+        until grep -q ready "$2"; do sleep 0.01; done
+        ended $load
+        wait $load
+    "#;
+    let cluster = Scripted::new();
+    let said = Command::new("bash")
+        .args(["-c", stubborn, "script"])
+        .arg(script("ensemble.sh"))
+        .arg(cluster.directory.join("load"))
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(128 + 9), "{said:?}");
+}
+
+/// What `cargo test` prints of a program whose tests `failed`.
+fn output_of(program: &str, failed: &[&str]) -> String {
+    let names: String = failed.iter().map(|name| format!("    {name}\n")).collect();
+    let count = failed.len();
+    format!(
+        "     Running tests/{program}/main.rs (target/debug/deps/{program}-0a1b2c)\n\
+         failures:\n\nwhat they have printed\n\nfailures:\n{names}\n\
+         test result: FAILED. 7 passed; {count} failed; 0 ignored; 0 measured; 0 filtered out\n\n\
+         error: test failed, to rerun pass `--test {program}`\nerror: 1 target failed:\n"
+    )
+}
+
+#[test]
+fn few_tests_of_processes_that_failed_are_run_again_and_named() {
+    let cluster = Scripted::new();
+    let cargo = cluster.directory.join("cargo");
+    let run_again = |printed: &str, outcome: &str| {
+        let program = format!("#!/bin/sh\necho \"asked: $*\"\necho \"test result: {outcome}\"\n");
+        fs::write(&cargo, program).unwrap();
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        let output = cluster.directory.join("output");
+        fs::write(&output, printed).unwrap();
+        let said = Command::new(script("run-again.sh"))
+            .arg(&output)
+            .env("CARGO", &cargo)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        (said.status.success(), text)
+    };
+    let (passed, failed) = ("ok. 1 passed; 0 failed", "FAILED. 0 passed; 1 failed");
+    let two = output_of("native", &["locks::a"]) + &output_of("cluster", &["g1::b"]);
+    let (ok, said) = run_again(&two, passed);
+    assert!(ok, "{said}");
+    for test in ["native locks::a", "cluster g1::b"] {
+        let (program, name) = test.split_once(' ').unwrap();
+        let asked = format!("asked: test --locked --test {program} -- --exact {name}\n");
+        assert!(said.contains(&asked), "{said}");
+        let named = format!("run-again.sh: passed when it was run again: {test}\n");
+        assert!(said.contains(&named), "{said}");
+    }
+    let (ok, said) = run_again(&two, failed);
+    assert!(!ok && !said.contains("passed when"), "{said}");
+    // No such test any more.
+    assert!(!run_again(&two, "ok. 0 passed; 0 failed").0);
+
+    let many = output_of("native", &["a", "b", "c", "d"]);
+    let without_processes = two.clone() + &output_of("simulation", &["c"]);
+    let does_not_build = two.clone() + "error[E0308]: mismatched types\n";
+    let unnamed = two.replace("1 failed; 0 ignored", "2 failed; 0 ignored");
+    for printed in [&*many, &without_processes, &does_not_build, &unnamed, ""] {
+        let (ok, said) = run_again(printed, passed);
+        assert!(!ok && !said.contains("asked"), "{printed}: {said}");
     }
 }
 
