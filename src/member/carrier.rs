@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::desk::Desk;
 use super::handle::{Queued, Shared, weight};
 use super::spacing::Spacing;
+use super::syncs::Syncs;
 use super::unapplied::Unapplied;
 use crate::metrics::BATCHES_OFFERED_AGAIN;
 use crate::model::{Command, MemberBatch, MemberId, Operation, Refusal, Request};
@@ -60,10 +61,12 @@ pub(super) async fn run(shared: Arc<Shared>, consensus: Consensus, desk: Arc<Des
     let mut offered = 0;
     loop {
         let now = leadership.borrow_and_update().clone();
-        let mut route = match now.leader {
-            Some(leader) if leader == shared.member && now.leads => Route::Desk(desk.clone()),
+        let (leader, mut route) = match now.leader {
+            Some(leader) if leader == shared.member && now.leads => {
+                (leader, Route::Desk(desk.clone()))
+            }
             Some(leader) if leader != shared.member => match consensus.forward(leader).await {
-                Ok(stream) => Route::Stream(stream),
+                Ok(stream) => (leader, Route::Stream(stream)),
                 Err(error) => {
                     tracing::debug!(peer = %leader, %error, "no route to the leader yet");
                     tokio::select! {
@@ -80,8 +83,9 @@ pub(super) async fn run(shared: Arc<Shared>, consensus: Consensus, desk: Arc<Des
                 continue;
             }
         };
+        let mut syncs = Syncs::new(consensus.clone(), leader);
         let why = tokio::select! {
-            why = carry(&shared, &mut route, &mut offered) => why,
+            why = carry(&shared, &mut route, &mut syncs, &mut offered) => why,
             changed = leadership.changed() => match changed {
                 Ok(()) => "leadership changed",
                 Err(_) => return,
@@ -99,7 +103,12 @@ async fn pause() {
 /// Offers everything unapplied, then what comes in. Returns why it has to begin again.
 ///
 /// `offered` is the highest number offered so far, on any route.
-async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'static str {
+async fn carry(
+    shared: &Shared,
+    route: &mut Route,
+    syncs: &mut Syncs,
+    offered: &mut u64,
+) -> &'static str {
     let mut next = 0;
     let mut checks = tokio::time::interval(Duration::from_millis(STALL_CHECK_MS));
     checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -110,7 +119,10 @@ async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'stati
         loop {
             let batch = {
                 let mut unapplied = shared.unapplied.lock();
-                held_until = form_batches(shared, &mut unapplied, &mut spacing);
+                held_until = match syncs.hold(shared, unapplied.front().is_some()) {
+                    true => None,
+                    false => form_batches(shared, &mut unapplied, &mut spacing),
+                };
                 unapplied.first_from(next)
             };
             let Some((sequence, bytes)) = batch else {
@@ -129,6 +141,7 @@ async fn carry(shared: &Shared, route: &mut Route, offered: &mut u64) -> &'stati
             () = shared.queued.notified() => {}
             () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {}
             () = shared.progress.notified() => {}
+            () = syncs.settled(shared) => {}
             () = shared.resend.notified() => return "a batch was out of line",
             () = route.broken() => return "the route broke",
             _ = checks.tick() => {

@@ -48,7 +48,7 @@ pub struct Local {
     /// By this member's settings.
     rules: Rules,
     digests: VecDeque<(Zxid, u64)>,
-    /// Whose mailboxes were filled since the last `released`.
+    /// Whose mailboxes were filled since the last `take_filled`.
     filled: Vec<Arc<Connection>>,
     /// When the first of what was put since then was put: apply looks at the clock once a group.
     told_at: Option<Instant>,
@@ -251,7 +251,14 @@ impl Local {
             });
     }
 
-    fn answer(&mut self, connection: Arc<Connection>, zxid: Zxid, answer: Answer, state: &State) {
+    /// Whoever calls this wakes whom `take_filled` gives.
+    pub fn answer(
+        &mut self,
+        connection: Arc<Connection>,
+        zxid: Zxid,
+        answer: Answer,
+        state: &State,
+    ) {
         let at = self.now();
         connection.answer(zxid, answer, state, &mut self.watches, at);
         if self
@@ -261,6 +268,12 @@ impl Local {
         {
             self.filled.push(connection);
         }
+    }
+
+    /// Whose mailboxes were filled since this was called last.
+    pub fn take_filled(&mut self) -> Vec<Arc<Connection>> {
+        self.told_at = None;
+        std::mem::take(&mut self.filled)
     }
 
     /// A session has a new attachment. Whoever served an older one here is told to stop.
@@ -442,10 +455,7 @@ impl ApplyObserver for Observer {
 
     fn released(&self, zxid: Zxid) {
         self.shared.changes.hub.released(zxid);
-        let mut local = self.shared.local.lock();
-        local.told_at = None;
-        let filled = std::mem::take(&mut local.filled);
-        drop(local);
+        let filled = self.shared.local.lock().take_filled();
         for connection in filled {
             connection.wake();
         }

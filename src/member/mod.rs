@@ -40,6 +40,7 @@ mod sizes;
 mod spacing;
 mod start;
 mod status;
+mod syncs;
 mod unapplied;
 mod unavailable;
 mod watchings;

@@ -337,7 +337,7 @@ impl Consensus {
         })
     }
 
-    fn link(&self, to: MemberId, lane: Lane) -> Result<Link, PeerError> {
+    pub(super) fn link(&self, to: MemberId, lane: Lane) -> Result<Link, PeerError> {
         let addresses = self.addresses(to).ok_or(PeerError::UnknownMember(to))?;
         Ok(self.0.links.link(to, &addresses, lane))
     }

@@ -31,6 +31,7 @@ mod network;
 mod observer;
 mod options;
 mod proto;
+mod read_index;
 mod reconfigure;
 mod record;
 mod snapshot;

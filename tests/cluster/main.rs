@@ -23,6 +23,7 @@ mod refused_starts;
 mod rolling_restart;
 mod scripts;
 mod stop_with_stdin;
+mod syncs;
 mod tls;
 mod watches;
 mod words;

@@ -10,6 +10,7 @@ use crate::raft::machine::StateMachine;
 use crate::raft::observer::{LeaderDesk, Report};
 use crate::raft::options::Timing;
 use crate::raft::proto::{self, peer_server::Peer};
+use crate::raft::read_index;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::types::{TypeConfig, Vote};
 use futures::stream::{self, BoxStream};
@@ -321,6 +322,18 @@ impl Peer for PeerService {
             growth_refused: taken.is_ok_and(|taken| taken.growth_refused),
             // Only who leads knows who belongs to it.
             not_a_member: not_a_member && leads(&self.raft, request.term),
+        }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<proto::ReadIndexRequest>,
+    ) -> Result<Response<proto::ReadIndexResponse>, Status> {
+        self.caller(request.metadata())?;
+        let index = read_index::of_leader(&self.raft).await;
+        Ok(Response::new(proto::ReadIndexResponse {
+            not_leader: index.is_err(),
+            index: index.unwrap_or_default(),
         }))
     }
 

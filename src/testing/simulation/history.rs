@@ -191,6 +191,8 @@ pub struct History {
     pub unexplained: Vec<String>,
     pub acknowledged: u64,
     pub unknown: u64,
+    /// The highest in any answer to anybody.
+    pub zxid: Zxid,
 }
 
 #[cfg(test)]

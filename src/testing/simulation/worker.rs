@@ -33,6 +33,8 @@ pub const ODD: &str = "/odd-";
 const KEYS: usize = 4;
 const EPHEMERALS: usize = 2;
 const PIPELINE_MAX: usize = 5;
+/// How many milliseconds a sync waits for somebody to be told something.
+const SYNC_AWAITS_MAX: u64 = 200;
 
 /// What the driver and the clients tell each other.
 #[derive(Default)]
@@ -220,22 +222,46 @@ impl Worker {
 
     async fn act(&mut self) {
         match self.rng.random_range(0..100) {
-            0..72 => self.use_own_keys().await,
-            72..84 => self.use_shared().await,
-            84..90 => self.link = None,
-            90..93 => self.say_goodbye().await,
-            93..94 => self.end(End::Abandoned),
-            94..96 => self.use_odd_znodes().await,
-            96..97 => {
+            0..66 => self.use_own_keys().await,
+            66..78 => self.use_shared().await,
+            78..84 => self.link = None,
+            84..87 => self.say_goodbye().await,
+            87..88 => self.end(End::Abandoned),
+            88..90 => self.use_odd_znodes().await,
+            90..91 => {
                 let ms = u64::from(SESSION_TIMEOUT_MS_MIN);
                 self.pause(ms / 2, 4 * ms).await;
             }
-            _ => {
-                let sync = ClientRequest::Sync {
-                    path: Some("/".to_owned()),
-                };
-                self.send(vec![(sync, Purpose::Nothing)]).await;
+            _ => self.sync().await,
+        }
+    }
+
+    /// By itself, so that it need not go through the log. It shows all that any client has been told before.
+    async fn sync(&mut self) {
+        let sync = ClientRequest::Sync {
+            path: Some("/".to_owned()),
+        };
+        // Members differ most when somebody has just been answered.
+        let before = self.history.lock().zxid;
+        for _ in 0..SYNC_AWAITS_MAX {
+            if self.history.lock().zxid > before {
+                break;
             }
+            sleep(Duration::from_millis(1)).await;
+        }
+        let told = self.history.lock().zxid;
+        let mut synced = None;
+        self.ask(&[sync], |_, reply| synced = Some(reply.header))
+            .await;
+        let Some(header) = synced else { return };
+        if header.err == 0 && header.zxid < told {
+            let problem = format!(
+                "client {} at {} ms: a sync shows {}, and {told} was told of before",
+                self.client,
+                now_ms(),
+                header.zxid
+            );
+            self.history.lock().unexplained.push(problem);
         }
     }
 
@@ -407,6 +433,7 @@ impl Worker {
                     }
                     *seen = (*seen).max(zxid);
                     history.lives[*life].zxid = *seen;
+                    history.zxid = history.zxid.max(zxid);
                 }
                 drop(history);
                 answer(index, reply);
