@@ -199,7 +199,14 @@ impl Consensus {
             suspicions,
         };
         raft.run();
-        consensus.spawn(publish(raft, machine, leadership, stopped, fault));
+        consensus.spawn(publish(
+            raft,
+            machine,
+            leadership,
+            stopped,
+            fault,
+            consensus.0.closing.clone(),
+        ));
         consensus.spawn(consensus.serve(listener, service));
         consensus.spawn(upkeep.run());
         consensus.spawn(recovered.free_space.run());
@@ -646,6 +653,7 @@ async fn publish(
     leadership: watch::Sender<Leadership>,
     stopped: watch::Sender<Option<String>>,
     fault: Arc<OnceLock<String>>,
+    closing: CancellationToken,
 ) {
     let mut metrics = raft.server_metrics();
     let mut applied = machine.applied.subscribe();
@@ -704,6 +712,9 @@ async fn publish(
         Err(fatal) => fatal.to_string(),
     };
     let reason = fault.get().cloned().unwrap_or(running_state);
-    tracing::warn!(reason, "consensus has stopped on this member");
+    match closing.is_cancelled() {
+        true => tracing::info!(reason, "consensus has ended"),
+        false => tracing::warn!(reason, "consensus has stopped on this member"),
+    }
     stopped.send_replace(Some(reason));
 }
