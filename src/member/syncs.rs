@@ -95,7 +95,9 @@ fn answer(shared: &Shared, count: usize) {
     if let Some(oldest) = syncs.first() {
         shared.queue_stage.took(oldest.at.elapsed());
     }
-    let state = shared.state.read();
+    // Held as by apply, though nothing changes: while a door looks at the state it takes it that nothing is answered,
+    // and sends what it reads.
+    let state = shared.state.write();
     let mut local = shared.local.lock();
     for sync in syncs {
         shared.load.release(0, sync.bytes);

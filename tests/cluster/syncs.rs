@@ -2,6 +2,7 @@
 
 use crate::metrics::{scrape, value};
 use crate::options;
+use std::io::Write;
 use vivarium::metrics::PROPOSALS;
 use vivarium::testing::eventually;
 use vivarium::testing::processes::{PATIENCE, ProcessCluster};
@@ -39,6 +40,39 @@ fn syncs_alone_take_no_entries_of_the_log_and_show_what_others_were_told() {
         proposed < SYNCS as f64,
         "{proposed} entries for {SYNCS} syncs on each member"
     );
+}
+
+/// Many reads come in together, and in the middle of them the sync before them is answered.
+#[test]
+fn answers_keep_the_order_of_syncs_and_reads() {
+    const CONNECTIONS: usize = 6;
+    const READS: i32 = 100;
+    const ROUNDS: u32 = 500;
+    let cluster = ProcessCluster::start(options(3));
+    let read = |xid: i32| {
+        let header = Bytes::new().int(xid).int(op::GET_DATA);
+        header.text("/").flag(false).framed()
+    };
+    let reads: Vec<u8> = (1..=READS).flat_map(read).collect();
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let (address, reads) = (cluster.client_address(connection % 3 + 1), &reads);
+            scope.spawn(move || {
+                let mut client = RawClient::connect(address, TIMEOUT_MS).unwrap();
+                for round in 0..ROUNDS {
+                    client.send_as(0, op::SYNC, Bytes::new().text("/")).unwrap();
+                    // Some of these moments are right.
+                    for _ in 0..round % 100 * 200 {
+                        std::hint::spin_loop();
+                    }
+                    client.stream().write_all(reads).unwrap();
+                    for expected in 0..=READS {
+                        assert_eq!(client.receive().unwrap().xid, expected, "round {round}");
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// It believes that it leads when it goes on, and has a sync to answer before it hears otherwise.
