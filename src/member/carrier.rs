@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::desk::Desk;
 use super::handle::{Queued, Shared, weight};
 use super::spacing::Spacing;
-use super::syncs::Syncs;
+use super::syncs::{self, Syncs};
 use super::unapplied::Unapplied;
 use crate::metrics::BATCHES_OFFERED_AGAIN;
 use crate::model::{Command, MemberBatch, MemberId, Operation, Refusal, Request};
@@ -119,7 +119,7 @@ async fn carry(
         loop {
             let batch = {
                 let mut unapplied = shared.unapplied.lock();
-                held_until = match syncs.hold(shared, unapplied.front().is_some()) {
+                held_until = match syncs.hold(&shared.queue, unapplied.front().is_some()) {
                     true => None,
                     false => form_batches(shared, &mut unapplied, &mut spacing),
                 };
@@ -141,7 +141,7 @@ async fn carry(
             () = shared.queued.notified() => {}
             () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {}
             () = shared.progress.notified() => {}
-            () = syncs.settled(shared) => {}
+            count = syncs.settled() => syncs::answer(shared, count),
             () = shared.resend.notified() => return "a batch was out of line",
             () = route.broken() => return "the route broke",
             _ = checks.tick() => {

@@ -11,6 +11,7 @@ use crate::model::{Command, MemberId, Outcome};
 use crate::raft::Consensus;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -24,17 +25,23 @@ const BY_LOG_FOR: Duration = Duration::from_secs(1);
 
 /// Whether the leader is being asked, and for how many syncs.
 pub struct Syncs {
-    consensus: Consensus,
-    leader: MemberId,
+    /// Whether all that was acknowledged before is applied here now.
+    ask: Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>,
     asked: Option<(usize, BoxFuture<'static, bool>)>,
     by_log_until: Option<Instant>,
 }
 
 impl Syncs {
     pub fn new(consensus: Consensus, leader: MemberId) -> Syncs {
+        Syncs::asking(move || {
+            let consensus = consensus.clone();
+            async move { consensus.catch_up(leader).await.is_ok() }.boxed()
+        })
+    }
+
+    fn asking(ask: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Syncs {
         Syncs {
-            consensus,
-            leader,
+            ask: Box::new(ask),
             asked: None,
             by_log_until: None,
         }
@@ -42,40 +49,37 @@ impl Syncs {
 
     /// Whether nothing is to be taken from the queue now, because syncs are to be answered first without the log.
     /// `under_way`: whether a batch of this member is.
-    pub fn hold(&mut self, shared: &Shared, under_way: bool) -> bool {
+    pub fn hold(&mut self, queue: &Mutex<VecDeque<Queued>>, under_way: bool) -> bool {
         if self.asked.is_some() {
             return true;
         }
-        let by_log = self
-            .by_log_until
-            .is_some_and(|until| until > Instant::now());
-        let count = match by_log {
-            true => 0,
-            false => only_syncs(&shared.queue.lock()),
-        };
+        let now = Instant::now();
+        if self.by_log_until.is_some_and(|until| until > now) {
+            return false;
+        }
+        let count = only_syncs(&queue.lock());
         if count > 0 && !under_way {
-            let (consensus, leader) = (self.consensus.clone(), self.leader);
-            let question = async move {
-                let caught_up = timeout(QUESTION_MAX, consensus.catch_up(leader)).await;
-                matches!(caught_up, Ok(Ok(())))
-            };
-            self.asked = Some((count, question.boxed()));
+            let question = timeout(QUESTION_MAX, (self.ask)());
+            self.asked = Some((
+                count,
+                question.map(|caught_up| caught_up == Ok(true)).boxed(),
+            ));
         }
         count > 0
     }
 
-    /// Returns when the question has come to its end, with its syncs answered if it was answered itself; never while
-    /// nothing is asked.
-    pub async fn settled(&mut self, shared: &Shared) {
+    /// Returns when the question has come to its end: how many of the queue to answer. Never while nothing is asked.
+    pub async fn settled(&mut self) -> usize {
         let Some((count, question)) = &mut self.asked else {
             return std::future::pending().await;
         };
         let (caught_up, count) = (question.await, *count);
         self.asked = None;
-        match caught_up {
-            true => answer(shared, count),
-            false => self.by_log_until = Some(Instant::now() + BY_LOG_FOR),
+        if caught_up {
+            return count;
         }
+        self.by_log_until = Some(Instant::now() + BY_LOG_FOR);
+        0
     }
 }
 
@@ -90,11 +94,12 @@ fn only_syncs(queue: &VecDeque<Queued>) -> usize {
 }
 
 /// Answers the first of the queue by what is applied now.
-fn answer(shared: &Shared, count: usize) {
+pub fn answer(shared: &Shared, count: usize) {
     let syncs: Vec<_> = shared.queue.lock().drain(..count).collect();
-    if let Some(oldest) = syncs.first() {
-        shared.queue_stage.took(oldest.at.elapsed());
-    }
+    let Some(oldest) = syncs.first() else {
+        return;
+    };
+    shared.queue_stage.took(oldest.at.elapsed());
     // Held as by apply, though nothing changes: while a door looks at the state it takes it that nothing is answered,
     // and sends what it reads.
     let state = shared.state.write();
@@ -150,5 +155,33 @@ mod tests {
         let mut queue: VecDeque<Queued> = syncs(SYNCS_MAX + 1).collect();
         queue.push_back(write());
         assert_eq!(only_syncs(&queue), SYNCS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn syncs_wait_for_what_is_under_way_and_then_for_one_answer() {
+        let mut syncs = Syncs::asking(|| std::future::ready(true).boxed());
+        let queue = Mutex::new(VecDeque::new());
+        assert!(!syncs.hold(&queue, false), "nothing waits");
+        queue.lock().push_back(queued(Command::Sync));
+        assert!(syncs.hold(&queue, true) && syncs.asked.is_none());
+        assert!(syncs.hold(&queue, false) && syncs.asked.is_some());
+        queue.lock().push_back(queued(Command::CloseSession));
+        assert!(syncs.hold(&queue, false), "one is being asked for");
+        assert_eq!(syncs.settled().await, 1);
+        queue.lock().pop_front();
+        assert!(!syncs.hold(&queue, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_without_an_answer_leaves_its_syncs_to_the_log_for_a_while() {
+        let mut syncs = Syncs::asking(|| std::future::pending().boxed());
+        let queue = Mutex::new(VecDeque::from([queued(Command::Sync)]));
+        let began = Instant::now();
+        assert!(syncs.hold(&queue, false));
+        assert_eq!(syncs.settled().await, 0);
+        assert_eq!(began.elapsed(), QUESTION_MAX);
+        assert!(!syncs.hold(&queue, false));
+        tokio::time::advance(BY_LOG_FOR).await;
+        assert!(syncs.hold(&queue, false));
     }
 }
