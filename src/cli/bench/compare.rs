@@ -99,6 +99,8 @@ struct Results {
     figures: BTreeMap<(String, String, String), Vec<f64>>,
     /// Names that some workloads have alone, by label.
     more: BTreeMap<String, Vec<String>>,
+    /// Operations of all runs that were refused, and that had no answer, by label and system, where there were any.
+    failed: BTreeMap<(String, String), (u64, u64)>,
 }
 
 impl Results {
@@ -113,6 +115,15 @@ impl Results {
         }
         if !self.systems.contains(&system) {
             self.systems.push(system.clone());
+        }
+        let refused = line["refused"].as_object().into_iter().flatten();
+        let refused = refused.filter_map(|(_, count)| count.as_u64()).sum();
+        let unknown = line["unknown"].as_u64().unwrap_or_default();
+        if (refused, unknown) != (0, 0) {
+            let failed = self.failed.entry((label.clone(), system.clone()));
+            let (all_refused, all_unknown) = failed.or_default();
+            *all_refused += refused;
+            *all_unknown += unknown;
         }
         let common = COLUMNS.map(|(name, _, _)| (name, &line[name]));
         let more = line["more"].as_object().into_iter().flatten();
@@ -166,11 +177,10 @@ impl std::fmt::Display for Results {
                 writeln!(f)?;
             }
         }
-        if self.more.is_empty() {
-            return Ok(());
+        if !self.more.is_empty() {
+            writeln!(f, "\n| workload | figure | {} |", self.systems.join(" | "))?;
+            writeln!(f, "|---|---|{}", "---|".repeat(self.systems.len()))?;
         }
-        writeln!(f, "\n| workload | figure | {} |", self.systems.join(" | "))?;
-        writeln!(f, "|---|---|{}", "---|".repeat(self.systems.len()))?;
         for label in &self.labels {
             for name in self.more.get(label).into_iter().flatten() {
                 let (heading, shown) = Shown::of(name);
@@ -181,6 +191,12 @@ impl std::fmt::Display for Results {
                 }
                 writeln!(f, "{row}")?;
             }
+        }
+        for ((label, system), (refused, unknown)) in &self.failed {
+            writeln!(
+                f,
+                "\n{label} on {system}: {refused} operations refused, {unknown} without an answer"
+            )?;
         }
         Ok(())
     }
@@ -255,6 +271,24 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| failover | lost | 0 | 0 |"), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_done_is_told() {
+        let mut results = Results::default();
+        results.add(&line("get", "one", 1.0));
+        for (refused, unknown) in [(json!({"no node": 1, "throttled": 2}), 8), (json!({}), 0)] {
+            let mut line = line("set", "one", 1.0);
+            line["refused"] = refused;
+            line["unknown"] = unknown.into();
+            results.add(&line);
+        }
+        let text = results.to_string();
+        assert!(
+            text.ends_with("\n\nset on one: 3 operations refused, 8 without an answer\n"),
+            "{text}"
+        );
+        assert!(!text.contains("get on"), "{text}");
     }
 
     #[test]
