@@ -1,6 +1,7 @@
 //! The client in Rust, whatever happens to the members it talks to.
 
 use super::caller::{Caller, eventually};
+use super::metrics::{scrape, value};
 use super::{cluster, options};
 use futures::TryStreamExt;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use tokio::time::timeout;
 use vivarium::client::{
     Asking, Client, ClientOptions, ConnectionState, Credentials, Error, LOCK_ASKS_MAX,
     LOCK_WAITS_MAX, Lifetime, LockMode, NodeInfo, PickStrategy, Reason, Registration, RingMode,
+    States,
 };
+use vivarium::metrics::NATIVE_SESSIONS;
 use vivarium::testing::processes::{PATIENCE, ProcessCluster, free_port};
 
 pub fn endpoint(cluster: &ProcessCluster, number: usize) -> String {
@@ -30,6 +33,27 @@ pub fn all(cluster: &ProcessCluster, first: usize) -> ClientOptions {
 
 pub async fn connect(options: ClientOptions) -> Client {
     Client::connect(options).await.expect("a session")
+}
+
+/// A client whose session is kept alive at that member. One that the member kept waiting at first has gone to another.
+async fn connect_at(cluster: &ProcessCluster, number: usize) -> Client {
+    let admin = cluster.member(number).admin_address();
+    let sessions = || value(&scrape(admin), NATIVE_SESSIONS);
+    eventually("a client of the member", || async {
+        let before = sessions();
+        let client = connect(all(cluster, number)).await;
+        if sessions() > before {
+            return Some(client);
+        }
+        client.close().await.expect("a goodbye");
+        None
+    })
+    .await
+}
+
+async fn next_state(states: &mut States) -> ConnectionState {
+    let next = timeout(PATIENCE, states.next()).await;
+    next.expect("a state in time").expect("another state")
 }
 
 /// Waits for a state, and fails if the session is lost instead.
@@ -181,16 +205,15 @@ async fn every_write_takes_effect_once_when_members_of_the_session_are_killed() 
 async fn a_member_that_falls_silent_is_left_and_the_session_goes_on_elsewhere() {
     let cluster = cluster(3);
     let follower = cluster.follower();
-    let client = connect(all(&cluster, follower)).await;
+    let client = connect_at(&cluster, follower).await;
     let mut states = client.states();
-    assert_eq!(states.next().await, Some(ConnectionState::Connected));
+    assert_eq!(next_state(&mut states).await, ConnectionState::Connected);
     let guard = client.locks().acquire("/locks/a").await.unwrap();
     let session = client.session_id();
     let faults = async {
         cluster.pause(follower);
-        let (suspended, again) = (states.next().await, states.next().await);
-        assert_eq!(suspended, Some(ConnectionState::Suspended));
-        assert_eq!(again, Some(ConnectionState::Reconnected));
+        assert_eq!(next_state(&mut states).await, ConnectionState::Suspended);
+        assert_eq!(next_state(&mut states).await, ConnectionState::Reconnected);
         eventually("the lock is held again", || async {
             guard.is_held().then_some(())
         })
@@ -238,7 +261,7 @@ async fn a_session_that_expired_while_its_client_was_cut_off_is_lost_with_its_lo
     guard.lost().await;
     let mut seen = Vec::new();
     while !seen.contains(&ConnectionState::Lost) {
-        seen.push(states.next().await.expect("it is told"));
+        seen.push(next_state(&mut states).await);
     }
     assert_eq!(seen[0], ConnectionState::Connected);
     assert!(!guard.is_held());
@@ -271,7 +294,7 @@ async fn without_a_new_session_everything_ends_with_the_first() {
     // A write that waits is told too, and does not wait for its own time to be over.
     let write = client.registry().register("/a", "x").await;
     assert_eq!(write, Err(Error::SessionLost));
-    while let Some(state) = states.next().await {
+    while let Some(state) = timeout(PATIENCE, states.next()).await.expect("in time") {
         if state == ConnectionState::Lost {
             break;
         }

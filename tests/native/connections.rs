@@ -3,10 +3,11 @@
 use super::client::{all, connect};
 use super::cluster;
 use super::metrics::{scrape, value};
+use tokio::time::timeout;
 use vivarium::client::{
     Client, ClientOptions, ConnectionState, Connections, SESSIONS_PER_CONNECTION_MAX,
 };
-use vivarium::testing::processes::ProcessCluster;
+use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 
 const CLIENTS: usize = SESSIONS_PER_CONNECTION_MAX + 8;
 
@@ -20,7 +21,10 @@ fn accepted(cluster: &ProcessCluster, member: usize) -> f64 {
 async fn comes_to(client: &Client, wanted: ConnectionState) {
     let mut states = client.states();
     loop {
-        match states.next().await {
+        match timeout(PATIENCE, states.next())
+            .await
+            .expect("a state in time")
+        {
             Some(state) if state == wanted => return,
             Some(ConnectionState::Lost) | None => panic!("the session is lost"),
             Some(_) => {}
