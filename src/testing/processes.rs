@@ -26,12 +26,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const PORT_CONFLICTS_MAX: u32 = 5;
 /// Lines of each member's log that a failing test prints.
 const LOG_LINES_SHOWN: usize = 60;
-/// Of members that are not alone, in ms, unless a test sets others. Twice the defaults: on a shared machine, whose disk
-/// or processors may be silent for a second, those would end leaders in tests that are about something else.
-const ELECTION_TIMEOUT_MS: [(&str, u32); 2] = [
-    ("timing.election_timeout_ms_min", 2_000),
-    ("timing.election_timeout_ms_max", 4_000),
-];
 
 /// What the cluster is made of.
 #[derive(Clone, Debug)]
@@ -52,7 +46,7 @@ pub struct ClusterOptions {
 
 impl ClusterOptions {
     pub fn new(subject: Subject, directory: impl Into<PathBuf>, members: usize) -> ClusterOptions {
-        let options = ClusterOptions {
+        ClusterOptions {
             subject,
             directory: directory.into(),
             members,
@@ -60,13 +54,7 @@ impl ClusterOptions {
             settings: Vec::new(),
             commands: false,
             java_properties: Vec::new(),
-        };
-        if members == 1 {
-            return options;
         }
-        ELECTION_TIMEOUT_MS
-            .into_iter()
-            .fold(options, |options, (key, ms)| options.setting(key, ms))
     }
 
     pub fn commands(mut self) -> ClusterOptions {
@@ -90,9 +78,7 @@ impl ClusterOptions {
         self
     }
 
-    /// In place of what was set before.
     pub fn setting(mut self, key: &str, value: impl ToString) -> ClusterOptions {
-        self.settings.retain(|(before, _)| before != key);
         self.settings.push((key.to_owned(), value.to_string()));
         self
     }

@@ -12,9 +12,9 @@ use vivarium::testing::raw_client::{RawClient, RawError, flags};
 use vivarium::testing::{eventually, poll};
 
 /// Of the session that lives: longer than an election, shorter than the whole test by far.
-const LIVING_TIMEOUT_MS: i32 = 12_000;
+const LIVING_TIMEOUT_MS: i32 = 6_000;
 const SILENT_TIMEOUT_MS: i32 = 2_000;
-/// Timeout, tick and election come to less than 12 s; the rest is for a busy machine. A new leader
+/// Timeout, tick and election come to less than 5 s; the rest is for a busy machine. A new leader
 /// gives every session its whole timeout once more.
 const EXPIRY_MAX: Duration = Duration::from_secs(30);
 const BETWEEN_PINGS: Duration = Duration::from_millis(300);

@@ -63,11 +63,6 @@ public class Ensemble implements AutoCloseable {
             }
             List<String> all = new ArrayList<>(List.of(
                     "timing.tick_ms=250", "timing.session_timeout_ms_min=1000"));
-            if (members.size() > 1) {
-                // Twice the defaults: a shared machine may be silent for a second.
-                all.add("timing.election_timeout_ms_min=2000");
-                all.add("timing.election_timeout_ms_max=4000");
-            }
             all.addAll(settings);
             for (String setting : all) {
                 command.add("--set");
