@@ -86,15 +86,16 @@ fn a_leader_that_stood_still_shows_nothing_older() {
         let mut reader = RawClient::connect(cluster.client_address(old), TIMEOUT_MS).unwrap();
         reader.sync().unwrap();
         cluster.pause(old);
-        reader.send(op::SYNC, Bytes::new().text("/")).unwrap();
-        reader
-            .send(op::GET_DATA, Bytes::new().text(PATH).flag(false))
-            .unwrap();
         let told = eventually("the others go on", PATIENCE, || {
             let other = (1..=3).find(|member| *member != old)?;
             let mut writer = RawClient::connect(cluster.client_address(other), TIMEOUT_MS).ok()?;
             writer.set_data(PATH, b"", -1).ok().map(|stat| stat.mzxid)
         });
+        // Not before that, or it might be answered by what was then.
+        reader.send(op::SYNC, Bytes::new().text("/")).unwrap();
+        reader
+            .send(op::GET_DATA, Bytes::new().text(PATH).flag(false))
+            .unwrap();
         cluster.resume(old);
         // Or the connection ends.
         if let Ok(synced) = reader.receive() {
