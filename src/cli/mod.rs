@@ -73,7 +73,7 @@ pub fn run(cli: Cli) -> Exit {
     // A member that goes on without one of its tasks may diverge.
     abort_on_panic();
     let ended = logging::start(cli.log_format).and_then(|()| match cli.command {
-        Command::Server(args) => server::run(&args, runtime()?),
+        Command::Server(args) => server::run(&args),
         Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
         Command::Cluster(args) => runtime()?.block_on(cluster::run(*args)),
         Command::Registry(args) => runtime()?.block_on(registry::run(*args)),

@@ -5,7 +5,7 @@ use super::serving;
 use crate::config::{self, Sources};
 use clap::Args;
 use std::path::PathBuf;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 
 /// Flags override the environment, which overrides the files. Every setting that has no flag of its
 /// own is reached by `--set`.
@@ -74,7 +74,7 @@ fn parse_assignment(text: &str) -> Result<(String, String), String> {
 }
 
 /// Runs one member until it is told to stop.
-pub fn run(args: &ServerArgs, runtime: Runtime) -> anyhow::Result<Exit> {
+pub fn run(args: &ServerArgs) -> anyhow::Result<Exit> {
     let settings = config::load(&args.sources(std::env::vars().collect()))?;
     if args.print_config {
         for line in settings.lines() {
@@ -82,6 +82,10 @@ pub fn run(args: &ServerArgs, runtime: Runtime) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Success);
     }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(settings.member.threads)
+        .enable_all()
+        .build()?;
     runtime.block_on(serving::serve(&settings, args.stop_with_stdin))
 }
 

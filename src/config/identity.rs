@@ -40,12 +40,25 @@ pub(super) fn resolve(
         (false, true, Some(id)) => Start::Form(MemberList::from([(id, alone(&doors))])),
         _ => Start::Form(members),
     };
+    let threads = values.integer_or("member.threads", threads_for(processors()));
     let member = id.zip(token).map(|(id, cluster_token)| MemberSettings {
         id,
         cluster_token,
         start,
+        threads: threads as usize,
     });
     (member, Some(doors))
+}
+
+/// What this process may use, by its affinity and its control group.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The rest is for the threads of the log and the checkpoint, and for the kernel's part of the network
+/// (`docs/adr/2026-11-30-threads.md`).
+fn threads_for(processors: usize) -> u64 {
+    (processors / 2).max(1) as u64
 }
 
 fn alone(doors: &DoorSettings) -> InitialMember {
@@ -287,5 +300,16 @@ fn check_apart(values: &mut Values<'_>, doors: &DoorSettings) {
                 values.refuse(key, format!("{bind} is taken by {other_key}, {other}"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_processors_serve() {
+        let threads = [1, 2, 3, 4, 64].map(threads_for);
+        assert_eq!(threads, [1, 1, 1, 2, 32]);
     }
 }

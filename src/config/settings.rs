@@ -43,6 +43,8 @@ pub struct MemberSettings {
     /// were mixed up.
     pub cluster_token: String,
     pub start: Start,
+    /// That serve connections and do the work of consensus.
+    pub threads: usize,
 }
 
 /// How a member with an empty data directory begins. One that has data goes on from there, whatever

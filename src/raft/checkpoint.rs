@@ -10,15 +10,13 @@
 
 use crate::metrics::{STORAGE_BYTES, STORAGE_ENTRIES};
 use crate::model::{LogPosition, Zxid};
-use crate::runtime::{give_back_memory, in_background};
+use crate::runtime::in_background;
 use crate::store::disk::CheckpointStore;
 use crate::store::{CheckpointDelta, SharedState, State, StateHeader, StorageFault};
 use parking_lot::Mutex;
 
 /// A delta of fewer rows is written as one, whatever the state has.
 const WHOLE_ROWS_MIN: usize = 10_000;
-/// Saving as many rows takes memory that nobody needs afterwards.
-const GIVE_BACK_ROWS_MIN: usize = 1_000;
 
 pub struct Checkpoint {
     state: SharedState,
@@ -92,10 +90,6 @@ impl Checkpoint {
         store.whole = false;
         store.show(rows(&delta.header));
         *self.position.lock() = delta.header.last_applied;
-        if delta.slots.len() >= GIVE_BACK_ROWS_MIN {
-            drop(delta);
-            give_back_memory();
-        }
         Ok(())
     }
 
@@ -130,8 +124,6 @@ impl Checkpoint {
         store.whole = false;
         store.show(rows(&image.header));
         *self.position.lock() = image.header.last_applied;
-        drop(image);
-        give_back_memory();
         Ok(())
     }
 }

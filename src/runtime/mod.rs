@@ -9,7 +9,6 @@ mod background;
 mod blocking;
 pub mod clock;
 mod file_mark;
-mod memory;
 pub mod network;
 mod open_files;
 
@@ -19,7 +18,6 @@ pub use blocking::block_inline;
 pub use blocking::blocking;
 pub use clock::{Clock, SystemClock};
 pub use file_mark::{FileMark, file_mark};
-pub use memory::give_back_memory;
 pub use network::{BoxedListener, BoxedStream, Network, TcpNetwork};
 pub use open_files::raise_open_files;
 

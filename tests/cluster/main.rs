@@ -4,6 +4,7 @@
 //! With `ZOOKEEPER_CLASS_PATH` set, whatever is not particular to us runs against ZooKeeper itself.
 
 mod access;
+mod at_rest;
 mod authentication;
 mod catch_up;
 mod commands;

@@ -37,6 +37,7 @@ fn defaults_are_those_of_the_documentation() {
     let settings = load(&flags(&[("member.standalone", "true")])).unwrap();
     assert_eq!(settings.member.id, MemberId(1));
     assert_eq!(settings.member.cluster_token, "vivarium");
+    assert!(settings.member.threads >= 1);
     assert_eq!(settings.timing.tick_ms, 2000);
     assert_eq!(settings.timing.session_timeout_ms_min, 4000);
     assert_eq!(settings.timing.session_timeout_ms_max, 40_000);

@@ -201,13 +201,29 @@ impl Member {
 
     /// Resident bytes of its process, where the system tells.
     pub fn resident_bytes(&self) -> Option<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The same without those that are also in its files.
+    pub fn anonymous_bytes(&self) -> Option<u64> {
+        self.status_bytes("RssAnon:")
+    }
+
+    fn status_bytes(&self, field: &str) -> Option<u64> {
         let id = self.process.as_ref()?.id();
         let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kibibytes * 1024)
+    }
+
+    /// The names of its threads, where the system tells.
+    pub fn thread_names(&self) -> Option<Vec<String>> {
+        let id = self.process.as_ref()?.id();
+        let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?;
+        // One that ends meanwhile has no name.
+        let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm")).ok();
+        Some(threads.flatten().filter_map(name).collect())
     }
 
     /// What its process has had of the processors, where the system tells.
