@@ -265,6 +265,12 @@ impl Handle {
         self.shared.liveness.vouches_for(timeout_ms)
     }
 
+    /// The same, after the reports that are due: a member that has just started, or stood still for a moment, is in
+    /// touch again soon.
+    pub async fn will_vouch_for(&self, timeout_ms: u32) -> bool {
+        self.shared.liveness.will_vouch_for(timeout_ms).await
+    }
+
     /// Who leads, as this member knows it; changes wake the receiver.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.clone()

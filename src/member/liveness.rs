@@ -1,6 +1,6 @@
 //! Reports to the leader which sessions were heard from, and closes what can no longer be vouched for.
 //!
-//! At all times: `vouched` is the moment of the newest report that the leader has acknowledged. No
+//! At all times: `vouched` is the moment of the newest report that the leader has acknowledged, if one was. No
 //! session heard from before that moment can have expired at less than its timeout after it. A ping
 //! is answered only while the report is younger than a third of the session's timeout; past that the
 //! connection is closed, so that a client's SUSPENDED and LOST mean what its user believes. Read-only
@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Sessions in one report at most; more of them travel in several.
@@ -28,6 +29,11 @@ const REPORT_SESSIONS_MAX: usize = 50_000;
 const REPORTS_PER_TIMEOUT: u32 = 10;
 const REPORT_INTERVAL_MS_MAX: u64 = 500;
 const REPORT_INTERVAL_MS_MIN: u64 = 10;
+/// How soon a member that has just started tries again: it is of no use before it is in touch, and has no session to
+/// report.
+const FIRST_REPORT_INTERVAL: Duration = Duration::from_millis(20);
+/// Who asks between two reports waits for as many, in case this machine stood still.
+const REPORTS_AWAITED: u32 = 2;
 
 pub struct Liveness {
     interval: Duration,
@@ -35,7 +41,8 @@ pub struct Liveness {
     leaderless: Duration,
     /// How late a read-only session may expire, where there is such a mode.
     read_only_tick_ms: Option<u32>,
-    vouched: Mutex<Instant>,
+    began: Instant,
+    vouched: watch::Sender<Option<Instant>>,
     /// How often this member was out of touch.
     lapses: AtomicU64,
     /// The lapses before the newest proof that all committed before it is applied here.
@@ -55,7 +62,8 @@ impl Liveness {
             interval: Duration::from_millis(interval_ms),
             leaderless: Duration::from_millis(2 * election_timeout_ms),
             read_only_tick_ms,
-            vouched: Mutex::new(Instant::now()),
+            began: Instant::now(),
+            vouched: watch::Sender::new(None),
             lapses: AtomicU64::new(0),
             caught_up: Mutex::new(None),
         }
@@ -63,13 +71,31 @@ impl Liveness {
 
     /// Whether a session with this timeout cannot have expired unnoticed.
     pub fn vouches_for(&self, timeout_ms: u32) -> bool {
-        self.vouched.lock().elapsed() <= vouching_time(timeout_ms)
+        is_young(*self.vouched.borrow(), timeout_ms)
+    }
+
+    /// The same, after the reports that are due.
+    pub async fn will_vouch_for(&self, timeout_ms: u32) -> bool {
+        let mut vouched = self.vouched.subscribe();
+        let young = vouched.wait_for(|vouched| is_young(*vouched, timeout_ms));
+        let young = tokio::time::timeout(REPORTS_AWAITED * self.interval, young).await;
+        matches!(young, Ok(Ok(_)))
     }
 
     /// Whether a leader with a quorum has acknowledged a report of late: only then does the member
     /// say that it serves.
     pub fn is_in_touch(&self) -> bool {
-        self.vouched.lock().elapsed() <= self.leaderless
+        self.vouched.borrow().is_some() && !self.is_cut_off()
+    }
+
+    /// Whether no leader with a quorum has acknowledged anything for long.
+    fn is_cut_off(&self) -> bool {
+        self.silence() > self.leaderless
+    }
+
+    /// Since the newest report that was acknowledged; since the start if none was.
+    fn silence(&self) -> Duration {
+        self.vouched.borrow().unwrap_or(self.began).elapsed()
     }
 
     /// How often this member was out of touch so far: what was proven before the last time proves
@@ -92,8 +118,8 @@ impl Liveness {
 
     /// A leader has acknowledged the report that was gathered then.
     fn acknowledged(&self, gathered: Instant) {
-        let before = std::mem::replace(&mut *self.vouched.lock(), gathered);
-        if gathered - before > self.leaderless {
+        let before = self.vouched.send_replace(Some(gathered));
+        if gathered - before.unwrap_or(self.began) > self.leaderless {
             self.lapses.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -105,6 +131,7 @@ impl Liveness {
         consensus: Consensus,
         clock: Arc<SessionClock>,
     ) {
+        let mut known = shared.leadership.clone();
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What was heard and not yet acknowledged stays in the next report.
@@ -112,7 +139,13 @@ impl Liveness {
         let mut led = Instant::now();
         let mut disowned = false;
         loop {
-            ticks.tick().await;
+            let first = self.vouched.borrow().is_none();
+            tokio::select! {
+                _ = ticks.tick() => {}
+                // Another leader is asked at once. Its sender is as old as this task's member.
+                Ok(()) = known.changed() => {}
+                () = tokio::time::sleep(FIRST_REPORT_INTERVAL), if first => {}
+            }
             let gathered = Instant::now();
             let (read_only, of_ensemble): (Vec<SessionId>, Vec<SessionId>) = shared
                 .local
@@ -126,7 +159,7 @@ impl Liveness {
             heard.extend(of_ensemble);
             heard.sort_unstable();
             heard.dedup();
-            let leadership = shared.leadership.borrow().clone();
+            let leadership = known.borrow_and_update().clone();
             // A follower whose log has no room is cut off, though it still hears of its leader.
             let leader = leadership
                 .leader
@@ -182,7 +215,7 @@ impl Liveness {
             self.close_unvouched(&shared, led.elapsed() > self.leaderless);
             if let Some(tick_ms) = self.read_only_tick_ms
                 && !disowned
-                && !self.is_in_touch()
+                && self.is_cut_off()
             {
                 shared.begin_read_only(tick_ms);
             }
@@ -190,7 +223,7 @@ impl Liveness {
     }
 
     fn close_unvouched(&self, shared: &Shared, all: bool) {
-        let age = self.vouched.lock().elapsed();
+        let age = self.silence();
         let out_of_touch = |connection: &Connection| {
             !connection.session().is_none() && age > vouching_time(connection.timeout_ms())
         };
@@ -205,6 +238,64 @@ impl Liveness {
     }
 }
 
+fn is_young(vouched: Option<Instant>, timeout_ms: u32) -> bool {
+    vouched.is_some_and(|vouched| vouched.elapsed() <= vouching_time(timeout_ms))
+}
+
 fn vouching_time(timeout_ms: u32) -> Duration {
     Duration::from_millis(u64::from(timeout_ms / 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT_MS: u32 = 4000;
+    const THIRD: Duration = Duration::from_millis(TIMEOUT_MS as u64 / 3);
+    const ELECTION_TIMEOUT_MS: u64 = 1000;
+
+    fn liveness() -> Liveness {
+        Liveness::new(TIMEOUT_MS, ELECTION_TIMEOUT_MS, None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_vouched_for_before_the_first_report_was_acknowledged() {
+        let liveness = liveness();
+        assert!(!liveness.vouches_for(TIMEOUT_MS) && !liveness.is_in_touch());
+        // But it is not cut off yet either.
+        assert!(!liveness.is_cut_off());
+        liveness.acknowledged(Instant::now());
+        assert!(liveness.vouches_for(TIMEOUT_MS) && liveness.is_in_touch());
+        assert_eq!(liveness.lapses(), 0);
+        tokio::time::advance(THIRD + Duration::from_millis(1)).await;
+        assert!(!liveness.vouches_for(TIMEOUT_MS) && liveness.is_in_touch());
+        tokio::time::advance(liveness.leaderless).await;
+        assert!(!liveness.is_in_touch());
+        liveness.acknowledged(Instant::now());
+        assert_eq!(liveness.lapses(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_proven_before_a_long_first_silence_proves_nothing() {
+        let liveness = liveness();
+        liveness.synced(liveness.lapses());
+        tokio::time::advance(liveness.leaderless + Duration::from_millis(1)).await;
+        assert!(liveness.is_cut_off());
+        liveness.acknowledged(Instant::now());
+        assert!(liveness.is_in_touch() && !liveness.is_caught_up());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_between_two_reports_waits_for_the_next_and_no_longer() {
+        let liveness = liveness();
+        let began = Instant::now();
+        assert!(!liveness.will_vouch_for(TIMEOUT_MS).await);
+        assert_eq!(began.elapsed(), REPORTS_AWAITED * liveness.interval);
+        let report = async {
+            tokio::time::sleep(liveness.interval).await;
+            liveness.acknowledged(Instant::now());
+        };
+        let (will, ()) = tokio::join!(liveness.will_vouch_for(TIMEOUT_MS), report);
+        assert!(will);
+    }
 }

@@ -48,6 +48,34 @@ async fn a_session_ends_when_it_is_closed_and_when_nothing_is_heard_of_it() {
     assert_eq!(reason(caller.keep_alive(&session).await.map(drop)), expired);
 }
 
+/// Whoever asks for a session before there is a leader has it as soon as there is one, which is sooner than the next
+/// report to the leader is due.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_has_just_started_keeps_the_session_that_it_took() {
+    let options = options(3)
+        .setting("timing.election_timeout_ms_min", 2_000)
+        .setting("timing.election_timeout_ms_max", 3_000)
+        // Reports are due every half of a second then.
+        .setting("timing.session_timeout_ms_min", 5_000);
+    let mut cluster = ProcessCluster::start(options);
+    cluster.kill_all();
+    for number in 1..=3 {
+        cluster.start_member(number);
+    }
+    for number in 1..=3 {
+        let caller = Caller::of(&cluster, number).await;
+        let request = OpenRequest {
+            timeout_ms: 5_000,
+            heartbeat_interval_ms: 0,
+            client_id: String::new(),
+        };
+        let open = || async { caller.sessions().open(request.clone()).await.ok() };
+        let opened = eventually("a session", open).await.into_inner();
+        let session = opened.session.expect("its name");
+        caller.keep_alive(&session).await.expect("it is kept");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn signs_of_life_keep_a_session_and_are_answered() {
     let cluster = cluster(1);

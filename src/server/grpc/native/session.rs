@@ -151,7 +151,7 @@ async fn keep_alive(
             let late = before.elapsed().saturating_sub(longest_pause);
             histogram!(NATIVE_HEARTBEAT_LATENESS_SECONDS).record(late);
         }
-        if !handle.vouches_for(session.timeout_ms()) {
+        if !handle.will_vouch_for(session.timeout_ms()).await {
             break Some(Failure::NoLeader);
         }
         let answer = KeepAliveResponse {
