@@ -4,7 +4,8 @@
 //! that collide. Nothing is ever listed from here, so the secret reaches no result.
 //!
 //! The table is split, because a hash table that doubles stops everybody while it moves: a split one
-//! moves a two hundred and fifty-sixth at a time.
+//! moves a two hundred and fifty-sixth at a time. Each entry has its hash beside it: a part that moves looks at no znode
+//! then, where each would cost two misses of the processor's caches.
 
 use super::{Slot, Slots};
 use hashbrown::HashTable;
@@ -12,8 +13,15 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 const PARTS: usize = 256;
 
+/// Half of a hash, which tells the buckets of a part apart until it has 2^25 of them, and the slot.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: u32,
+    slot: Slot,
+}
+
 pub(in crate::store::tree) struct Index {
-    parts: Box<[HashTable<Slot>]>,
+    parts: Box<[HashTable<Entry>]>,
     secret: RandomState,
 }
 
@@ -26,30 +34,39 @@ impl Index {
     }
 
     pub fn find(&self, slots: &Slots, parent: Slot, name: &str) -> Option<Slot> {
-        let hash = hash(&self.secret, parent, name.as_bytes());
-        self.parts[part(hash)]
-            .find(hash, |slot| is(slots, *slot, parent, name))
-            .copied()
+        let (part, hash) = self.place(parent, name.as_bytes());
+        self.parts[part]
+            .find(spread(hash), |entry| {
+                entry.hash == hash && is(slots, entry.slot, parent, name)
+            })
+            .map(|entry| entry.slot)
     }
 
     /// Adds a znode that already lies in its slot and is not in the index.
     pub fn insert(&mut self, slots: &Slots, slot: Slot) {
-        let secret = &self.secret;
-        let rehash = |slot: &Slot| {
-            let (parent, blob) = slots.get(*slot).expect("the index names only living slots");
-            hash(secret, parent, blob.name().as_bytes())
-        };
-        let hash = rehash(&slot);
-        self.parts[part(hash)].insert_unique(hash, slot, rehash);
+        let (parent, blob) = slots.get(slot).expect("the index names only living slots");
+        let (part, hash) = self.place(parent, blob.name_as_bytes());
+        self.parts[part].insert_unique(spread(hash), Entry { hash, slot }, |entry| {
+            spread(entry.hash)
+        });
     }
 
     /// Removes a znode that still lies in its slot.
     pub fn remove(&mut self, parent: Slot, name: &str, slot: Slot) {
-        let hash = hash(&self.secret, parent, name.as_bytes());
-        self.parts[part(hash)]
-            .find_entry(hash, |found| *found == slot)
+        let (part, hash) = self.place(parent, name.as_bytes());
+        self.parts[part]
+            .find_entry(spread(hash), |entry| entry.slot == slot)
             .expect("every living znode is in the index")
             .remove();
+    }
+
+    /// The part of a name, and its hash there.
+    fn place(&self, parent: Slot, name: &[u8]) -> (usize, u32) {
+        let mut hasher = self.secret.build_hasher();
+        hasher.write_u32(parent);
+        hasher.write(name);
+        let hash = hasher.finish();
+        ((hash >> 32) as usize % PARTS, hash as u32)
     }
 }
 
@@ -59,16 +76,9 @@ fn is(slots: &Slots, slot: Slot, parent: Slot, name: &str) -> bool {
         .is_some_and(|(under, blob)| under == parent && blob.is_named(name))
 }
 
-fn hash(secret: &RandomState, parent: Slot, name: &[u8]) -> u64 {
-    let mut hasher = secret.build_hasher();
-    hasher.write_u32(parent);
-    hasher.write(name);
-    hasher.finish()
-}
-
-/// Bits that the table itself uses least: it takes its bucket from the low ones, its tag from the top.
-fn part(hash: u64) -> usize {
-    (hash >> 40) as usize % PARTS
+/// As the table takes its bucket from the low bits, and its tag from the top.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 #[cfg(test)]
