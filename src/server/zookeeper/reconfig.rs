@@ -45,8 +45,8 @@ impl Reconfiguring {
 }
 
 /// Returns when it is done, if there is one and it has begun.
-pub async fn outcome(reconfiguring: &mut Option<Reconfiguring>) -> Outcome {
-    match reconfiguring.as_mut().and_then(|one| one.running.as_mut()) {
+pub async fn outcome(reconfiguring: Option<&mut Reconfiguring>) -> Outcome {
+    match reconfiguring.and_then(|one| one.running.as_mut()) {
         Some(running) => running.await,
         None => std::future::pending().await,
     }
