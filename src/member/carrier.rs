@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Requests in one batch at most.
 const BATCH_REQUESTS_MAX: usize = 1024;
+/// A batch of no more is not part of a flood.
+const FEW_REQUESTS: usize = 2;
 /// Bytes of data, paths and access lists in one batch at most, unless a single request is larger or the log takes
 /// less than twice as much.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -164,7 +166,7 @@ fn form_batches(
 ) -> Option<Instant> {
     let bytes_max = BATCH_BYTES_MAX.min(shared.entry_bytes_max / 2);
     while unapplied.has_room() {
-        if let Some(until) = spacing.held_until(unapplied.front().is_some()) {
+        if let Some(until) = spacing.held_until(unapplied.len()) {
             match shared.queue.lock().len() {
                 0 => return None,
                 BATCH_REQUESTS_MAX.. => {}
@@ -190,7 +192,7 @@ fn form_batches(
             }
         }
         let oldest = oldest?;
-        spacing.went();
+        spacing.went(requests.len() <= FEW_REQUESTS);
         let mut batch = MemberBatch {
             origin: shared.member,
             incarnation: shared.incarnation,

@@ -28,6 +28,8 @@ pub const DESK_BATCHES_MAX: usize = 256;
 const ENTRY_BATCHES_MAX: usize = 64;
 /// Bytes of batches in one Raft entry at most, unless a single batch is larger or the log takes less.
 const ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Batches that are no larger together are not part of a flood.
+const FEW_BYTES: usize = 512;
 /// What an entry has besides, at most.
 const ENTRY_OVERHEAD: usize = 1024;
 /// Raft entries proposed and not yet applied here, at most.
@@ -91,7 +93,7 @@ impl Desk {
             }
             loop {
                 let held_until = spacing
-                    .held_until(!flights.is_empty())
+                    .held_until(flights.len())
                     .filter(|_| outbox.len() < ENTRY_BATCHES_MAX);
                 tokio::select! {
                     biased;
@@ -106,7 +108,8 @@ impl Desk {
                         if count == 0 {
                             return;
                         }
-                        spacing.went();
+                        let bytes: usize = batches.iter().map(|offered| offered.batch.len()).sum();
+                        spacing.went(bytes <= FEW_BYTES);
                         for packed in entries(clock.wall_ms(), &mut batches, self.bytes_max) {
                             self.sizes.note(packed.entry.len());
                             let under_way = self.proposing.hand_over(&submit, packed).await;

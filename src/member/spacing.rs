@@ -3,7 +3,8 @@
 //! A batch, and an entry of the log, has a price of its own, whether it carries one request or a hundred
 //! (`docs/performance.md`). With nothing under way the next one goes at once; otherwise when the last one under way has
 //! come back, and after `SPACING` at the latest. So few are under way where members are near, and many where they are
-//! far apart; a lone request waits for nobody.
+//! far apart; a lone request waits for nobody, and neither does the first behind one: where each waits for what another
+//! did before, as those do who take turns, there is nothing to gather.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,17 +15,22 @@ pub const SPACING: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub struct Spacing {
     last: Option<Instant>,
+    /// Whether the last one carried few.
+    few: bool,
 }
 
 impl Spacing {
     /// When the next one may go; `None` if at once.
-    pub fn held_until(&self, any_under_way: bool) -> Option<Instant> {
-        let until = self.last.filter(|_| any_under_way)? + SPACING;
+    pub fn held_until(&self, under_way: usize) -> Option<Instant> {
+        let free = if self.few { 1 } else { 0 };
+        let until = self.last.filter(|_| under_way > free)? + SPACING;
         (until > Instant::now()).then_some(until)
     }
 
-    pub fn went(&mut self) {
+    /// One went, which carries few or many.
+    pub fn went(&mut self, few: bool) {
         self.last = Some(Instant::now());
+        self.few = few;
     }
 }
 
@@ -35,12 +41,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_follows_close_behind_is_held_and_a_lone_one_never_is() {
         let mut spacing = Spacing::default();
-        assert_eq!(spacing.held_until(true), None);
-        spacing.went();
+        assert_eq!(spacing.held_until(1), None);
+        spacing.went(false);
         let began = Instant::now();
-        assert_eq!(spacing.held_until(false), None);
-        assert_eq!(spacing.held_until(true), Some(began + SPACING));
+        assert_eq!(spacing.held_until(0), None);
+        assert_eq!(spacing.held_until(1), Some(began + SPACING));
         tokio::time::advance(SPACING).await;
-        assert_eq!(spacing.held_until(true), None);
+        assert_eq!(spacing.held_until(1), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_behind_a_few_is_not_held_and_the_second_is() {
+        let mut spacing = Spacing::default();
+        spacing.went(true);
+        assert_eq!(spacing.held_until(1), None);
+        spacing.went(true);
+        assert_eq!(spacing.held_until(2), Some(Instant::now() + SPACING));
     }
 }

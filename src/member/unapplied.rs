@@ -29,6 +29,11 @@ impl Unapplied {
         self.sent.len() < BATCHES_UNAPPLIED_MAX
     }
 
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.sent.len()
+    }
+
     /// The number for the next batch.
     pub fn next_sequence(&self) -> u64 {
         self.last_sequence + 1
