@@ -51,6 +51,8 @@ cargo clippy --locked --all-targets -- -D warnings
 # The program as it is delivered has no feature of the tests.
 cargo clippy --locked --bin vivarium -- -D warnings
 
+cargo test --locked --package base2histogram
+
 # The sum stands at the end, because each test program closes with a line of its own.
 output=$(mktemp -p target tests.XXXXXX)
 again=$(mktemp -p target again.XXXXXX)

@@ -191,10 +191,9 @@ fn the_fuzzer_is_built_from_what_the_product_is_built_from() {
     );
 }
 
-/// What tests and examples alone need, and what a build has only if it is asked to.
-const NOT_FUZZED: [&str; 7] = [
+/// What tests and examples alone need.
+const NOT_FUZZED: [&str; 6] = [
     "inferno",
-    "mimalloc",
     "plotters",
     "proptest",
     "rand_chacha",
