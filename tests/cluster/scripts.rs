@@ -555,6 +555,9 @@ fn few_tests_of_processes_that_failed_are_run_again_and_named() {
         let named = format!("run-again.sh: passed when it was run again: {test}\n");
         assert!(said.contains(&named), "{said}");
     }
+    let (ok, said) = run_again(&output_of("vivarium", &["raft::tests::peers::a"]), passed);
+    let asked = "asked: test --locked --lib -- --exact raft::tests::peers::a\n";
+    assert!(ok && said.contains(asked), "{said}");
     let (ok, said) = run_again(&two, failed);
     assert!(!ok && !said.contains("passed when"), "{said}");
     // No such test any more.
@@ -562,9 +565,17 @@ fn few_tests_of_processes_that_failed_are_run_again_and_named() {
 
     let many = output_of("native", &["a", "b", "c", "d"]);
     let without_processes = two.clone() + &output_of("simulation", &["c"]);
+    let of_no_member = output_of("vivarium", &["store::tests::c"]);
     let does_not_build = two.clone() + "error[E0308]: mismatched types\n";
     let unnamed = two.replace("1 failed; 0 ignored", "2 failed; 0 ignored");
-    for printed in [&*many, &without_processes, &does_not_build, &unnamed, ""] {
+    for printed in [
+        &*many,
+        &without_processes,
+        &of_no_member,
+        &does_not_build,
+        &unnamed,
+        "",
+    ] {
         let (ok, said) = run_again(printed, passed);
         assert!(!ok && !said.contains("asked"), "{printed}: {said}");
     }

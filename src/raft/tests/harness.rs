@@ -245,6 +245,16 @@ impl Cluster {
                 .unwrap();
         }
         self.leader().await;
+        // Which is not when all have heard of all: that is in the first entries.
+        within_deadline("that all know each other", async {
+            for member in self.members.values() {
+                let knows = |id: &u64| member.consensus.addresses(MemberId(*id)).is_some();
+                while !self.members.keys().all(knows) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        })
+        .await;
     }
 
     pub fn options(&self, id: u64, formation: Formation) -> ConsensusOptions {
