@@ -164,7 +164,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("member.join", Kind::Flag, Default::Is("false"), "",
         "With an empty data directory, wait to be added by `vivarium cluster add` instead of forming a cluster."),
     setting("member.threads", Kind::Integer { min: 1, max: 1024 }, Default::Derived("half of the processors this process may use, at least 1"), "threads",
-        "Threads that serve connections and do the work of consensus. A lone write is passed on within one of them and wakes each other one on its way; many reads are served by all. The log, checkpoints and snapshots have threads of their own."),
+        "Threads that serve connections and do the work of consensus: fewer make a lone write quicker, more answer more reads at once. The log, checkpoints and snapshots have threads of their own."),
     setting("cluster.token", Kind::Text { chars_max: 64 }, Default::Is("vivarium"), "",
         "The same on all members of a cluster and different between clusters; members with another one are not talked to."),
     setting("cluster.members", Kind::Members, Default::Empty, "",

@@ -22,8 +22,7 @@ pub struct Spacing {
 impl Spacing {
     /// When the next one may go; `None` if at once.
     pub fn held_until(&self, under_way: usize) -> Option<Instant> {
-        let free = if self.few { 1 } else { 0 };
-        let until = self.last.filter(|_| under_way > free)? + SPACING;
+        let until = self.last.filter(|_| under_way > usize::from(self.few))? + SPACING;
         (until > Instant::now()).then_some(until)
     }
 
