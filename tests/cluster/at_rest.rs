@@ -1,7 +1,8 @@
 //! What a member takes that nobody asks for anything.
 
 use crate::options;
-use vivarium::testing::processes::ProcessCluster;
+use vivarium::testing::eventually;
+use vivarium::testing::processes::{PATIENCE, ProcessCluster};
 
 /// Some 7 MB are measured. It was 30 with tables that nobody reads.
 const BYTES_MAX: u64 = 16 << 20;
@@ -19,13 +20,17 @@ fn a_member_at_rest_has_little_memory_of_its_own() {
 fn as_many_threads_serve_as_the_settings_say() {
     for threads in [1, MANY_THREADS] {
         let cluster = ProcessCluster::start(options(1).setting("member.threads", threads));
-        let names = cluster.member(1).thread_names().unwrap();
-        // Those that wait for files are called so, too.
-        let found = names
-            .iter()
-            .filter(|name| name.starts_with("tokio-rt-worker"));
-        let found = found.count();
-        assert!(found >= threads, "{names:?}");
-        assert_eq!(found >= MANY_THREADS, threads == MANY_THREADS, "{names:?}");
+        // Those that wait for files are called so, too; each names itself once it runs.
+        let count = || {
+            let names = cluster.member(1).thread_names().unwrap();
+            let serving = names
+                .iter()
+                .filter(|name| name.starts_with("tokio-rt-worker"));
+            serving.count()
+        };
+        let found = eventually("the threads", PATIENCE, || {
+            Some(count()).filter(|found| *found >= threads)
+        });
+        assert_eq!(found >= MANY_THREADS, threads == MANY_THREADS, "{found}");
     }
 }

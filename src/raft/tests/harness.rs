@@ -246,15 +246,17 @@ impl Cluster {
         }
         self.leader().await;
         // Which is not when all have heard of all: that is in the first entries.
-        within_deadline("that all know each other", async {
-            for member in self.members.values() {
-                let knows = |id: &u64| member.consensus.addresses(MemberId(*id)).is_some();
-                while !self.members.keys().all(knows) {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-            }
-        })
-        .await;
+        for member in self.members.values() {
+            let wait = member.consensus.0.raft.wait(Some(DEADLINE));
+            let known = wait.metrics(
+                |now| {
+                    let known = |id| now.membership_config.get_node(id).is_some();
+                    self.members.keys().all(known)
+                },
+                "all know each other",
+            );
+            known.await.unwrap();
+        }
     }
 
     pub fn options(&self, id: u64, formation: Formation) -> ConsensusOptions {
