@@ -138,8 +138,8 @@ impl Tree {
                     place,
                     blob,
                 } => {
-                    let again = self.put(parent, place, blob);
-                    assert_eq!(again, slot, "the slot freed last is used first");
+                    self.slab.put_back(slot, parent, blob);
+                    self.appear(slot, parent, place);
                 }
                 Undo::Redata { slot, place, blob } => {
                     let newer = self.swap(place, slot, blob);
@@ -207,10 +207,15 @@ impl Tree {
 
     fn put(&mut self, parent: Slot, place: Place, blob: Blob) -> Slot {
         let slot = self.slab.insert(parent, blob);
+        self.appear(slot, parent, place);
+        slot
+    }
+
+    /// Enters a znode that lies in its slot now into everything else.
+    fn appear(&mut self, slot: Slot, parent: Slot, place: Place) {
         self.enlist(slot, parent);
         self.count(place, slot);
         self.dirty.mark(slot);
-        slot
     }
 
     fn take(&mut self, place: Place, slot: Slot) -> Blob {

@@ -3,6 +3,7 @@
 //! At all times: a slot below `length` that holds no blob is on the free list or within one gap, once.
 
 use super::{Blob, CowVec, Slot};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 #[derive(Clone, Default)]
@@ -38,7 +39,9 @@ pub(in crate::store::tree) struct Slab {
     slots: Slots,
     /// Slots ever used, and those between them.
     length: u32,
-    free: Vec<Slot>,
+    /// Used from the lowest on: what is made together then lies together, also where much was removed before, and
+    /// a checkpoint writes neighbours in one row.
+    free: BTreeSet<Slot>,
     /// Stretches that were empty when the records were read, the last first.
     gaps: Vec<Range<Slot>>,
 }
@@ -48,7 +51,7 @@ impl Slab {
         Slab {
             slots: Slots(CowVec::new()),
             length: 0,
-            free: Vec::new(),
+            free: BTreeSet::new(),
             gaps: Vec::new(),
         }
     }
@@ -72,16 +75,22 @@ impl Slab {
             .0
     }
 
-    /// Puts a znode into the slot freed last, else into a gap, else into a new slot.
+    /// Puts a znode into the lowest slot that was freed, else into a gap, else into a new slot.
     pub fn insert(&mut self, parent: Slot, blob: Blob) -> Slot {
         let slot = self
             .free
-            .pop()
+            .pop_first()
             .or_else(|| self.take_from_gap())
             .unwrap_or(self.length);
         self.length = self.length.max(slot + 1);
         self.fill(slot, parent, blob);
         slot
+    }
+
+    /// Puts a znode that was removed into the slot that it had.
+    pub fn put_back(&mut self, slot: Slot, parent: Slot, blob: Blob) {
+        assert!(self.free.remove(&slot), "the slot was freed by the removal");
+        self.fill(slot, parent, blob);
     }
 
     /// Puts a znode into a slot that the caller knows to be empty, in any order; `close_gaps` follows.
@@ -106,7 +115,7 @@ impl Slab {
     }
 
     pub fn remove(&mut self, slot: Slot) -> Blob {
-        self.free.push(slot);
+        self.free.insert(slot);
         self.slots
             .0
             .get_mut(slot)
@@ -153,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slot_freed_last_is_used_first() {
+    fn the_lowest_free_slot_is_used_first() {
         let mut slab = Slab::new();
         let slots: Vec<Slot> = (0..5)
             .map(|i| slab.insert(0, blob(&i.to_string())))
@@ -161,8 +170,12 @@ mod tests {
         assert_eq!(slots, [0, 1, 2, 3, 4]);
         assert_eq!(slab.remove(1).name(), "1");
         assert_eq!(slab.remove(3).name(), "3");
-        assert_eq!(slab.insert(0, blob("x")), 3);
-        assert_eq!(slab.insert(0, blob("y")), 1);
+        assert_eq!(slab.remove(2).name(), "2");
+        slab.put_back(2, 0, blob("2"));
+        assert_eq!(slab.slots().blob(2).map(Blob::name), Some("2"));
+        for expected in [1, 3] {
+            assert_eq!(slab.insert(0, blob("x")), expected);
+        }
         assert_eq!(slab.insert(0, blob("z")), 5);
     }
 
