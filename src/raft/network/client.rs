@@ -189,6 +189,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 answered: 0,
                 matched: None,
                 timer: Box::pin(tokio::time::sleep(self.bulk.options().stall)),
+                asked_at_timer: 0,
                 answered_at_timer: 0,
                 over: false,
             };
@@ -293,6 +294,7 @@ struct AnswerStream<'a> {
     matched: Option<u64>,
     /// One timer for the whole stream: set again only when it fires, so that a message costs none.
     timer: Pin<Box<Sleep>>,
+    asked_at_timer: u64,
     answered_at_timer: u64,
     over: bool,
 }
@@ -302,17 +304,25 @@ impl AnswerStream<'_> {
         if self.over {
             return None;
         }
-        let result = match self.next().await {
-            Ok(None) => return None,
-            Ok(Some(message)) => messages::to_append_result(message).map_err(malformed),
-            Err(error) => {
-                let stall = self.peer.bulk.options().stall;
-                Err(self.peer.rpc_error(RPCTypes::AppendEntries, error, stall))
+        let result = loop {
+            let result = match self.next().await {
+                Ok(None) => return None,
+                Ok(Some(message)) => messages::to_append_result(message).map_err(malformed),
+                Err(error) => {
+                    let stall = self.peer.bulk.options().stall;
+                    Err(self.peer.rpc_error(RPCTypes::AppendEntries, error, stall))
+                }
+            };
+            if let Ok(Ok(Some(matched))) = &result {
+                // Consensus goes through all of its work for each answer: one that says again what it knows, as
+                // to each append that only says how far is committed, is not passed on.
+                if self.matched == Some(matched.index) {
+                    continue;
+                }
+                self.matched = self.matched.max(Some(matched.index));
             }
+            break result;
         };
-        if let Ok(Ok(Some(matched))) = &result {
-            self.matched = self.matched.max(Some(matched.index));
-        }
         // A conflict or a higher vote ends the stream, as an error does.
         self.over = !matches!(result, Ok(Ok(_)));
         Some((result, self))
@@ -329,11 +339,13 @@ impl AnswerStream<'_> {
                     return answer;
                 }
                 () = self.timer.as_mut() => {
-                    let waiting = self.asked.count.load(Ordering::Relaxed) > self.answered;
+                    // What was asked a moment ago is no sign of anything.
+                    let waiting = self.asked_at_timer > self.answered;
                     if waiting && self.answered == self.answered_at_timer {
                         link.reset();
                         return Err(PeerError::TimedOut { member: link.to });
                     }
+                    self.asked_at_timer = self.asked.count.load(Ordering::Relaxed);
                     self.answered_at_timer = self.answered;
                     let next = tokio::time::Instant::now() + link.options().stall;
                     self.timer.as_mut().reset(next);

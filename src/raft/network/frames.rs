@@ -44,6 +44,9 @@ pub const GATHERED_BYTES_MAX: usize = 256 * 1024;
 /// Room to read into is made in pieces of at least this.
 const READ_BYTES: usize = 8 * 1024;
 
+/// Frames that may wait are written once there are this many bytes of them.
+const WAITING_BYTES_MAX: usize = 4 * 1024;
+
 /// A longer buffer is given back when it was written.
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -211,6 +214,8 @@ pub struct Frames<S> {
     stream: S,
     input: BytesMut,
     output: BytesMut,
+    /// Nobody waits for any of `output`.
+    may_wait: bool,
     bytes_max: usize,
     pulse: Pin<Box<Sleep>>,
     interval: Duration,
@@ -231,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             stream,
             input,
             output: BytesMut::new(),
+            may_wait: false,
             bytes_max: OPENING_BYTES_MAX,
             pulse: Box::pin(tokio::time::sleep(interval)),
             interval,
@@ -253,15 +259,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Adds a frame to what is written next.
     pub fn put(&mut self, kind: Kind, body: &impl Message) {
         put(&mut self.output, kind, body);
+        self.may_wait = false;
+    }
+
+    /// Adds a frame for which nobody waits: it is written with the next one, or after `keepalive_interval` at
+    /// the latest.
+    pub fn put_in_time(&mut self, kind: Kind, body: &impl Message) {
+        let alone = self.output.is_empty() || self.may_wait;
+        put(&mut self.output, kind, body);
+        self.may_wait = alone && self.output.len() < WAITING_BYTES_MAX;
     }
 
     pub fn has_room(&self) -> bool {
         self.output.len() < GATHERED_BYTES_MAX
     }
 
-    /// Writes what there is. Ready when nothing is left.
+    /// Writes what there is, unless all of it may wait. Ready when nothing is left to do.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), FrameError>> {
-        while !self.output.is_empty() {
+        while !self.output.is_empty() && !self.may_wait {
             let stream = Pin::new(&mut self.stream);
             if ready!(poll_write_buf(stream, context, &mut self.output))? == 0 {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
@@ -318,6 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             if !self.wrote && self.output.is_empty() {
                 self.put(Kind::Idle, &());
             }
+            self.may_wait = false;
             (self.heard, self.wrote) = (false, false);
         }
         match self.poll_flush(context) {
@@ -429,6 +445,47 @@ mod tests {
         let gone = here.next().await;
         assert!(matches!(gone, Err(FrameError::Silent)));
         drop(there);
+    }
+
+    async fn heard(frames: &mut Frames<tokio::io::DuplexStream>) -> proto::ForwardRequest {
+        let frame = frames.next().await.unwrap();
+        frame.message(Kind::Message).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_wait_is_written_with_the_next_or_in_time_and_in_order() {
+        let (here, there) = tokio::io::duplex(1 << 20);
+        let options = options(100, 150);
+        let mut here = Frames::new(here, BytesMut::new(), &options);
+        let mut there = Frames::new(there, BytesMut::new(), &options);
+        there.trust();
+        let begun = Instant::now();
+        here.put_in_time(Kind::Message, &batch(1));
+        here.flush().await.unwrap();
+        assert!(!here.output.is_empty());
+        here.put(Kind::Message, &batch(2));
+        here.flush().await.unwrap();
+        for bytes in [1, 2] {
+            assert_eq!(heard(&mut there).await, batch(bytes));
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+
+        here.put_in_time(Kind::Message, &batch(3));
+        let writing = tokio::spawn(async move { here.next().await });
+        assert_eq!(heard(&mut there).await, batch(3));
+        assert_eq!(begun.elapsed(), Duration::from_millis(100));
+        writing.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn not_many_bytes_may_wait() {
+        let (here, _there) = tokio::io::duplex(1 << 20);
+        let mut here = Frames::new(here, BytesMut::new(), &PeerOptions::default());
+        for _ in 0..3 {
+            here.put_in_time(Kind::Message, &batch(WAITING_BYTES_MAX / 2));
+        }
+        here.flush().await.unwrap();
+        assert!(here.output.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
