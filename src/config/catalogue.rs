@@ -258,8 +258,10 @@ pub const SETTINGS: &[Setting] = &[
         "Entries kept behind the last snapshot: a member that lacks no more than these is sent them, one that lacks more a snapshot."),
     integer("storage.slow_sync_ms", (1, 3_600_000), "1000", "ms",
         "A sync of the log that takes longer is named in the log and counted (fsync.warningthresholdms)."),
-    integer("storage.checkpoint_interval_ms", (100, 600_000), "5000", "ms",
-        "How often changed znodes are written behind, at least: also when 20,000 have changed. Bounds what a restart has to replay."),
+    integer("storage.checkpoint_interval_ms", (100, 600_000), "60000", "ms",
+        "How often changed znodes are written behind, at least: also after storage.checkpoint_bytes."),
+    integer("storage.checkpoint_bytes", (MIB, 1 << 50), "67108864", "bytes",
+        "Bytes of log since changed znodes were written behind after which it is done again. Bounds what a restart has to replay."),
 
     setting("changes.enabled", Kind::Flag, Default::Is("true"), "",
         "Whether this member keeps a log of all changes, for those who subscribe to it."),

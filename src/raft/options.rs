@@ -127,9 +127,9 @@ pub struct UpkeepOptions {
     pub tick: Duration,
     /// A checkpoint is taken when something changed and the last is this old.
     pub checkpoint_interval: Duration,
-    /// Or when so many rows changed. They are one batch: it bounds the memory that a checkpoint takes, some
-    /// 5 KB a row at most, and how long it keeps a processor and the disk busy.
-    pub checkpoint_rows: usize,
+    /// Or when this much of the log was applied since the last: what a start replays behind it. A burst that ends
+    /// before, and what is created and deleted again meanwhile, never reaches a checkpoint.
+    pub checkpoint_log_bytes: u64,
     /// A snapshot is taken when this much of the log was applied since the last.
     pub snapshot_log_bytes: u64,
     pub snapshot_log_entries: u64,
@@ -147,8 +147,8 @@ impl Default for UpkeepOptions {
     fn default() -> UpkeepOptions {
         UpkeepOptions {
             tick: Duration::from_millis(500),
-            checkpoint_interval: Duration::from_secs(5),
-            checkpoint_rows: 20_000,
+            checkpoint_interval: Duration::from_secs(60),
+            checkpoint_log_bytes: 64 * 1024 * 1024,
             snapshot_log_bytes: 256 * 1024 * 1024,
             snapshot_log_entries: 1_000_000,
             snapshots_kept: 2,

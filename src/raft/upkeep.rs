@@ -66,8 +66,10 @@ pub struct Upkeep {
     options: UpkeepOptions,
     requests: mpsc::Receiver<Request>,
     checkpoint_due: Instant,
-    /// After a failure, however many rows wait.
+    /// After a failure, however much waits.
     checkpoint_not_before: Instant,
+    /// What `applied_bytes` was at the last checkpoint.
+    checkpoint_bytes: u64,
     snapshot_not_before: Instant,
     /// What `applied_bytes` was at the last snapshot.
     snapshot_bytes: u64,
@@ -87,6 +89,7 @@ impl Upkeep {
             requests,
             checkpoint_due: Instant::now(),
             checkpoint_not_before: Instant::now(),
+            checkpoint_bytes: 0,
             snapshot_not_before: Instant::now(),
             snapshot_bytes: 0,
         };
@@ -133,18 +136,16 @@ impl Upkeep {
     }
 
     fn checkpoint_is_due(&self) -> bool {
-        let (rows, restoring) = {
-            let state = self.machine.state.read();
-            (state.unsaved_rows(), state.restore_under_way().is_some())
-        };
+        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed) - self.checkpoint_bytes;
         let now = Instant::now();
         (now >= self.checkpoint_due
-            || (rows >= self.options.checkpoint_rows && now >= self.checkpoint_not_before))
-            && !restoring
+            || (bytes >= self.options.checkpoint_log_bytes && now >= self.checkpoint_not_before))
+            && !self.restore_is_under_way()
             && self.applied() > self.machine.checkpoint.position()
     }
 
     async fn checkpoint(&mut self) -> Result<(), StorageFault> {
+        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed);
         let machine = Arc::clone(&self.machine);
         let began = Instant::now();
         let result = blocking(move || machine.checkpoint.save()).await;
@@ -152,6 +153,7 @@ impl Upkeep {
         self.checkpoint_not_before = Instant::now();
         match &result {
             Ok(()) => {
+                self.checkpoint_bytes = bytes;
                 metrics::histogram!(CHECKPOINT_SECONDS).record(began.elapsed());
                 tracing::debug!(
                     log_index = self.machine.checkpoint.position().map(|at| at.index),

@@ -239,11 +239,6 @@ impl SessionTable {
             .map(|id| (id, self.sessions.get(&id).cloned()))
             .collect()
     }
-
-    /// How many rows `take_dirty` would give.
-    pub fn dirty_count(&self) -> usize {
-        self.dirty.len()
-    }
 }
 
 impl Default for SessionTable {

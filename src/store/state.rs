@@ -538,11 +538,6 @@ impl State {
         }
     }
 
-    /// How many rows the next delta would have.
-    pub fn unsaved_rows(&self) -> usize {
-        self.tree.dirty_count() + self.sessions.dirty_count()
-    }
-
     /// What changed since the last call.
     pub fn take_delta(&mut self) -> CheckpointDelta {
         let slots = self.tree.take_dirty();

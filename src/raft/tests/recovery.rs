@@ -104,11 +104,11 @@ async fn the_log_is_not_forgotten_before_both_checkpoint_and_snapshot_are_past_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_checkpoint_is_due_early_when_many_rows_changed() {
+async fn a_checkpoint_is_due_early_when_much_of_the_log_was_applied() {
     let mut cluster = Cluster::new();
     cluster.upkeep = UpkeepOptions {
         checkpoint_interval: Duration::from_secs(3600),
-        checkpoint_rows: 50,
+        checkpoint_log_bytes: 2_000,
         ..forgetful()
     };
     cluster.found(1).await;

@@ -11,7 +11,7 @@
 //!   0000000003/             a generation: one sled database, all rows in its default tree
 //!     h                     header: what the rows must add up to
 //!     v                     version of this layout
-//!     b                     present while the generation is being built
+//!     b                     present while rows are here for which no header speaks: it does not count
 //!     s <session id BE>     one session
 //!     n <block BE>          the small znodes of eight neighbouring slots (`blocks`)
 //!     z <slot BE>           one large znode, or one that the layout before this wrote
@@ -19,7 +19,9 @@
 //! ```
 //!
 //! At all times
-//! 1. A save is one batch, and sled applies a batch of one tree whole or not at all.
+//! 1. A save is one batch, and sled applies a batch of one tree whole or not at all. One of more rows than
+//!    memory should hold is several batches between a mark and the header: who finds the mark has no
+//!    checkpoint, and goes back to snapshot and log, which are kept until the header is durable.
 //! 2. A generation is replaced by building the next one beside it. It counts once its header is
 //!    durable; only then the older ones go.
 //! 3. No delta is saved whose rows, with those that are here, do not add up to its header.
@@ -53,6 +55,10 @@ pub struct SledOptions {
     /// How long to wait for the database's own lock, in milliseconds. One that was just closed in
     /// this process is let go by sled's threads a moment later.
     pub lock_ms_max: u64,
+    /// Changed znodes and sessions that are saved as one batch of sled's. It is held in memory until it is
+    /// applied, with all that it replaces, some 5 KB a row at most. What has more is saved in parts, and a
+    /// process that ends meanwhile leaves no checkpoint.
+    pub records_at_once: usize,
 }
 
 impl Default for SledOptions {
@@ -61,6 +67,7 @@ impl Default for SledOptions {
             cache_bytes: 64 << 20,
             open_ms_max: 10 * 60 * 1000,
             lock_ms_max: 5000,
+            records_at_once: 10_000,
         }
     }
 }
@@ -198,6 +205,10 @@ impl CheckpointStore for SledCheckpoint {
                     return Ok(Some(loaded.state));
                 }
                 Ok(Ok(Opened::Unfinished)) => {
+                    tracing::info!(
+                        path = %path.display(),
+                        "the process ended while this checkpoint was written; the state is rebuilt from what was there before"
+                    );
                     self.remove(number)?;
                     continue;
                 }

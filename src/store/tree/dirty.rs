@@ -24,10 +24,6 @@ impl Dirty {
         }
     }
 
-    pub fn count(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Marks what is marked in another.
     pub fn mark_all(&mut self, other: &Dirty) {
         other.slots.iter().for_each(|slot| self.mark(*slot));

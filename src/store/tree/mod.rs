@@ -225,11 +225,6 @@ impl Tree {
         self.dirty.take()
     }
 
-    /// How many slots `take_dirty` would give.
-    pub fn dirty_count(&self) -> usize {
-        self.dirty.count()
-    }
-
     /// The slot of a path. The empty path is the root's, as in ZooKeeper.
     fn find(&self, path: &str) -> Option<Slot> {
         let below = match path {

@@ -9,8 +9,8 @@
 //! ```
 
 use super::rows::{Place, Rows};
-use crate::store::CheckpointDelta;
 use crate::store::codec::encode_znode;
+use crate::store::{CheckpointDelta, StorageFault};
 
 /// Slots of a block. With more, a lone change writes more beside it; with fewer, a flood of new znodes
 /// takes more rows.
@@ -59,8 +59,8 @@ pub(super) enum Write {
 pub(super) fn writes(
     delta: &CheckpointDelta,
     rows: &Rows,
-    mut write: impl FnMut(Write),
-) -> Vec<(u32, Option<Place>)> {
+    mut write: impl FnMut(Write) -> Result<(), StorageFault>,
+) -> Result<Vec<(u32, Option<Place>)>, StorageFault> {
     let mut slots = delta.slots.clone();
     slots.sort_unstable();
     let mut places = Vec::with_capacity(slots.len());
@@ -86,17 +86,17 @@ pub(super) fn writes(
             }
             is_touched |= before == Some(Place::Shared) || after == Some(Place::Shared);
             match (before, after) {
-                (_, Some(Place::Own)) => write(Write::Own(slot, record)),
-                (Some(Place::Own), _) => write(Write::Own(slot, None)),
+                (_, Some(Place::Own)) => write(Write::Own(slot, record))?,
+                (Some(Place::Own), _) => write(Write::Own(slot, None))?,
                 _ => {}
             }
             places.push((slot, after));
         }
         if is_touched {
-            write(Write::Block(block, (!shared.is_empty()).then_some(shared)));
+            write(Write::Block(block, (!shared.is_empty()).then_some(shared)))?;
         }
     }
-    places
+    Ok(places)
 }
 
 #[cfg(test)]

@@ -27,15 +27,15 @@ const LAYOUT_VERSION_FIRST: u32 = 1;
 
 const HEADER: &[u8] = b"h";
 const VERSION: &[u8] = b"v";
-/// Present until the generation's first header is there.
+/// Present while rows are here for which no header speaks yet.
 const BUILDING: &[u8] = b"b";
 const SESSIONS: u8 = b's';
 const BLOCKS: u8 = b'n';
 const ZNODES: u8 = b'z';
 
-/// Records of one batch while a generation is built. Not atomic as a whole, and need not be: the header
-/// comes last.
-const BUILD_BATCH_RECORDS: usize = 4096;
+/// Rows of one batch, where several make a step. sled keeps what a batch replaced until its end, some 5 KB for each
+/// row, and what others put into the cache of the processor is gone after a few.
+const BATCH_ROWS: usize = 256;
 
 /// Rows whose replaced pages are freed at a time: 512 of them (`crossbeam_epoch`, 8 bags of 64), and a row
 /// replaces a handful.
@@ -51,6 +51,8 @@ pub(super) struct Database {
     synced_blobs: HashSet<OsString>,
     /// The names of its files and directories are durable.
     names_synced: bool,
+    /// `SledOptions::records_at_once`.
+    records_at_once: usize,
 }
 
 /// What an existing database turned out to hold.
@@ -82,11 +84,15 @@ impl Database {
             sled,
             synced_blobs: HashSet::new(),
             names_synced: false,
+            records_at_once: options.records_at_once,
         })
     }
 
     /// The verified state in it.
     pub fn load(self) -> Result<Opened, StorageFault> {
+        if self.get(BUILDING)?.is_some() {
+            return Ok(Opened::Unfinished);
+        }
         let Some(header) = self.get(HEADER)? else {
             return self.without_header();
         };
@@ -174,88 +180,48 @@ impl Database {
             .collect()
     }
 
-    /// Adds a delta in one batch, and returns once it is durable: where its slots lie now.
+    /// Adds a delta, and returns once it is durable: where its slots lie now.
     pub fn save(
         &mut self,
         delta: &CheckpointDelta,
         rows: &Rows,
     ) -> Result<Vec<(u32, Option<Place>)>, StorageFault> {
-        let mut batch = sled::Batch::default();
-        let mut batched = delta.sessions.len();
-        let mut put = |key: &[u8], row: Option<Vec<u8>>| match row {
-            Some(row) => batch.insert(key, row),
-            None => batch.remove(key),
-        };
-        let places = blocks::writes(delta, rows, |write| {
-            batched += 1;
-            match write {
-                Write::Block(block, row) => put(&block_key(block), row),
-                Write::Own(slot, row) => put(&znode_key(slot), row),
-            }
-        });
-        for (id, session) in &delta.sessions {
-            put(&session_key(*id), session.as_ref().map(encode_session));
-        }
-        complete(&mut batch, &delta.header);
-        self.apply(batch)?;
-        let_go(batched);
-        self.sync()?;
+        let mut step = Step::begin(self, delta.slots.len() + delta.sessions.len())?;
+        let places = step.put_delta(delta, rows)?;
+        step.complete(&delta.header)?;
         Ok(places)
     }
 
     /// Writes a whole state into this empty database, and returns once it is durable.
     pub fn build(&mut self, image: &StateImage) -> Result<Rows, StorageFault> {
-        let mut first = sled::Batch::default();
-        first.insert(BUILDING, b"");
-        self.apply(first)?;
-
+        let mut step = Step::begin(self, usize::MAX)?;
         let mut rows = Rows::default();
-        let mut batch = sled::Batch::default();
-        let mut batched = 0;
         for session in &image.sessions {
             rows.insert_session(session.id);
-            batch.insert(&session_key(session.id), encode_session(session));
-            batched += 1;
-            self.apply_full(&mut batch, &mut batched)?;
+            step.put(&session_key(session.id), Some(encode_session(session)))?;
         }
         let (mut block, mut shared) = (0, Vec::new());
         for znode in image.tree.records() {
             if blocks::block_of(znode.slot) != block {
-                put_block(&mut batch, block, &mut shared);
+                if !shared.is_empty() {
+                    step.put(&block_key(block), Some(std::mem::take(&mut shared)))?;
+                }
                 block = blocks::block_of(znode.slot);
-                self.apply_full(&mut batch, &mut batched)?;
             }
             let record = encode_znode(&znode);
             let place = blocks::place_for(&record);
             rows.insert_znode(znode.slot, place);
             match place {
                 Place::Shared => blocks::append(&mut shared, &record),
-                Place::Own => batch.insert(&znode_key(znode.slot), record),
+                Place::Own => step.put(&znode_key(znode.slot), Some(record))?,
             }
-            batched += 1;
         }
-        put_block(&mut batch, block, &mut shared);
+        if !shared.is_empty() {
+            step.put(&block_key(block), Some(shared))?;
+        }
         rows.check(&image.header)?;
-        self.apply(batch)?;
-        let_go(batched);
-        // The header must not become durable before what it speaks for.
-        self.sync()?;
-
-        let mut last = sled::Batch::default();
-        complete(&mut last, &image.header);
-        self.apply(last)?;
-        self.sync()?;
+        step.complete(&image.header)?;
         Ok(rows)
-    }
-
-    /// Applies a batch to which no more is added while a generation is built.
-    fn apply_full(&self, batch: &mut sled::Batch, batched: &mut usize) -> Result<(), StorageFault> {
-        if *batched < BUILD_BATCH_RECORDS {
-            return Ok(());
-        }
-        self.apply(std::mem::take(batch))?;
-        let_go(std::mem::take(batched));
-        Ok(())
     }
 
     /// Of its file, and of the value files beside it.
@@ -275,13 +241,10 @@ impl Database {
         }
     }
 
-    /// No header: either it was never finished, or it was lost.
+    /// No header: either nothing was ever written, or it was lost.
     fn without_header(self) -> Result<Opened, StorageFault> {
-        let building = self.get(BUILDING)?.is_some();
-        let first = self.sled.iter().next();
-        match first.transpose() {
+        match self.sled.iter().next().transpose() {
             Ok(None) => Ok(Opened::Unfinished),
-            Ok(Some(_)) if building => Ok(Opened::Unfinished),
             Ok(Some(_)) => Err(StorageFault::damaged(
                 &self.path,
                 0,
@@ -348,27 +311,89 @@ impl Database {
     }
 }
 
-/// Puts the row of a block that has any into a batch.
-fn put_block(batch: &mut sled::Batch, block: u32, shared: &mut Vec<u8>) {
-    if !shared.is_empty() {
-        batch.insert(&block_key(block), std::mem::take(shared));
+/// One step from a header to the next: a batch, which sled applies whole or not at all, or, where that would
+/// be a large one, several of them behind a mark that says that they belong to no header.
+struct Step<'a> {
+    database: &'a mut Database,
+    batch: sled::Batch,
+    batched: usize,
+    in_parts: bool,
+}
+
+impl Step<'_> {
+    fn begin(database: &mut Database, records: usize) -> Result<Step<'_>, StorageFault> {
+        let in_parts = records > database.records_at_once;
+        if in_parts {
+            let mut mark = sled::Batch::default();
+            mark.insert(BUILDING, b"");
+            database.apply(mark)?;
+            // Durable before any row that it speaks of.
+            database.sync()?;
+        }
+        Ok(Step {
+            database,
+            batch: sled::Batch::default(),
+            batched: 0,
+            in_parts,
+        })
+    }
+
+    /// Writes a row, or removes it.
+    fn put(&mut self, key: &[u8], row: Option<Vec<u8>>) -> Result<(), StorageFault> {
+        match row {
+            Some(row) => self.batch.insert(key, row),
+            None => self.batch.remove(key),
+        }
+        self.batched += 1;
+        if self.in_parts && self.batched >= BATCH_ROWS {
+            self.apply()?;
+        }
+        Ok(())
+    }
+
+    fn put_delta(
+        &mut self,
+        delta: &CheckpointDelta,
+        rows: &Rows,
+    ) -> Result<Vec<(u32, Option<Place>)>, StorageFault> {
+        let places = blocks::writes(delta, rows, |write| match write {
+            Write::Block(block, row) => self.put(&block_key(block), row),
+            Write::Own(slot, row) => self.put(&znode_key(slot), row),
+        })?;
+        for (id, session) in &delta.sessions {
+            self.put(&session_key(*id), session.as_ref().map(encode_session))?;
+        }
+        Ok(places)
+    }
+
+    fn apply(&mut self) -> Result<(), StorageFault> {
+        self.database.apply(std::mem::take(&mut self.batch))?;
+        let_go(std::mem::take(&mut self.batched));
+        Ok(())
+    }
+
+    /// Makes it durable that the rows add up to `header` from here on.
+    fn complete(mut self, header: &StateHeader) -> Result<(), StorageFault> {
+        if self.in_parts {
+            self.apply()?;
+            // The header must not become durable before what it speaks for.
+            self.database.sync()?;
+        }
+        self.batch.insert(HEADER, encode_header(header));
+        self.batch.insert(VERSION, &LAYOUT_VERSION.to_be_bytes());
+        self.batch.remove(BUILDING);
+        self.apply()?;
+        self.database.sync()
     }
 }
 
 /// Lets go of the pages that a batch of so many rows has replaced. sled keeps them until no thread can be
-/// reading them, and frees a few at each later call: after one large batch there are no such calls, and
+/// reading them, and frees a few at each later call: after the last batch there are no such calls, and
 /// some 5 KB a row would stay.
 fn let_go(rows: usize) {
     for _ in 0..=rows / LET_GO_ROWS {
         sled::pin().flush();
     }
-}
-
-/// What the last batch of every step carries: the rows add up to `header` from here on.
-fn complete(batch: &mut sled::Batch, header: &StateHeader) {
-    batch.insert(HEADER, encode_header(header));
-    batch.insert(VERSION, &LAYOUT_VERSION.to_be_bytes());
-    batch.remove(BUILDING);
 }
 
 fn znode_key(slot: u32) -> [u8; 5] {
@@ -436,6 +461,13 @@ impl Database {
     pub fn set_layout_version(&self, version: u32) {
         self.sled.insert(VERSION, &version.to_be_bytes()).unwrap();
         self.sled.flush().unwrap();
+    }
+
+    /// Saves a delta in parts until before the last, as a killed process does.
+    pub fn save_without_end(&mut self, delta: &CheckpointDelta, rows: &Rows) {
+        let mut step = Step::begin(self, usize::MAX).unwrap();
+        step.put_delta(delta, rows).unwrap();
+        step.apply().unwrap();
     }
 
     /// Puts every znode into a row of its own, as the first layout had it.

@@ -7,6 +7,15 @@ fn open(dir: &Path) -> SledCheckpoint {
     SledCheckpoint::open(dir, SledOptions::default()).unwrap()
 }
 
+/// Saves in parts whatever a script changes in a round.
+fn open_for_parts(dir: &Path) -> SledCheckpoint {
+    let options = SledOptions {
+        records_at_once: 5,
+        ..SledOptions::default()
+    };
+    SledCheckpoint::open(dir, options).unwrap()
+}
+
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .unwrap()
@@ -32,6 +41,15 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn deltas_add_up_to_the_state_after_reopening() {
+    deltas_add_up(open);
+}
+
+#[test]
+fn deltas_that_are_saved_in_parts_add_up_too() {
+    deltas_add_up(open_for_parts);
+}
+
+fn deltas_add_up(open: fn(&Path) -> SledCheckpoint) {
     let dir = tempfile::tempdir().unwrap();
     let mut scripted = Scripted::new(1);
     for round in 0..4 {
@@ -180,6 +198,15 @@ fn a_second_opener_is_told_who_has_it_and_nothing_is_moved() {
 
 #[test]
 fn a_copy_taken_at_any_moment_gives_a_state_that_was_saved() {
+    copies_give_states_that_were_saved(open);
+}
+
+#[test]
+fn a_copy_taken_while_parts_are_saved_gives_a_state_that_was_saved_or_none() {
+    copies_give_states_that_were_saved(open_for_parts);
+}
+
+fn copies_give_states_that_were_saved(open: fn(&Path) -> SledCheckpoint) {
     let dir = tempfile::tempdir().unwrap();
     let live = dir.path().join("live");
     let mut scripted = Scripted::new(7);
@@ -237,6 +264,28 @@ fn a_kill_while_a_generation_is_built_leaves_the_one_before() {
     scripted.assert_same(&store.load().unwrap().unwrap());
     store.replace(&scripted.state.freeze()).unwrap();
     assert_eq!(names(dir.path()), ["0000000002"]);
+}
+
+#[test]
+fn a_kill_between_the_parts_of_a_save_leaves_no_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scripted = Scripted::new(8);
+    scripted.run(40);
+    let mut store = open_for_parts(dir.path());
+    store.save(&scripted.state.take_delta()).unwrap();
+    scripted.run(40);
+    let generation = store.current.as_mut().unwrap();
+    let delta = scripted.state.take_delta();
+    let database = &mut generation.database;
+    database.save_without_end(&delta, &generation.rows);
+    drop(store);
+
+    let mut store = open(dir.path());
+    assert!(store.load().unwrap().is_none());
+    assert!(names(dir.path()).is_empty());
+    store.replace(&scripted.state.freeze()).unwrap();
+    drop(store);
+    scripted.assert_same(&open(dir.path()).load().unwrap().unwrap());
 }
 
 #[test]
