@@ -125,7 +125,7 @@ impl Default for PeerOptions {
 pub struct UpkeepOptions {
     /// How often it is looked whether something is due.
     pub tick: Duration,
-    /// A checkpoint is taken when something changed and the last is this old.
+    /// A checkpoint is taken when something changed and the last is this old, or older than a snapshot.
     pub checkpoint_interval: Duration,
     /// Or when this much of the log was applied since the last: what a start replays behind it. A burst that ends
     /// before, and what is created and deleted again meanwhile, never reaches a checkpoint.

@@ -137,11 +137,14 @@ impl Upkeep {
 
     fn checkpoint_is_due(&self) -> bool {
         let bytes = self.machine.applied_bytes.load(Ordering::Relaxed) - self.checkpoint_bytes;
+        let position = self.machine.checkpoint.position();
+        // The log is forgotten behind both, and a snapshot is taken to forget it.
+        let is_called_for = bytes >= self.options.checkpoint_log_bytes
+            || self.machine.snapshots.position() > position;
         let now = Instant::now();
-        (now >= self.checkpoint_due
-            || (bytes >= self.options.checkpoint_log_bytes && now >= self.checkpoint_not_before))
+        (now >= self.checkpoint_due || (is_called_for && now >= self.checkpoint_not_before))
             && !self.restore_is_under_way()
-            && self.applied() > self.machine.checkpoint.position()
+            && self.applied() > position
     }
 
     async fn checkpoint(&mut self) -> Result<(), StorageFault> {

@@ -1,7 +1,8 @@
 //! What a member knows after it was away.
 
-use super::harness::{Cluster, Writer, within_deadline};
+use super::harness::{Cluster, DEADLINE, Writer, within_deadline};
 use crate::raft::{PeerOptions, UpkeepOptions};
+use crate::testing::eventually_async;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -93,6 +94,10 @@ async fn the_log_is_not_forgotten_before_both_checkpoint_and_snapshot_are_past_i
     within_deadline("a checkpoint", consensus.checkpoint_now())
         .await
         .unwrap();
+    // A checkpoint is due with the snapshot; its directory is none any more.
+    let checkpoints = cluster.directory.path().join("1").join("checkpoint");
+    std::fs::remove_dir_all(&checkpoints).unwrap();
+    std::fs::write(&checkpoints, b"").unwrap();
     cluster.write(&writer, 100).await;
     within_deadline("a snapshot", consensus.snapshot_now())
         .await
@@ -119,6 +124,23 @@ async fn a_checkpoint_is_due_early_when_much_of_the_log_was_applied() {
         .await
         .unwrap();
     cluster.write(&writer, 100).await;
+    // The next in turn would be an hour later.
+    eventually_async("a checkpoint", DEADLINE, || async {
+        consensus.checkpoint_position().filter(|at| at.index > 50)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_follows_each_snapshot() {
+    let mut cluster = Cluster::new();
+    cluster.upkeep = UpkeepOptions {
+        checkpoint_interval: Duration::from_secs(3600),
+        ..forgetful()
+    };
+    cluster.found(1).await;
+    cluster.write(&Writer::default(), 100).await;
+    let consensus = &cluster.member(1).consensus;
     within_deadline("a snapshot", consensus.snapshot_now())
         .await
         .unwrap();
