@@ -182,8 +182,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin, R>(
             Event::Answer(Some(answer)) => {
                 let answer = answer?;
                 unanswered -= 1;
-                // An append that brings no entry but how far others are committed: the leader knows all that its
-                // answer says.
+                // To an append that brings no entry, only how far is committed: the leader knows all that it says.
                 match last.as_ref() == Some(&answer) {
                     true => frames.put_in_time(Kind::Message, &answer),
                     false => frames.put(Kind::Message, &answer),

@@ -35,7 +35,7 @@ const ZNODES: u8 = b'z';
 
 /// Rows of one batch, where several make a step. sled keeps what a batch replaced until its end, some 5 KB for each
 /// row, and what others put into the cache of the processor is gone after a few.
-const BATCH_ROWS: usize = 256;
+pub(super) const BATCH_ROWS: usize = 256;
 
 /// Rows whose replaced pages are freed at a time: 512 of them (`crossbeam_epoch`, 8 bags of 64), and a row
 /// replaces a handful.

@@ -49,6 +49,23 @@ fn deltas_that_are_saved_in_parts_add_up_too() {
     deltas_add_up(open_for_parts);
 }
 
+#[test]
+fn a_save_of_more_rows_than_a_batch_has_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scripted = Scripted::new(3);
+    // Most are too large to share a row.
+    (scripted.names, scripted.data_bytes_max) = (10_000, 20_000);
+    for _ in 0..40 {
+        scripted.run(100);
+    }
+    let mut store = open_for_parts(dir.path());
+    store.save(&scripted.state.take_delta()).unwrap();
+    let (_, own) = store.current.as_ref().unwrap().database.row_counts();
+    assert!(own > 2 * database::BATCH_ROWS, "{own}");
+    drop(store);
+    scripted.assert_same(&open(dir.path()).load().unwrap().unwrap());
+}
+
 fn deltas_add_up(open: fn(&Path) -> SledCheckpoint) {
     let dir = tempfile::tempdir().unwrap();
     let mut scripted = Scripted::new(1);
