@@ -51,6 +51,8 @@ children        | 9 | -       | children --keys 1000 -c 16 -p 2 |
 ephemeral-churn | 9 | -       | ephemeral-churn -c 8 |
 watch           | 9 | -       | watch -c 301 |
 watch-children  | 9 | -       | watch-children -c 101 |
+watch-persistent          | 9 | - | watch -c 301 --persistent-watches |
+watch-children-persistent | 9 | - | watch-children -c 101 --persistent-watches |
 register        | 9 | -       | register -c 1000 --session-timeout-ms 30000 | -c 100
 lock-handover   | 9 | -       | lock-handover -c 16 |
 sessions        | 9 | restart | sessions -c 10000 | -c 500 --session-timeout-ms 6000

@@ -369,7 +369,7 @@ fn processes_left(directory: &Path) -> Vec<String> {
 
 #[test]
 fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
-    const WORKLOADS: [&str; 17] = [
+    const WORKLOADS: [&str; 19] = [
         "create",
         "set",
         "get",
@@ -379,6 +379,8 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         "ephemeral-churn",
         "watch",
         "watch-children",
+        "watch-persistent",
+        "watch-children-persistent",
         "register",
         "lock-handover",
         "sessions",

@@ -101,6 +101,9 @@ pub struct LoadArgs {
     /// rolling and snapshot use it
     #[arg(long, value_name = "COMMAND")]
     control: Option<PathBuf>,
+    /// Watch once for all changes, rather than again after each, as etcd's clients do anyway (watch, watch-children)
+    #[arg(long)]
+    pub(super) persistent_watches: bool,
     /// Sets a second that snapshot offers, on one connection
     #[arg(long, default_value = "200", value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
     pub(super) rate: u64,

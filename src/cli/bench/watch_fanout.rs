@@ -1,6 +1,6 @@
 //! The workloads `watch` and `watch-children`: one session writes, the others are told.
 //!
-//! A round begins when every watcher has set its watch and ends when every one was notified. One
+//! A round begins when every watcher has set its watch, unless that stays, and ends when every one was notified. One
 //! operation is one notification; its latency counts from the start of the write.
 
 use super::figures::Figures;
@@ -39,6 +39,7 @@ pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
             session,
             path: path.clone(),
             watched,
+            is_persistent: run.args.persistent_watches,
             armed: armed_in.clone(),
             notified: notified_in.clone(),
         };
@@ -118,6 +119,7 @@ struct Watcher {
     session: Box<dyn Session>,
     path: String,
     watched: Watched,
+    is_persistent: bool,
     armed: mpsc::Sender<Reached>,
     notified: mpsc::Sender<Reached>,
 }
@@ -131,9 +133,18 @@ impl Watcher {
     }
 
     async fn rounds(&self) {
+        let mut is_watching = false;
         loop {
-            let set = self.session.watch(&self.path, self.watched).await;
-            let set = set.map(|_| Instant::now());
+            let set = match self.is_persistent {
+                true if is_watching => Ok(()),
+                true => self.session.keep_watching(&self.path, self.watched).await,
+                false => {
+                    let read = self.session.watch(&self.path, self.watched).await;
+                    read.map(drop)
+                }
+            };
+            is_watching = set.is_ok();
+            let set = set.map(|()| Instant::now());
             let is_lost = set.is_err();
             if self.armed.send(set).await.is_err() || is_lost {
                 return;

@@ -70,7 +70,10 @@ pub trait Session: Send + Sync {
     /// watches one thing in its life.
     async fn watch(&self, path: &str, watched: Watched) -> Result<usize, ClientError>;
 
-    /// Waits until what is watched has changed; before the next `told`, `watch` has to be called again.
+    /// The same, and each change is told without setting the watch again.
+    async fn keep_watching(&self, path: &str, watched: Watched) -> Result<(), ClientError>;
+
+    /// Waits until what is watched has changed; after `watch`, that has to be called again before the next `told`.
     async fn told(&self) -> Result<(), ClientError>;
 
     /// Waits for the lock at a path, in the order of asking; what names this holding.

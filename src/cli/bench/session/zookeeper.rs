@@ -1,7 +1,7 @@
 //! A session by the protocol of ZooKeeper.
 
 use super::{Client, ClientError, DELETES_IN_FLIGHT, Session, Watched};
-use crate::model::{Acl, EventKind, Refusal};
+use crate::model::{Acl, AddWatchMode, EventKind, Refusal};
 use crate::wire::{ClientRequest, CreateKind, CreateRequest};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,7 +45,8 @@ impl Session for Client {
     }
 
     async fn children(&self, path: &str) -> Result<Vec<String>, ClientError> {
-        children(self, path, false).await
+        let reply = self.call(get_children(path, false)).await?;
+        reply.children().map_err(ClientError::lost)
     }
 
     async fn count_children(&self, path: &str) -> Result<usize, ClientError> {
@@ -74,8 +75,20 @@ impl Session for Client {
     async fn watch(&self, path: &str, watched: Watched) -> Result<usize, ClientError> {
         match watched {
             Watched::Data => self.call(get(path, true)).await.map(|_| 0),
-            Watched::Children => Ok(children(self, path, true).await?.len()),
+            Watched::Children => {
+                let reply = self.call(get_children(path, true)).await?;
+                reply.count_children().map_err(ClientError::lost)
+            }
         }
+    }
+
+    async fn keep_watching(&self, path: &str, _: Watched) -> Result<(), ClientError> {
+        // Of data and children alike.
+        let request = ClientRequest::AddWatch {
+            path: Some(path.to_owned()),
+            mode: AddWatchMode::Persistent,
+        };
+        self.call(request).await.map(drop)
     }
 
     async fn told(&self) -> Result<(), ClientError> {
@@ -145,11 +158,6 @@ fn get(path: &str, watch: bool) -> ClientRequest {
         path: path.to_owned(),
         watch,
     }
-}
-
-async fn children(client: &Client, path: &str, watch: bool) -> Result<Vec<String>, ClientError> {
-    let reply = client.call(get_children(path, watch)).await?;
-    reply.children().map_err(ClientError::lost)
 }
 
 fn get_children(path: &str, watch: bool) -> ClientRequest {

@@ -227,6 +227,10 @@ impl Session for Etcd {
         Ok(watching.insert(begun).children())
     }
 
+    async fn keep_watching(&self, path: &str, watched: Watched) -> Result<(), ClientError> {
+        self.watch(path, watched).await.map(drop)
+    }
+
     async fn told(&self) -> Result<(), ClientError> {
         let mut watching = self.watching.lock().await;
         let watching = watching.as_mut();
