@@ -7,7 +7,6 @@
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2TxnCreate`, `DataTree#createNode`.
 
 use super::arena::{Blob, PackedStat};
-use super::digest::Place;
 use super::quota::Usage;
 use super::{Tree, WriteContext, acl, check_data, split_parent, validate};
 use crate::model::{Acl, Change, ChangeKind, CreateMode, Outcome, Permissions, Refusal, SessionId};
@@ -28,7 +27,7 @@ impl Tree {
         check_data(c, data)?;
         let (parent_path, _) = split_parent(path)?;
         let stored_acl = acl::fixup(sent_acl, c.identities)?;
-        let parent = self.find(parent_path).ok_or(Refusal::NoNode)?;
+        let (parent, parent_place) = self.directory(parent_path).ok_or(Refusal::NoNode)?;
         let parent_stat = self.slab.blob(parent).stat();
         self.permit_write(c, &parent_stat, Permissions::CREATE)?;
         let path = if mode.is_sequential() {
@@ -37,7 +36,7 @@ impl Tree {
             Cow::Borrowed(path)
         };
         validate(&path)?;
-        if self.find(&path).is_some() {
+        if self.located(&path).is_some() {
             return Err(Refusal::NodeExists);
         }
         if !parent_stat.owner.is_none() {
@@ -58,7 +57,6 @@ impl Tree {
         }
 
         let (_, name) = split_parent(&path)?;
-        let parent_place = Place::of(parent_path);
         let stat = PackedStat {
             owner,
             container: mode.is_container(),
@@ -70,7 +68,7 @@ impl Tree {
             parent_place.child(name),
             Blob::new(name, &stat, data),
         );
-        self.touch_parent(parent_place, parent, c.zxid, 1);
+        self.touch_parent(parent_place, parent, parent_stat, c.zxid, 1);
         let change = self.change(ChangeKind::Created, &path, c.zxid, &stat, sent.cloned());
         changes.push(self.change_below(&parent_stat, change));
         let stat = self.stat_of(slot);

@@ -7,7 +7,6 @@
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn`, `#getParentPathAndValidate`.
 
 use super::arena::Slot;
-use super::digest::Place;
 use super::quota::Usage;
 use super::{SYSTEM_PATHS, Tree, WriteContext, next_version, split_parent};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal, Zxid};
@@ -24,10 +23,10 @@ impl Tree {
         if SYSTEM_PATHS.contains(&path) {
             return Err(Refusal::BadArguments);
         }
-        let parent = self.find(parent_path).ok_or(Refusal::NoNode)?;
+        let (parent, _) = self.directory(parent_path).ok_or(Refusal::NoNode)?;
         let parent_stat = self.slab.blob(parent).stat();
         self.permit_write(c, &parent_stat, Permissions::DELETE)?;
-        let slot = self.find(path).ok_or(Refusal::NoNode)?;
+        let (slot, _) = self.located(path).ok_or(Refusal::NoNode)?;
         next_version(self.slab.blob(slot).stat().version, version)?;
         if !self.families.children(slot).is_empty() {
             return Err(Refusal::NotEmpty);
@@ -42,8 +41,8 @@ impl Tree {
         let (parent_path, name) = path
             .rsplit_once('/')
             .expect("the path of a znode starts with a slash");
-        let parent = self.slab.parent(slot);
-        let parent_place = Place::of(parent_path);
+        let (parent, parent_place) = self.directory(parent_path).expect("a znode has a parent");
+        let parent_stat = self.slab.blob(parent).stat();
         let (stat, data) = self.slab.blob(slot).stat_and_data();
         let less = Usage {
             znodes: -1,
@@ -51,9 +50,9 @@ impl Tree {
         };
         let last = self.slab.blob(slot).shared_data();
         let change = self.change(ChangeKind::Deleted, path, zxid, &stat, last);
-        changes.push(self.change_below(&self.slab.blob(parent).stat(), change));
+        changes.push(self.change_below(&parent_stat, change));
         self.detach(parent_place.child(name), slot);
-        self.touch_parent(parent_place, parent, zxid, 0);
+        self.touch_parent(parent_place, parent, parent_stat, zxid, 0);
         self.charge(path, less);
     }
 }

@@ -61,9 +61,15 @@ impl Tree {
         }
     }
 
-    /// The parent's part in the birth or death of a child.
-    pub(super) fn touch_parent(&mut self, place: Place, slot: Slot, zxid: Zxid, creations: i32) {
-        let old = self.slab.blob(slot).stat();
+    /// The parent's part in the birth or death of a child. `old` is its stat before.
+    pub(super) fn touch_parent(
+        &mut self,
+        place: Place,
+        slot: Slot,
+        old: PackedStat,
+        zxid: Zxid,
+        creations: i32,
+    ) {
         let stat = PackedStat {
             pzxid: old.pzxid.max(zxid),
             creations: old.creations.wrapping_add(creations),
@@ -90,7 +96,7 @@ impl Tree {
                 place,
                 blob: old,
             }),
-            None => self.acls.release(old.stat().acl),
+            None => self.acls.release(stat.acl),
         }
     }
 
@@ -173,8 +179,7 @@ impl Tree {
     }
 
     /// Enters a blob that lies in its slot into everything that is derived from slots.
-    pub(super) fn enlist(&mut self, slot: Slot, parent: Slot) {
-        let stat = self.slab.blob(slot).stat();
+    pub(super) fn enlist(&mut self, slot: Slot, parent: Slot, stat: &PackedStat) {
         if slot != ROOT {
             self.index.insert(self.slab.slots(), slot);
             self.families.add(parent, slot);
@@ -194,15 +199,10 @@ impl Tree {
 
     /// Adds a znode to digest and bytes.
     pub(super) fn count(&mut self, place: Place, slot: Slot) {
-        let (terms, bytes) = self.terms(place, slot);
+        let (stat, data) = self.slab.blob(slot).stat_and_data();
+        let terms = self.terms(place, &stat, data);
+        self.data_bytes += place.path_bytes + bytes(data);
         self.digest = self.digest.wrapping_add(terms);
-        self.data_bytes += bytes;
-    }
-
-    fn uncount(&mut self, place: Place, slot: Slot) {
-        let (terms, bytes) = self.terms(place, slot);
-        self.digest = self.digest.wrapping_sub(terms);
-        self.data_bytes -= bytes;
     }
 
     fn put(&mut self, parent: Slot, place: Place, blob: Blob) -> Slot {
@@ -213,18 +213,22 @@ impl Tree {
 
     /// Enters a znode that lies in its slot now into everything else.
     fn appear(&mut self, slot: Slot, parent: Slot, place: Place) {
-        self.enlist(slot, parent);
+        let stat = self.slab.blob(slot).stat();
+        self.enlist(slot, parent, &stat);
         self.count(place, slot);
         self.dirty.mark(slot);
     }
 
     fn take(&mut self, place: Place, slot: Slot) -> Blob {
-        self.uncount(place, slot);
         let parent = self.slab.parent(slot);
         self.families.remove(parent, slot);
         let blob = self.slab.blob(slot);
-        let stat = blob.stat();
-        self.index.remove(parent, blob.name(), slot);
+        let (stat, data) = blob.stat_and_data();
+        self.index.remove(parent, blob.name_as_bytes(), slot);
+        let terms = self.terms(place, &stat, data);
+        self.data_bytes -= place.path_bytes + bytes(data);
+        self.digest = self.digest.wrapping_sub(terms);
+        self.directory.take_if(|directory| directory.slot == slot);
         if !stat.owner.is_none() {
             let owned = self
                 .ephemerals
@@ -249,13 +253,15 @@ impl Tree {
 
     /// Puts another blob of the same name, owner and time to live into a slot.
     fn swap(&mut self, place: Place, slot: Slot, blob: Blob) -> Blob {
-        self.uncount(place, slot);
-        let stat = blob.stat();
-        let old = std::mem::replace(self.slab.blob_mut(slot), blob);
-        self.defer(slot, &old.stat(), &stat);
-        self.count(place, slot);
+        let (old, old_data) = self.slab.blob(slot).stat_and_data();
+        let (new, data) = blob.stat_and_data();
+        let before = self.terms(place, &old, old_data);
+        let after = self.terms(place, &new, data);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+        self.data_bytes = self.data_bytes - bytes(old_data) + bytes(data);
+        self.defer(slot, &old, &new);
         self.dirty.mark(slot);
-        old
+        std::mem::replace(self.slab.blob_mut(slot), blob)
     }
 
     /// Setting a znode's data begins its time to live anew.
@@ -284,27 +290,29 @@ impl Tree {
     /// Puts another stat of the same owner and deadline into a slot; the data are neither copied nor
     /// hashed.
     fn swap_stat(&mut self, place: Place, slot: Slot, stat: &PackedStat) -> PackedStat {
-        let old = self.slab.blob(slot).stat();
-        let before = self.stat_term(place, slot);
+        let (old, data) = self.slab.blob(slot).stat_and_data();
+        let is_null = data.is_none();
+        let before = self.stat_term(place, &old, is_null);
+        let after = self.stat_term(place, stat, is_null);
         self.slab.blob_mut(slot).set_stat(stat);
-        let after = self.stat_term(place, slot);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
         self.dirty.mark(slot);
         old
     }
 
-    fn terms(&self, place: Place, slot: Slot) -> (u64, u64) {
-        let data = self.slab.blob(slot).data().unwrap_or_default();
-        let terms = self
-            .stat_term(place, slot)
-            .wrapping_add(digest::of_data(place, data));
-        (terms, data.len() as u64 + place.path_bytes)
+    fn terms(&self, place: Place, stat: &PackedStat, data: Option<&[u8]>) -> u64 {
+        let of_data = digest::of_data(place, data.unwrap_or_default());
+        self.stat_term(place, stat, data.is_none())
+            .wrapping_add(of_data)
     }
 
-    fn stat_term(&self, place: Place, slot: Slot) -> u64 {
-        let (stat, data) = self.slab.blob(slot).stat_and_data();
-        digest::of_stat(place, &stat, self.acls.digest(stat.acl), data.is_none())
+    fn stat_term(&self, place: Place, stat: &PackedStat, null_data: bool) -> u64 {
+        digest::of_stat(place, stat, self.acls.digest(stat.acl), null_data)
     }
+}
+
+fn bytes(data: Option<&[u8]>) -> u64 {
+    data.map_or(0, |data| data.len() as u64)
 }
 
 #[cfg(test)]

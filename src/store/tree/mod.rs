@@ -91,6 +91,13 @@ pub struct WriteContext<'a> {
     pub data_bytes_max: usize,
 }
 
+/// A znode that others are written below.
+struct Directory {
+    path: Box<str>,
+    slot: Slot,
+    place: Place,
+}
+
 /// The znodes.
 pub struct Tree {
     slab: Slab,
@@ -102,6 +109,8 @@ pub struct Tree {
     containers: BTreeSet<Slot>,
     /// Znodes with a time to live, by the last moment of it.
     expiring: BTreeSet<(i64, Slot)>,
+    /// That of the last write, as long as it is there.
+    directory: Option<Directory>,
     dirty: Dirty,
     digest: u64,
     znodes: usize,
@@ -160,6 +169,7 @@ impl Tree {
             ephemeral_count: 0,
             containers: BTreeSet::new(),
             expiring: BTreeSet::new(),
+            directory: None,
             dirty: Dirty::default(),
             digest: 0,
             znodes: 0,
@@ -231,9 +241,43 @@ impl Tree {
             "" | "/" => return Some(ROOT),
             _ => path.strip_prefix('/')?,
         };
-        below.split('/').try_fold(ROOT, |parent, name| {
+        // Names are short: to look at each byte is sooner than to search by the word.
+        let mut names = below.as_bytes().split(|byte| *byte == b'/');
+        names.try_fold(ROOT, |parent, name| {
             self.index.find(self.slab.slots(), parent, name)
         })
+    }
+
+    fn child(&self, parent: Slot, name: &str) -> Option<Slot> {
+        self.index.find(self.slab.slots(), parent, name.as_bytes())
+    }
+
+    /// As `find`, for the parent of what is written to. One write after another is in the same directory.
+    fn directory(&mut self, path: &str) -> Option<(Slot, Place)> {
+        if let Some(last) = &self.directory
+            && *last.path == *path
+        {
+            return Some((last.slot, last.place));
+        }
+        let (slot, place) = (self.find(path)?, Place::of(path));
+        self.directory = Some(Directory {
+            path: path.into(),
+            slot,
+            place,
+        });
+        Some((slot, place))
+    }
+
+    /// As `find`, for what is written to.
+    fn located(&mut self, path: &str) -> Option<(Slot, Place)> {
+        match path.rsplit_once('/') {
+            // The root is not found by its slash here: `//a` is not `/a`.
+            Some((directory, name)) if directory != "/" && !name.is_empty() => {
+                let (parent, place) = self.directory(directory)?;
+                Some((self.child(parent, name)?, place.child(name)))
+            }
+            _ => Some((self.find(path)?, Place::of(path))),
+        }
     }
 
     /// Refuses a write that the znode's access list does not allow, unless the rules skip access lists.

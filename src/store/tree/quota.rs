@@ -250,7 +250,7 @@ impl Tree {
             return None;
         }
         let below = path.strip_prefix('/')?;
-        let child = |parent, name: &str| self.index.find(self.slab.slots(), parent, name);
+        let child = |parent, name: &str| self.child(parent, name);
         let (mut at, mut end) = (self.quota_root, 0);
         let mut nearest = None;
         for name in below.split('/') {

@@ -93,6 +93,7 @@ impl Tree {
     /// Enters a placed znode under its parent, once that is placed.
     pub(super) fn link(&mut self, slot: Slot) -> Result<(), StorageFault> {
         let parent = self.slab.parent(slot);
+        let stat = self.slab.blob(slot).stat();
         let Some(parent_blob) = self.slab.slots().blob(parent) else {
             return Err(fault(slot, format!("its parent {parent} is missing")));
         };
@@ -100,12 +101,12 @@ impl Tree {
             if !parent_blob.stat().owner.is_none() {
                 return Err(fault(slot, format!("its parent {parent} is ephemeral")));
             }
-            let name = self.slab.blob(slot).name();
+            let name = self.slab.blob(slot).name_as_bytes();
             if let Some(other) = self.index.find(self.slab.slots(), parent, name) {
                 return Err(fault(slot, format!("slot {other} has its path")));
             }
         }
-        self.enlist(slot, parent);
+        self.enlist(slot, parent, &stat);
         Ok(())
     }
 

@@ -6,7 +6,6 @@
 //! Rules from ZooKeeper 3.9 `PrepRequestProcessor#pRequest2Txn`, `DataTree#setData`.
 
 use super::arena::PackedStat;
-use super::digest::Place;
 use super::quota::Usage;
 use super::{Tree, WriteContext, check_data, next_version, validate};
 use crate::model::{Change, ChangeKind, Outcome, Permissions, Refusal};
@@ -24,7 +23,7 @@ impl Tree {
         let data = sent.map(|data| &data[..]);
         check_data(c, data)?;
         validate(path)?;
-        let slot = self.find(path).ok_or(Refusal::NoNode)?;
+        let (slot, place) = self.located(path).ok_or(Refusal::NoNode)?;
         let (old, old_data) = self.slab.blob(slot).stat_and_data();
         let bytes = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len) as i64;
         let more = Usage {
@@ -41,7 +40,7 @@ impl Tree {
             mtime_ms: c.time_ms,
             ..old
         };
-        self.redata(Place::of(path), slot, &stat, data);
+        self.redata(place, slot, &stat, data);
         let change = self.change(ChangeKind::DataChanged, path, c.zxid, &stat, sent.cloned());
         changes.push(change);
         let stat = self.stat_of(slot);

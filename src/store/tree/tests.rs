@@ -68,6 +68,25 @@ fn touched_slots_are_listed_once_and_refused_operations_touch_none() {
 }
 
 #[test]
+fn a_directory_that_is_gone_takes_no_more_children() {
+    let mut f = Fixture::with(&["/a", "/a/b"]);
+    f.apply(delete("/a/b", -1)).unwrap();
+    f.apply(delete("/a", -1)).unwrap();
+    // It has the slot of the directory of the last write, and then of one that never came to be.
+    f.apply(create("/x")).unwrap();
+    assert_eq!(f.apply(create("/a/c")), Err(Refusal::NoNode));
+    let refused = f.multi(&[create("/d"), create("/d/e"), create("/no/e")]);
+    assert_eq!(refused.unwrap_err().index, 2);
+    f.apply(create("/y")).unwrap();
+    assert_eq!(f.apply(create("/d/f")), Err(Refusal::NoNode));
+    assert_eq!(f.apply(set_data("/d/e", None, -1)), Err(Refusal::NoNode));
+    f.apply(create("/d")).unwrap();
+    f.apply(create("/d/f")).unwrap();
+    assert_eq!(f.tree.exists("/d/f").unwrap().data_length, 4);
+    assert_eq!(f.tree.exists("/y").unwrap().num_children, 0);
+}
+
+#[test]
 fn a_frozen_tree_can_be_read_elsewhere_while_writes_go_on() {
     let mut f = Fixture::with(&["/a", "/b"]);
     let frozen = f.tree.freeze();

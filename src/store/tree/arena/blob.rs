@@ -184,8 +184,8 @@ impl Blob {
     }
 
     /// Compares without proving again that the name is text.
-    pub fn is_named(&self, name: &str) -> bool {
-        self.split_name().0 == name.as_bytes()
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        self.split_name().0 == name
     }
 
     pub fn stat(&self) -> PackedStat {
@@ -360,7 +360,7 @@ mod tests {
             };
             let blob = Blob::new(&name, &stat, data.as_deref());
             prop_assert_eq!(blob.name(), &name[..]);
-            prop_assert!(blob.is_named(&name));
+            prop_assert!(blob.is_named(name.as_bytes()));
             prop_assert_eq!(blob.stat_and_data(), (stat, data.as_deref()));
         }
     }

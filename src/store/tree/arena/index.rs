@@ -33,8 +33,8 @@ impl Index {
         }
     }
 
-    pub fn find(&self, slots: &Slots, parent: Slot, name: &str) -> Option<Slot> {
-        let (part, hash) = self.place(parent, name.as_bytes());
+    pub fn find(&self, slots: &Slots, parent: Slot, name: &[u8]) -> Option<Slot> {
+        let (part, hash) = self.place(parent, name);
         self.parts[part]
             .find(spread(hash), |entry| {
                 entry.hash == hash && is(slots, entry.slot, parent, name)
@@ -52,8 +52,8 @@ impl Index {
     }
 
     /// Removes a znode that still lies in its slot.
-    pub fn remove(&mut self, parent: Slot, name: &str, slot: Slot) {
-        let (part, hash) = self.place(parent, name.as_bytes());
+    pub fn remove(&mut self, parent: Slot, name: &[u8], slot: Slot) {
+        let (part, hash) = self.place(parent, name);
         self.parts[part]
             .find_entry(spread(hash), |entry| entry.slot == slot)
             .expect("every living znode is in the index")
@@ -70,7 +70,7 @@ impl Index {
     }
 }
 
-fn is(slots: &Slots, slot: Slot, parent: Slot, name: &str) -> bool {
+fn is(slots: &Slots, slot: Slot, parent: Slot, name: &[u8]) -> bool {
     slots
         .get(slot)
         .is_some_and(|(under, blob)| under == parent && blob.is_named(name))
@@ -97,13 +97,13 @@ mod tests {
             index.insert(slab.slots(), slot);
         }
         for i in 0..10_000u32 {
-            let found = index.find(slab.slots(), i % 7, &(i / 7).to_string());
+            let found = index.find(slab.slots(), i % 7, (i / 7).to_string().as_bytes());
             assert_eq!(found, Some(i));
         }
-        assert_eq!(index.find(slab.slots(), 8, "0"), None);
-        assert_eq!(index.find(slab.slots(), 0, "nobody"), None);
-        index.remove(0, "0", 0);
-        assert_eq!(index.find(slab.slots(), 0, "0"), None);
-        assert_eq!(index.find(slab.slots(), 1, "0"), Some(1));
+        assert_eq!(index.find(slab.slots(), 8, b"0"), None);
+        assert_eq!(index.find(slab.slots(), 0, b"nobody"), None);
+        index.remove(0, b"0", 0);
+        assert_eq!(index.find(slab.slots(), 0, b"0"), None);
+        assert_eq!(index.find(slab.slots(), 1, b"0"), Some(1));
     }
 }
