@@ -259,9 +259,9 @@ pub const SETTINGS: &[Setting] = &[
     integer("storage.slow_sync_ms", (1, 3_600_000), "1000", "ms",
         "A sync of the log that takes longer is named in the log and counted (fsync.warningthresholdms)."),
     integer("storage.checkpoint_interval_ms", (100, 600_000), "60000", "ms",
-        "How often changed znodes are written behind, at least: also after storage.checkpoint_bytes."),
-    integer("storage.checkpoint_bytes", (MIB, 1 << 50), "67108864", "bytes",
-        "Bytes of log since changed znodes were written behind after which it is done again. Bounds what a restart has to replay."),
+        "How often changed znodes are written behind, at least: also after storage.checkpoint_operations, and after each snapshot."),
+    integer("storage.checkpoint_operations", (1000, 1 << 40), "500000", "operations",
+        "Operations since changed znodes were written behind after which it is done again. Bounds what a restart has to replay, with storage.snapshot_bytes."),
 
     setting("changes.enabled", Kind::Flag, Default::Is("true"), "",
         "Whether this member keeps a log of all changes, for those who subscribe to it."),

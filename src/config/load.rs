@@ -292,7 +292,7 @@ fn storage(values: &mut Values<'_>) -> StorageSettings {
         log_entries_kept: values.integer("storage.log_entries_kept"),
         slow_sync_ms: values.integer("storage.slow_sync_ms"),
         checkpoint_interval_ms: values.integer("storage.checkpoint_interval_ms"),
-        checkpoint_bytes: values.integer("storage.checkpoint_bytes"),
+        checkpoint_operations: values.integer("storage.checkpoint_operations"),
     }
 }
 

@@ -148,7 +148,7 @@ pub struct StorageSettings {
     pub log_entries_kept: u64,
     pub slow_sync_ms: u64,
     pub checkpoint_interval_ms: u64,
-    pub checkpoint_bytes: u64,
+    pub checkpoint_operations: u64,
 }
 
 /// The log of all changes, and how much of it is kept.

@@ -87,7 +87,7 @@ fn options(settings: &Settings, identity: Identity, directory: &DataDirectory) -
             peers: PeerOptions::default(),
             upkeep: UpkeepOptions {
                 checkpoint_interval: Duration::from_millis(storage.checkpoint_interval_ms),
-                checkpoint_log_bytes: storage.checkpoint_bytes,
+                checkpoint_operations: storage.checkpoint_operations,
                 snapshot_log_bytes: storage.snapshot_bytes,
                 snapshot_log_entries: storage.snapshot_entries,
                 free_bytes_min: storage.free_bytes_min,

@@ -202,6 +202,16 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Changes to znodes that are asked for, each with an effect of its own.
+    pub fn operations(&self) -> usize {
+        match self {
+            Command::Multi(operations) | Command::Once { operations, .. } => operations.len(),
+            _ => 1,
+        }
+    }
+}
+
 /// What the rows of a restore have to add up to, and what the ensemble goes on above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestoreAnnounced {

@@ -16,7 +16,7 @@ use super::formation;
 use super::free_space::FreeSpace;
 use super::log::RaftLog;
 use super::log_store::LogStore;
-use super::machine::{Figures, Machine, StateMachine};
+use super::machine::{AppliedAmount, Figures, Machine, StateMachine};
 use super::membership_service::MembershipService;
 use super::network::client::PeerNetwork;
 use super::network::forward::ForwardStream;
@@ -125,7 +125,7 @@ impl Consensus {
             observer,
             checkpoint: Checkpoint::new(checkpoint, state, checkpointing),
             snapshots: Arc::new(recovered.snapshots),
-            applied_bytes: AtomicU64::new(0),
+            applied_amount: AppliedAmount::default(),
             live_since_ms: environment.clock.wall_ms(),
             clock: Arc::clone(&environment.clock),
             figures: Figures::new(),
@@ -437,10 +437,12 @@ impl Consensus {
         self.0.upkeep.snapshot().await.unwrap_or_else(ended)
     }
 
-    /// Hands on the leadership if this member has it, writes a checkpoint, and ends everything.
+    /// Hands on the leadership if this member has it, writes a checkpoint unless the log has what is missing
+    /// sooner, and ends everything.
     pub async fn shutdown(&self) {
         self.hand_on().await;
-        if let Err(fault) = self.checkpoint_now().await {
+        let last = self.0.upkeep.last_checkpoint().await;
+        if let Err(fault) = last.unwrap_or_else(ended) {
             tracing::warn!(%fault, "no last checkpoint: the next start replays more of the log");
         }
         self.0.closing.cancel();

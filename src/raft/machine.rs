@@ -43,12 +43,20 @@ pub struct Machine {
     pub snapshots: Arc<Snapshots>,
     /// The last position applied.
     pub applied: watch::Sender<Option<LogPosition>>,
-    /// Bytes of entries applied since the process began.
-    pub applied_bytes: AtomicU64,
+    pub applied_amount: AppliedAmount,
     /// Entries proposed before this are replayed: how long they took to come here says nothing.
     pub live_since_ms: i64,
     pub clock: Arc<dyn Clock>,
     pub figures: Figures,
+}
+
+/// What was applied since the process began, replayed or new.
+#[derive(Default)]
+pub struct AppliedAmount {
+    /// Of entries.
+    pub bytes: AtomicU64,
+    /// Of which a transaction has several.
+    pub operations: AtomicU64,
 }
 
 /// What is measured of apply, as handles made once.
@@ -105,6 +113,17 @@ enum Content {
         batches: Vec<MemberBatch>,
     },
     Membership(Membership),
+}
+
+impl Content {
+    fn operations(&self) -> usize {
+        let batches = match self {
+            Content::Batches { batches, .. } => batches.as_slice(),
+            _ => &[],
+        };
+        let requests = batches.iter().flat_map(|batch| &batch.requests);
+        requests.map(|request| request.command.operations()).sum()
+    }
 }
 
 struct Decoded {
@@ -259,20 +278,23 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         while let Some(group) = groups.next().await {
             let began = Instant::now();
             let mut decoded = Vec::with_capacity(group.len());
-            let mut bytes = 0;
+            let (mut bytes, mut operations) = (0, 0);
             for item in group {
                 let (entry, proposer) = item?;
                 if let Payload::Normal(proposal) = &entry.payload {
                     bytes += proposal.0.len() as u64;
                 }
                 let (position, content) = decode(entry, &self.0.figures)?;
+                operations += content.operations() as u64;
                 decoded.push(Decoded {
                     position,
                     content,
                     proposer,
                 });
             }
-            self.0.applied_bytes.fetch_add(bytes, Ordering::Relaxed);
+            let amount = &self.0.applied_amount;
+            amount.bytes.fetch_add(bytes, Ordering::Relaxed);
+            amount.operations.fetch_add(operations, Ordering::Relaxed);
             self.0.apply_group(decoded, began)?;
         }
         Ok(())

@@ -127,9 +127,13 @@ pub struct UpkeepOptions {
     pub tick: Duration,
     /// A checkpoint is taken when something changed and the last is this old, or older than a snapshot.
     pub checkpoint_interval: Duration,
-    /// Or when this much of the log was applied since the last: what a start replays behind it. A burst that ends
-    /// before, and what is created and deleted again meanwhile, never reaches a checkpoint.
-    pub checkpoint_log_bytes: u64,
+    /// Or when so many operations were applied since the last: what a start replays behind it, which takes a few
+    /// microseconds for each, however large. What a burst creates and deletes again before never reaches a
+    /// checkpoint.
+    pub checkpoint_operations: u64,
+    /// A member that stops leaves more changed rows than these to the log, if a start replays them sooner than it
+    /// writes them.
+    pub last_checkpoint_rows: usize,
     /// A snapshot is taken when this much of the log was applied since the last.
     pub snapshot_log_bytes: u64,
     pub snapshot_log_entries: u64,
@@ -148,7 +152,8 @@ impl Default for UpkeepOptions {
         UpkeepOptions {
             tick: Duration::from_millis(500),
             checkpoint_interval: Duration::from_secs(60),
-            checkpoint_log_bytes: 64 * 1024 * 1024,
+            checkpoint_operations: 500_000,
+            last_checkpoint_rows: 10_000,
             snapshot_log_bytes: 256 * 1024 * 1024,
             snapshot_log_entries: 1_000_000,
             snapshots_kept: 2,

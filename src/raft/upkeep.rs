@@ -32,6 +32,7 @@ type Done = oneshot::Sender<Result<(), Arc<StorageFault>>>;
 
 enum Request {
     Checkpoint(Done),
+    LastCheckpoint(Done),
     Snapshot(Done),
 }
 
@@ -43,6 +44,12 @@ impl UpkeepHandle {
     /// Returns when the state as of the call is in the checkpoint; `None` if upkeep has ended.
     pub async fn checkpoint(&self) -> Option<Result<(), Arc<StorageFault>>> {
         self.ask(Request::Checkpoint).await
+    }
+
+    /// Returns when a start finds all there is, in the least time for stop and start: in the checkpoint, or
+    /// behind it in the log.
+    pub async fn last_checkpoint(&self) -> Option<Result<(), Arc<StorageFault>>> {
+        self.ask(Request::LastCheckpoint).await
     }
 
     /// Returns when a snapshot of the state as of the call is the current one.
@@ -68,10 +75,10 @@ pub struct Upkeep {
     checkpoint_due: Instant,
     /// After a failure, however much waits.
     checkpoint_not_before: Instant,
-    /// What `applied_bytes` was at the last checkpoint.
-    checkpoint_bytes: u64,
+    /// The operations that were applied at the last checkpoint.
+    checkpoint_operations: u64,
     snapshot_not_before: Instant,
-    /// What `applied_bytes` was at the last snapshot.
+    /// The bytes that were applied at the last snapshot.
     snapshot_bytes: u64,
 }
 
@@ -89,7 +96,7 @@ impl Upkeep {
             requests,
             checkpoint_due: Instant::now(),
             checkpoint_not_before: Instant::now(),
-            checkpoint_bytes: 0,
+            checkpoint_operations: 0,
             snapshot_not_before: Instant::now(),
             snapshot_bytes: 0,
         };
@@ -107,6 +114,13 @@ impl Upkeep {
                         let result = self.checkpoint().await;
                         drop(done.send(result.map_err(Arc::new)));
                     }
+                    Some(Request::LastCheckpoint(done)) => {
+                        let result = match self.is_left_to_the_log() {
+                            true => Ok(()),
+                            false => self.checkpoint().await,
+                        };
+                        drop(done.send(result.map_err(Arc::new)));
+                    }
                     Some(Request::Snapshot(done)) => {
                         let result = self.snapshot().await;
                         drop(done.send(result.map_err(Arc::new)));
@@ -114,11 +128,11 @@ impl Upkeep {
                     None => return,
                 },
                 _ = ticks.tick() => {
-                    if self.checkpoint_is_due() {
-                        let _ = self.checkpoint().await;
-                    }
                     if self.snapshot_is_due() {
                         let _ = self.snapshot().await;
+                    }
+                    if self.checkpoint_is_due() {
+                        let _ = self.checkpoint().await;
                     }
                 }
             }
@@ -130,16 +144,35 @@ impl Upkeep {
         *self.machine.applied.borrow()
     }
 
+    fn applied_bytes(&self) -> u64 {
+        self.machine.applied_amount.bytes.load(Ordering::Relaxed)
+    }
+
+    fn applied_operations(&self) -> u64 {
+        let amount = &self.machine.applied_amount;
+        amount.operations.load(Ordering::Relaxed)
+    }
+
     /// Neither a checkpoint nor a snapshot has what a restore has brought so far.
     fn restore_is_under_way(&self) -> bool {
         self.machine.state.read().restore_under_way().is_some()
     }
 
+    /// Operations that a start replays if there is no further checkpoint.
+    fn operations_behind(&self) -> u64 {
+        self.applied_operations() - self.checkpoint_operations
+    }
+
+    /// A changed row costs about as much to write, and to read again, as two operations to replay.
+    fn is_left_to_the_log(&self) -> bool {
+        let rows = self.machine.state.read().changed();
+        rows > self.options.last_checkpoint_rows && 2 * rows as u64 > self.operations_behind()
+    }
+
     fn checkpoint_is_due(&self) -> bool {
-        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed) - self.checkpoint_bytes;
         let position = self.machine.checkpoint.position();
         // The log is forgotten behind both, and a snapshot is taken to forget it.
-        let is_called_for = bytes >= self.options.checkpoint_log_bytes
+        let is_called_for = self.operations_behind() >= self.options.checkpoint_operations
             || self.machine.snapshots.position() > position;
         let now = Instant::now();
         (now >= self.checkpoint_due || (is_called_for && now >= self.checkpoint_not_before))
@@ -148,7 +181,7 @@ impl Upkeep {
     }
 
     async fn checkpoint(&mut self) -> Result<(), StorageFault> {
-        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed);
+        let operations = self.applied_operations();
         let machine = Arc::clone(&self.machine);
         let began = Instant::now();
         let result = blocking(move || machine.checkpoint.save()).await;
@@ -156,7 +189,7 @@ impl Upkeep {
         self.checkpoint_not_before = Instant::now();
         match &result {
             Ok(()) => {
-                self.checkpoint_bytes = bytes;
+                self.checkpoint_operations = operations;
                 metrics::histogram!(CHECKPOINT_SECONDS).record(began.elapsed());
                 tracing::debug!(
                     log_index = self.machine.checkpoint.position().map(|at| at.index),
@@ -179,7 +212,7 @@ impl Upkeep {
         };
         let last = self.machine.snapshots.position();
         let entries = applied.index - last.map_or(0, |last| last.index).min(applied.index);
-        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed) - self.snapshot_bytes;
+        let bytes = self.applied_bytes() - self.snapshot_bytes;
         Instant::now() >= self.snapshot_not_before
             && !self.restore_is_under_way()
             && last < Some(applied)
@@ -192,7 +225,7 @@ impl Upkeep {
             // Nobody's failure.
             return self.machine.settled_image().map(drop);
         }
-        let bytes = self.machine.applied_bytes.load(Ordering::Relaxed);
+        let bytes = self.applied_bytes();
         let machine = Arc::clone(&self.machine);
         let writing = machine.snapshots.begin_writing().await;
         let result = blocking(move || {

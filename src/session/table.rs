@@ -231,6 +231,11 @@ impl SessionTable {
         self.sessions.is_empty()
     }
 
+    /// Rows that changed since the last `take_dirty`.
+    pub fn changed(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// The rows that changed since the last call, in the order of their ids; `None` for those that
     /// are gone. A session that came and went in between is among the gone.
     pub fn take_dirty(&mut self) -> Vec<(SessionId, Option<Session>)> {

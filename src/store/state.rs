@@ -538,6 +538,11 @@ impl State {
         }
     }
 
+    /// Rows that changed since the last `take_delta`.
+    pub fn changed(&self) -> usize {
+        self.tree.changed() + self.sessions.changed()
+    }
+
     /// What changed since the last call.
     pub fn take_delta(&mut self) -> CheckpointDelta {
         let slots = self.tree.take_dirty();

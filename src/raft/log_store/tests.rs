@@ -1,7 +1,7 @@
 //! openraft's own suite for storage, on our log and our state machine.
 
 use super::super::checkpoint::Checkpoint;
-use super::super::machine::{Figures, Machine, StateMachine};
+use super::super::machine::{AppliedAmount, Figures, Machine, StateMachine};
 use super::super::observer::ApplyObserver;
 use super::super::snapshot::Snapshots;
 use super::*;
@@ -15,7 +15,6 @@ use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 
 struct Nobody;
@@ -46,7 +45,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
             checkpoint: Checkpoint::new(Box::new(checkpoint), state, Box::new(|_| {})),
             snapshots: Arc::new(snapshots),
             applied: watch::Sender::new(None),
-            applied_bytes: AtomicU64::new(0),
+            applied_amount: AppliedAmount::default(),
             live_since_ms: 0,
             clock: Arc::new(SystemClock),
             figures: Figures::new(),

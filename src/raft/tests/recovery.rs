@@ -46,6 +46,35 @@ async fn a_member_that_was_shut_down_starts_from_its_checkpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_shut_down_leaves_many_new_znodes_to_the_log() {
+    const ROWS: u64 = 40;
+    let mut cluster = Cluster::new();
+    cluster.upkeep = UpkeepOptions {
+        checkpoint_interval: Duration::from_secs(3600),
+        last_checkpoint_rows: ROWS as usize,
+        ..UpkeepOptions::default()
+    };
+    cluster.found(1).await;
+    let writer = Writer::default();
+    let mut written = 0;
+    // A few less than it writes, and a few more.
+    for (count, is_written) in [(ROWS / 2, true), (ROWS * 2, false)] {
+        let consensus = &cluster.member(1).consensus;
+        within_deadline("a checkpoint", consensus.checkpoint_now())
+            .await
+            .unwrap();
+        cluster.write(&writer, count).await;
+        written += count;
+        let member = cluster.members.remove(&1).unwrap();
+        within_deadline("shutdown", member.consensus.shutdown()).await;
+        let checkpoint = member.consensus.checkpoint_position().unwrap();
+        assert_eq!(checkpoint.index >= written, is_written, "{checkpoint}");
+        cluster.restart(1).await;
+        cluster.agree(written).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_whose_next_entry_is_forgotten_catches_up_by_snapshot() {
     let mut cluster = Cluster::new();
     cluster.upkeep = forgetful();
@@ -109,11 +138,11 @@ async fn the_log_is_not_forgotten_before_both_checkpoint_and_snapshot_are_past_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_checkpoint_is_due_early_when_much_of_the_log_was_applied() {
+async fn a_checkpoint_is_due_early_when_many_operations_were_applied() {
     let mut cluster = Cluster::new();
     cluster.upkeep = UpkeepOptions {
         checkpoint_interval: Duration::from_secs(3600),
-        checkpoint_log_bytes: 2_000,
+        checkpoint_operations: 20,
         ..forgetful()
     };
     cluster.found(1).await;

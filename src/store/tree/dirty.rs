@@ -24,6 +24,10 @@ impl Dirty {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Marks what is marked in another.
     pub fn mark_all(&mut self, other: &Dirty) {
         other.slots.iter().for_each(|slot| self.mark(*slot));
@@ -48,6 +52,7 @@ mod tests {
         for slot in [5, 64, 5, 1_000, 64, 4] {
             dirty.mark(slot);
         }
+        assert_eq!(dirty.len(), 4);
         assert_eq!(dirty.take(), [5, 64, 1_000, 4]);
         assert_eq!(dirty.take(), [] as [Slot; 0]);
         dirty.mark(64);

@@ -235,6 +235,11 @@ impl Tree {
         self.dirty.take()
     }
 
+    /// Slots that changed since the last `take_dirty`.
+    pub fn changed(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// The slot of a path. The empty path is the root's, as in ZooKeeper.
     fn find(&self, path: &str) -> Option<Slot> {
         let below = match path {
