@@ -128,7 +128,7 @@ pub struct UpkeepOptions {
     /// A checkpoint is taken when something changed and the last is this old, or older than a snapshot.
     pub checkpoint_interval: Duration,
     /// Or when so many operations were applied since the last: what a start replays behind it, which takes a few
-    /// microseconds for each, large or small. What a burst creates and deletes again before never reaches a
+    /// microseconds for each. What a burst creates and deletes again before never reaches a
     /// checkpoint.
     pub checkpoint_operations: u64,
     /// A member that stops leaves more changed rows than these to the log, if a start replays them sooner than it
