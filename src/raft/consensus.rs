@@ -117,6 +117,7 @@ impl Consensus {
         };
         let applied = state.read().last_applied();
         recovered.check(&options, applied)?;
+        let starts_again = recovered.log.last().is_some();
         let announced = Arc::clone(&observer);
         let checkpointing = Box::new(move |zxid| announced.checkpointing(zxid));
         let machine = Arc::new(Machine {
@@ -197,6 +198,7 @@ impl Consensus {
             links,
             timing: consensus.0.options.timing.clone(),
             suspicions,
+            starts_again,
         };
         raft.run();
         consensus.spawn(publish(

@@ -15,6 +15,10 @@
 //! differs by member, and hold a *pre-vote*. Peers grant it only if they forgot their lease too, each
 //! by its own evidence. So one member that cannot reach a healthy leader disturbs nobody.
 //!
+//! A member that starts again does the same for the leader that it followed before. If it led itself,
+//! nobody leads that term any more: it asks for votes in its turn, which is the last. So whoever
+//! completes a majority brings a leader at once.
+//!
 //! Safety does not depend on any of this: a lease only spares elections, no read relies on one.
 //! Decision: `docs/adr/2026-11-22-fast-failure-detection.md`.
 
@@ -22,11 +26,13 @@ use super::network::links::{Lane, Links};
 use super::network::server::Raft;
 use super::options::Timing;
 use super::proto;
-use super::types::Vote;
+use super::types::{TypeConfig, Vote};
 use crate::model::{MemberAddresses, MemberId};
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
 use openraft::raft::TransferLeaderRequest;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +73,8 @@ pub struct FailureDetector {
     pub links: Arc<Links>,
     pub timing: Timing,
     pub suspicions: Suspicions,
+    /// This member was part of a cluster when it ended.
+    pub starts_again: bool,
 }
 
 /// What a look at a leader showed.
@@ -79,35 +87,65 @@ enum Finding {
     Unknown,
 }
 
+/// A voter that does not lead, and is not being elected.
+struct Standing {
+    vote: Vote,
+    /// When this member asks for votes: those who followed the leader in their order, then who led.
+    turn: u32,
+}
+
 /// The leader that this member follows.
 struct Followed {
-    vote: Vote,
+    standing: Standing,
     leader: MemberId,
     addresses: MemberAddresses,
-    /// This member's turn among the voters that are left.
-    turn: u32,
 }
 
 impl FailureDetector {
     /// Runs until the member stops (the task is then aborted).
     pub async fn run(self) {
         let mut suspicions = self.suspicions.0.subscribe();
+        if self.starts_again {
+            self.after_start().await;
+        }
         while suspicions.changed().await.is_ok() {
             let suspect = *suspicions.borrow_and_update();
             if let Some(followed) = self.followed().filter(|f| Some(f.leader) == suspect) {
-                let finding = self.look_until_clear(&followed).await;
-                tracing::info!(
-                    peer = %followed.leader,
-                    term = followed.vote.leader_id.term,
-                    ?finding,
-                    "the leader's stream broke off"
-                );
-                if finding == Finding::Gone {
-                    self.campaign(&followed).await;
-                }
+                self.replace_if_gone(&followed, "the leader's stream broke off")
+                    .await;
             }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
+    }
+
+    async fn after_start(&self) {
+        // Once consensus answers, what it has recovered is published.
+        if self.raft.with_raft_state(|_| ()).await.is_err() {
+            return;
+        }
+        if let Some(followed) = self.followed() {
+            self.replace_if_gone(&followed, "started again").await;
+        } else if let Some(standing) = self.standing() {
+            self.campaign(&standing).await;
+        }
+    }
+
+    async fn replace_if_gone(&self, followed: &Followed, why: &str) {
+        let finding = self.look_until_clear(followed).await;
+        tracing::info!(
+            peer = %followed.leader,
+            term = followed.standing.vote.leader_id.term,
+            ?finding,
+            "{why}"
+        );
+        if finding == Finding::Gone {
+            self.campaign(&followed.standing).await;
+        }
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let metrics = self.raft.server_metrics();
+        standing(&metrics.borrow_watched())
     }
 
     /// Whom this member follows, if it has a vote itself.
@@ -116,20 +154,12 @@ impl FailureDetector {
         let metrics = metrics.borrow_watched();
         let leader = metrics
             .current_leader
-            .filter(|leader| *leader != metrics.id)?;
-        if metrics.state != ServerState::Follower || !metrics.vote.committed {
-            return None;
-        }
+            .filter(|leader| *leader != metrics.id && metrics.vote.committed)?;
         let membership = metrics.membership_config.membership();
-        let turn = membership
-            .voter_ids()
-            .filter(|voter| *voter != leader)
-            .position(|voter| voter == metrics.id)?;
         Some(Followed {
-            vote: metrics.vote,
+            standing: standing(&metrics)?,
             leader: MemberId(leader),
             addresses: membership.get_node(&leader)?.clone(),
-            turn: turn as u32,
         })
     }
 
@@ -165,7 +195,7 @@ impl FailureDetector {
         link.reset();
         let mut client = link.client();
         let question = link.introduction.introduce(proto::LeadsRequest {
-            term: followed.vote.leader_id.term,
+            term: followed.standing.vote.leader_id.term,
         });
         match tokio::time::timeout(deadline, client.leads(question)).await {
             Ok(Ok(answer)) if answer.get_ref().leads => Finding::Alive,
@@ -175,17 +205,17 @@ impl FailureDetector {
         }
     }
 
-    async fn campaign(&self, followed: &Followed) {
+    async fn campaign(&self, standing: &Standing) {
         let stagger = Duration::from_millis(self.timing.campaign_stagger_ms);
         // The others need a moment to see what this member saw.
-        tokio::time::sleep(stagger / 5 + stagger * followed.turn).await;
+        tokio::time::sleep(stagger / 5 + stagger * standing.turn).await;
         for _ in 0..CAMPAIGNS_MAX {
-            let still = self.followed().map(|now| now.vote);
-            if still != Some(followed.vote) {
+            let still = self.standing().map(|now| now.vote);
+            if still != Some(standing.vote) {
                 return;
             }
             // Ends the lease at this member alone: the transfer is to nobody.
-            let end_lease = TransferLeaderRequest::new(followed.vote, NOBODY, None);
+            let end_lease = TransferLeaderRequest::new(standing.vote, NOBODY, None);
             if self.raft.handle_transfer_leader(end_lease).await.is_err()
                 || self.raft.trigger().elect(true).await.is_err()
             {
@@ -194,4 +224,17 @@ impl FailureDetector {
             tokio::time::sleep(2 * stagger).await;
         }
     }
+}
+
+fn standing(metrics: &RaftServerMetrics<TypeConfig>) -> Option<Standing> {
+    if metrics.state != ServerState::Follower {
+        return None;
+    }
+    let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
+    let led = metrics.vote.leader_id.voted_for;
+    let is_before = |voter: &&u64| **voter != led && (metrics.id == led || **voter < metrics.id);
+    voters.contains(&metrics.id).then(|| Standing {
+        vote: metrics.vote,
+        turn: voters.iter().filter(is_before).count() as u32,
+    })
 }

@@ -104,6 +104,37 @@ async fn a_leader_that_restarts_at_once_does_not_lead_its_old_term_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_starts_again_has_a_leader_without_waiting_for_a_time_out() {
+    let mut cluster = patient_cluster().await;
+    let writer = Writer::default();
+    cluster.write(&writer, 20).await;
+    let term = cluster.member(1).consensus.leadership().borrow().term;
+    for id in 1..=3 {
+        cluster.kill(id).await;
+    }
+    for id in 1..=3 {
+        cluster.restart(id).await;
+    }
+    next_leader(&cluster, term).await;
+    cluster.write(&writer, 20).await;
+    cluster.agree(40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_starts_again_disturbs_no_leader() {
+    let mut cluster = patient_cluster().await;
+    let before = cluster.member(1).consensus.leadership().borrow().clone();
+    cluster.kill(2).await;
+    cluster.restart(2).await;
+    let mut leadership = cluster.member(2).consensus.leadership();
+    let known = leadership.wait_for(|now| now.leader == Some(MemberId(1)));
+    within_deadline("the leader is known", known).await.unwrap();
+    cluster.write(&Writer::default(), 20).await;
+    cluster.agree(20).await;
+    assert_eq!(*cluster.member(1).consensus.leadership().borrow(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_loses_a_living_leader_disturbs_nobody() {
     let cluster = patient_cluster().await;
     let before = cluster.member(1).consensus.leadership().borrow().clone();
