@@ -182,7 +182,10 @@ impl Hub {
     pub(super) fn tell_some(&self) -> bool {
         let mut groups = self.groups.lock();
         let since = self.untold_since.lock().take();
-        let untold = self.tail.lock().untold();
+        let untold = match groups.is_empty() {
+            true => self.tail.lock().skip_untold(),
+            false => self.tail.lock().untold(),
+        };
         if let Some(through) = untold.missed_through {
             groups.missed(through);
         }

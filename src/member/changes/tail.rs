@@ -218,6 +218,17 @@ impl Tail {
         }
     }
 
+    /// As `untold`, where there is nobody to tell: no records are taken.
+    pub fn skip_untold(&mut self) -> Untold {
+        let missed_through = (self.told < self.base).then_some(self.begins_after);
+        self.told = self.end();
+        Untold {
+            missed_through,
+            records: Vec::new(),
+            through: self.through,
+        }
+    }
+
     /// The transactions after `after` that are here, and through which zxid they go.
     ///
     /// `None` if some of them are not here any more.
@@ -371,6 +382,13 @@ mod tests {
         let untold = tail.untold();
         assert_eq!(untold.missed_through, Some(tail.begins_after()));
         assert_eq!(untold.records[0].zxid, tail.begins_after().next());
+        // Where there is nobody to tell, all counts as told.
+        tail.append(record(30, 10));
+        let skipped = tail.skip_untold();
+        assert_eq!((skipped.missed_through, skipped.through), (None, Zxid(30)));
+        assert!(skipped.records.is_empty());
+        tail.append(record(31, 10));
+        assert_eq!(zxids(&tail.untold().records), [31]);
     }
 
     #[test]

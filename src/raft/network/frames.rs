@@ -6,8 +6,8 @@
 //! Numbers are big-endian; `length` counts the body, the checksum is of all that follows it. The first
 //! frame is an `Opening`, answered by a `Head`; after that a body is one message of `proto`.
 //!
-//! At all times: a frame is refused by its length before room is made for it, and room is made as its
-//! bytes come; whoever had nothing to say from one `PeerOptions::keepalive_interval` to the next sends an
+//! At all times: a frame is refused by its length before room is made for it, and room for more than
+//! `ROOM_BYTES_MAX` is made as its bytes come; whoever had nothing to say from one `PeerOptions::keepalive_interval` to the next sends an
 //! idle frame, and a stream on which nothing came for as many of them as `keepalive_timeout` has, and one
 //! more, is over.
 //! Decision: `docs/adr/2026-11-29-peer-frames.md`.
@@ -43,6 +43,9 @@ pub const GATHERED_BYTES_MAX: usize = 256 * 1024;
 
 /// Room to read into is made in pieces of at least this.
 const READ_BYTES: usize = 8 * 1024;
+
+/// Room for a frame that has begun is made at once if it is no longer; for more as its bytes come.
+const ROOM_BYTES_MAX: usize = 256 * 1024;
 
 /// Frames that may wait are written once there are this many bytes of them.
 const WAITING_BYTES_MAX: usize = 4 * 1024;
@@ -155,6 +158,16 @@ pub fn take(input: &mut BytesMut, bytes_max: usize) -> Result<Option<Frame>, Fra
     let frame = input.split_to(HEADER_BYTES + bytes).freeze();
     let body = frame.slice(HEADER_BYTES..);
     Ok(Some(Frame { kind, body }))
+}
+
+/// How much room is to be made behind the beginning of a frame that `take` has left there.
+fn room(input: &[u8]) -> usize {
+    let missing = input.first_chunk().map_or(0, |header| {
+        let [_, _, _, _, e, f, g, h, _]: [u8; HEADER_BYTES] = *header;
+        let bytes = u32::from_be_bytes([e, f, g, h]) as usize;
+        (HEADER_BYTES + bytes).saturating_sub(input.len())
+    });
+    missing.min(ROOM_BYTES_MAX).max(input.len()).max(READ_BYTES)
 }
 
 /// Says in the head of an answer that frames are taken here.
@@ -304,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 None => {}
             }
             if self.input.capacity() - self.input.len() < READ_BYTES / 8 {
-                self.input.reserve(self.input.len().max(READ_BYTES));
+                self.input.reserve(room(&self.input));
             }
             let stream = Pin::new(&mut self.stream);
             match poll_read_buf(stream, context, &mut self.input) {
@@ -412,6 +425,17 @@ mod tests {
         let mut header = BytesMut::from(&written(OPENING_BYTES_MAX)[..HEADER_BYTES]);
         let refused = take(&mut header, OPENING_BYTES_MAX);
         assert!(matches!(refused, Err(FrameError::TooLong { .. })));
+    }
+
+    #[test]
+    fn room_is_made_for_the_rest_of_a_frame_and_for_a_long_one_as_it_comes() {
+        assert_eq!(room(&[]), READ_BYTES);
+        assert_eq!(room(&written(100_000)[..HEADER_BYTES - 1]), READ_BYTES);
+        let frame = written(100_000);
+        assert_eq!(room(&frame[..20_000]), frame.len() - 20_000);
+        let frame = written(10 * ROOM_BYTES_MAX);
+        assert_eq!(room(&frame[..HEADER_BYTES]), ROOM_BYTES_MAX);
+        assert_eq!(room(&frame[..3 * ROOM_BYTES_MAX]), 3 * ROOM_BYTES_MAX);
     }
 
     #[test]
