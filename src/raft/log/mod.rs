@@ -93,7 +93,8 @@ pub struct LogOptions {
     pub cache_bytes: usize,
     /// Bytes that may wait for the writer; past that, callers wait.
     pub queue_bytes_max: usize,
-    /// Purged segments kept to be used again. One empty segment is kept ready in any case.
+    /// Purged segments kept to be used again. One empty segment is kept ready in any case. As many as a
+    /// snapshot frees by default: a steady flood then fills no segment with zeros.
     pub spare_segments: usize,
     /// A sync that takes longer is counted, and named in the log.
     pub slow_sync: Duration,
@@ -104,9 +105,9 @@ impl Default for LogOptions {
     fn default() -> LogOptions {
         LogOptions {
             segment_bytes: 64 << 20,
-            cache_bytes: 32 << 20,
+            cache_bytes: 8 << 20,
             queue_bytes_max: 64 << 20,
-            spare_segments: 2,
+            spare_segments: 4,
             slow_sync: Duration::from_secs(1),
             threading: Threading::OwnThread,
         }
