@@ -358,10 +358,14 @@ impl Cluster {
 
     /// Writes through whoever leads.
     pub async fn write(&self, writer: &Writer, count: u64) {
+        self.write_all((0..count).map(|_| writer.batch())).await;
+    }
+
+    pub async fn write_all(&self, batches: impl Iterator<Item = Bytes>) {
         let leader = &self.member(self.leader().await).consensus;
         let mut flights = Vec::new();
-        for _ in 0..count {
-            let applied = leader.submit(envelope::encode(1, &[writer.batch()])).await;
+        for batch in batches {
+            let applied = leader.submit(envelope::encode(1, &[batch])).await;
             flights.push(applied.unwrap());
         }
         within_deadline("writes", async {
@@ -391,7 +395,7 @@ impl Cluster {
 
 const WRITER: MemberId = MemberId(9);
 
-/// One line of batches, each of which creates a znode; the first begins the session that does.
+/// One line of batches, each of which creates a znode or changes one; the first begins the session that does.
 #[derive(Default)]
 pub struct Writer {
     sequence: AtomicU64,
@@ -399,6 +403,27 @@ pub struct Writer {
 
 impl Writer {
     pub fn batch(&self) -> Bytes {
+        self.next(|sequence| {
+            Command::Operation(Operation::Create {
+                path: format!("/{sequence}"),
+                data: Some(Bytes::from(vec![7; 100])),
+                acl: Acl::open(),
+                mode: CreateMode::Persistent,
+            })
+        })
+    }
+
+    /// One transaction that sets the first znode so often.
+    pub fn sets(&self, count: usize) -> Bytes {
+        let set = Operation::SetData {
+            path: "/1".to_owned(),
+            data: Some(Bytes::from_static(b"set")),
+            version: -1,
+        };
+        self.next(|_| Command::Multi(vec![set; count]))
+    }
+
+    fn next(&self, command: impl FnOnce(u64) -> Command) -> Bytes {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let request = |session, command| Request {
             session,
@@ -414,14 +439,8 @@ impl Writer {
             };
             requests.push(request(SessionId::NONE, begin));
         }
-        let create = Operation::Create {
-            path: format!("/{sequence}"),
-            data: Some(Bytes::from(vec![7; 100])),
-            acl: Acl::open(),
-            mode: CreateMode::Persistent,
-        };
         let session = SessionId(State::new().freeze().header.next_session);
-        requests.push(request(session, Command::Operation(create)));
+        requests.push(request(session, command(sequence)));
         codec::encode_batch(&MemberBatch {
             origin: WRITER,
             incarnation: 1,

@@ -57,14 +57,21 @@ async fn a_member_that_is_shut_down_leaves_many_new_znodes_to_the_log() {
     cluster.found(1).await;
     let writer = Writer::default();
     let mut written = 0;
-    // A few less than it writes, and a few more.
-    for (count, is_written) in [(ROWS / 2, true), (ROWS * 2, false)] {
+    // A few less than it writes, and a few more; and as many, with a transaction of more operations than are
+    // sooner replayed.
+    for (count, sets, is_written) in [
+        (ROWS / 2, 0, true),
+        (ROWS * 2, 0, false),
+        (ROWS * 2, ROWS * 4, true),
+    ] {
         let consensus = &cluster.member(1).consensus;
         within_deadline("a checkpoint", consensus.checkpoint_now())
             .await
             .unwrap();
         cluster.write(&writer, count).await;
-        written += count;
+        let sets = (sets > 0).then(|| writer.sets(sets as usize));
+        written += count + u64::from(sets.is_some());
+        cluster.write_all(sets.into_iter()).await;
         let member = cluster.members.remove(&1).unwrap();
         within_deadline("shutdown", member.consensus.shutdown()).await;
         let checkpoint = member.consensus.checkpoint_position().unwrap();
