@@ -41,6 +41,9 @@ create          | 9 | -       | create -c 16 -p 8 |
 create-1k       | 9 | -       | create --bytes 1024 -c 16 -p 8 |
 create-one      | 9 | -       | create -c 1 -p 1 |
 set             | 9 | -       | set -c 16 -p 8 |
+create-512      | 9 | -       | create -c 64 -p 8 |
+create-1k-512   | 9 | -       | create --bytes 1024 -c 64 -p 8 |
+set-512         | 9 | -       | set -c 64 -p 8 |
 set-one         | 9 | -       | set -c 1 -p 1 |
 get             | 9 | -       | get -c 16 -p 8 |
 get-one         | 9 | -       | get -c 1 -p 1 |
