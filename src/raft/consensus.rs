@@ -117,7 +117,6 @@ impl Consensus {
         };
         let applied = state.read().last_applied();
         recovered.check(&options, applied)?;
-        let starts_again = recovered.log.last().is_some();
         let announced = Arc::clone(&observer);
         let checkpointing = Box::new(move |zxid| announced.checkpointing(zxid));
         let machine = Arc::new(Machine {
@@ -198,7 +197,6 @@ impl Consensus {
             links,
             timing: consensus.0.options.timing.clone(),
             suspicions,
-            starts_again,
         };
         raft.run();
         consensus.spawn(publish(
@@ -212,13 +210,13 @@ impl Consensus {
         consensus.spawn(consensus.serve(listener, service));
         consensus.spawn(upkeep.run());
         consensus.spawn(recovered.free_space.run());
-        consensus.spawn(detector.run());
         let formed = consensus.form().await;
         // A leader may have noticed it first.
         if lost.get().is_some() {
             return Err(StartError::DataLost(consensus.0.options.member));
         }
         formed?;
+        consensus.spawn(detector.run());
         Ok(consensus)
     }
 

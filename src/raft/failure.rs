@@ -16,8 +16,9 @@
 //! by its own evidence. So one member that cannot reach a healthy leader disturbs nobody.
 //!
 //! A member that starts again does the same for the leader that it followed before. If it led itself,
-//! nobody leads that term any more: it asks for votes in its turn, which is the last. So whoever
-//! completes a majority brings a leader at once.
+//! nobody leads that term any more: it asks for votes in its turn, which is the last. Founders, who
+//! all stood for election at once, ask again one after another. So whoever completes a majority
+//! brings a leader at once.
 //!
 //! Safety does not depend on any of this: a lease only spares elections, no read relies on one.
 //! Decision: `docs/adr/2026-11-22-fast-failure-detection.md`.
@@ -73,8 +74,6 @@ pub struct FailureDetector {
     pub links: Arc<Links>,
     pub timing: Timing,
     pub suspicions: Suspicions,
-    /// This member was part of a cluster when it ended.
-    pub starts_again: bool,
 }
 
 /// What a look at a leader showed.
@@ -87,10 +86,10 @@ enum Finding {
     Unknown,
 }
 
-/// A voter that does not lead, and is not being elected.
+/// A voter that does not lead.
 struct Standing {
     vote: Vote,
-    /// When this member asks for votes: those who followed the leader in their order, then who led.
+    /// When this member asks for votes: those who followed a leader in their order, then who led.
     turn: u32,
 }
 
@@ -102,12 +101,10 @@ struct Followed {
 }
 
 impl FailureDetector {
-    /// Runs until the member stops (the task is then aborted).
+    /// Runs until the member stops (the task is then aborted). It has founded its cluster, if it is to.
     pub async fn run(self) {
         let mut suspicions = self.suspicions.0.subscribe();
-        if self.starts_again {
-            self.after_start().await;
-        }
+        self.after_start().await;
         while suspicions.changed().await.is_ok() {
             let suspect = *suspicions.borrow_and_update();
             if let Some(followed) = self.followed().filter(|f| Some(f.leader) == suspect) {
@@ -227,13 +224,15 @@ impl FailureDetector {
 }
 
 fn standing(metrics: &RaftServerMetrics<TypeConfig>) -> Option<Standing> {
-    if metrics.state != ServerState::Follower {
-        return None;
-    }
+    let led = match metrics.state {
+        ServerState::Follower => Some(metrics.vote.leader_id.voted_for),
+        ServerState::Candidate => None,
+        _ => return None,
+    };
     let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
-    let led = metrics.vote.leader_id.voted_for;
-    let is_before = |voter: &&u64| **voter != led && (metrics.id == led || **voter < metrics.id);
-    voters.contains(&metrics.id).then(|| Standing {
+    let own = metrics.id;
+    let is_before = |voter: &&u64| Some(**voter) != led && (Some(own) == led || **voter < own);
+    voters.contains(&own).then(|| Standing {
         vote: metrics.vote,
         turn: voters.iter().filter(is_before).count() as u32,
     })

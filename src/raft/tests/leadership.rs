@@ -104,6 +104,15 @@ async fn a_leader_that_restarts_at_once_does_not_lead_its_old_term_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_founded_has_a_leader_without_waiting_for_a_time_out() {
+    let mut cluster = Cluster::new();
+    cluster.timing = patient();
+    // Each stands for election when it starts, which no majority can grant the first, and the one that
+    // voted for itself does not grant the next.
+    cluster.found(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_starts_again_has_a_leader_without_waiting_for_a_time_out() {
     let mut cluster = patient_cluster().await;
     let writer = Writer::default();
