@@ -95,8 +95,10 @@ const PROGRAM: &[Part] = &[
             "__rustc::",
             "_int_",
             "_mi_",
+            "_rjem_",
             "calloc",
             "cfree",
+            "do_rallocx",
             "free",
             "malloc",
             "malloc_",
@@ -292,6 +294,10 @@ mod tests {
             ("log-writer;std::thread::run", "raft::log"),
             ("sled-io-3;syscall", "checkpoint (sled)"),
             ("log-writer;cfree@GLIBC_2.2.5", "allocation"),
+            (
+                "vivarium::raft::log::x;do_rallocx;_rjem_je_large_ralloc;pac_alloc_impl",
+                "allocation",
+            ),
             ("vivarium::runtime::clock::now", "the rest of vivarium"),
             (
                 "mystery;std::thread::run",
