@@ -25,11 +25,12 @@ const LOG_BYTES: usize = 16 << 20;
 fn main() -> io::Result<()> {
     let (rounds, watchers) = (size("ROUNDS", 5_000), size("WATCHERS", 300));
     lone_write(rounds)?;
-    fan_out(rounds / 10, watchers)
+    fan_out(rounds.div_ceil(10), watchers)
 }
 
 fn size(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    let size = std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    size.max(1)
 }
 
 fn lone_write(rounds: usize) -> io::Result<()> {

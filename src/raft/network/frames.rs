@@ -7,9 +7,9 @@
 //! frame is an `Opening`, answered by a `Head`; after that a body is one message of `proto`.
 //!
 //! At all times: a frame is refused by its length before room is made for it, and room for more than
-//! `ROOM_BYTES_MAX` is made as its bytes come; whoever had nothing to say from one `PeerOptions::keepalive_interval` to the next sends an
-//! idle frame, and a stream on which nothing came for as many of them as `keepalive_timeout` has, and one
-//! more, is over.
+//! `ROOM_BYTES_MAX` is made as its bytes come; whoever had nothing to say from one
+//! `PeerOptions::keepalive_interval` to the next sends an idle frame, and a stream on which nothing came
+//! for as many of them as `keepalive_timeout` has, and one more, is over.
 //! Decision: `docs/adr/2026-11-29-peer-frames.md`.
 
 use crate::raft::options::{MESSAGE_BYTES_MAX, PeerOptions};
