@@ -22,7 +22,8 @@ use crate::model::{LogPosition, MemberBatch, Membership, Zxid};
 use crate::runtime::{self, Clock};
 use crate::store::codec::{self, CodecError};
 use crate::store::{EntryContext, SharedState, StateImage, StorageFault};
-use futures::{Stream, StreamExt};
+use futures::stream::Fuse;
+use futures::{FutureExt, Stream, StreamExt};
 use metrics::{Histogram, histogram};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
@@ -160,6 +161,18 @@ fn decode(entry: Entry, figures: &Figures) -> Result<(LogPosition, Content), Una
     Ok((position, content))
 }
 
+/// The entries that are there, and may be applied together; `None` at the end. Not `ready_chunks`, which makes
+/// room for the most there can be, where most often there is one.
+async fn next_group<S: Stream + Unpin>(entries: &mut Fuse<S>) -> Option<Vec<S::Item>> {
+    let mut group = vec![entries.next().await?];
+    while group.len() < GROUP_ENTRIES_MAX
+        && let Some(Some(entry)) = entries.next().now_or_never()
+    {
+        group.push(entry);
+    }
+    Some(group)
+}
+
 impl Machine {
     /// `began` is when the group came, before it was decoded.
     fn apply_group(&self, group: Vec<Decoded>, began: Instant) -> Result<(), Unappliable> {
@@ -274,8 +287,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     where
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
     {
-        let mut groups = entries.ready_chunks(GROUP_ENTRIES_MAX);
-        while let Some(group) = groups.next().await {
+        let mut entries = entries.fuse();
+        while let Some(group) = next_group(&mut entries).await {
             let began = Instant::now();
             let mut decoded = Vec::with_capacity(group.len());
             let (mut bytes, mut operations) = (0, 0);
