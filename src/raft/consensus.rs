@@ -31,10 +31,10 @@ use super::proto;
 use super::proto::cluster_server::ClusterServer;
 use super::proto::peer_server::PeerServer;
 use super::snapshot::Snapshots;
-use super::types::{Proposal, TypeConfig};
+use super::types::{Node, Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::metrics::{ELECTION_SECONDS, ELECTIONS, LEADERLESS};
-use crate::model::{Configuration, LogPosition, MemberAddresses, MemberId, SessionId};
+use crate::model::{Configuration, LogPosition, MemberId, SessionId};
 use crate::runtime::{self, BoxedListener, Environment};
 use crate::store::disk::{CheckpointStore, Disk};
 use crate::store::{SharedState, StorageFault};
@@ -350,7 +350,7 @@ impl Consensus {
     }
 
     /// As the newest membership in the log has them, applied or not.
-    pub(super) fn addresses(&self, member: MemberId) -> Option<MemberAddresses> {
+    pub(super) fn addresses(&self, member: MemberId) -> Option<Node> {
         let metrics = self.0.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.get_node(&member.0).cloned()

@@ -27,8 +27,8 @@ use super::network::links::{Lane, Links};
 use super::network::server::Raft;
 use super::options::Timing;
 use super::proto;
-use super::types::{TypeConfig, Vote};
-use crate::model::{MemberAddresses, MemberId};
+use super::types::{Node, TypeConfig, Vote};
+use crate::model::MemberId;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
@@ -97,7 +97,7 @@ struct Standing {
 struct Followed {
     standing: Standing,
     leader: MemberId,
-    addresses: MemberAddresses,
+    addresses: Node,
 }
 
 impl FailureDetector {

@@ -12,6 +12,7 @@ use super::error::StartError;
 use super::network::links::{Lane, Links};
 use super::network::server::Raft;
 use super::proto;
+use super::types::Node;
 use crate::model::{ClusterId, MemberAddresses, MemberId};
 use crate::raft::failure::NOBODY;
 use crate::raft::record;
@@ -78,9 +79,9 @@ pub async fn found(
         tracing::info!("the cluster runs already; waiting for its leader");
         return Ok(false);
     }
-    let members: BTreeMap<u64, MemberAddresses> = voters
+    let members: BTreeMap<u64, Node> = voters
         .iter()
-        .map(|(id, addresses)| (id.0, addresses.clone()))
+        .map(|(id, addresses)| (id.0, Node::from(addresses.clone())))
         .collect();
     match raft.initialize(members).await {
         Ok(()) => {

@@ -15,7 +15,7 @@ use super::error::ChangeError;
 use super::failure::NOBODY;
 use super::network::links::Lane;
 use super::options::PROMOTION_LAG_ENTRIES;
-use super::types::{self, TypeConfig};
+use super::types::{self, Node, TypeConfig};
 use super::{proto, record};
 use crate::model::{ClusterId, MemberAddresses, MemberId, Membership, Role, Zxid};
 use futures::future::join_all;
@@ -36,7 +36,7 @@ const CATCH_UP_LOOK: Duration = Duration::from_millis(100);
 /// A change that is not committed within this time is told of as unknown; it is not given up.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) type Change = ChangeMembers<u64, MemberAddresses>;
+pub(super) type Change = ChangeMembers<u64, Node>;
 
 /// The right to change the membership: one change at a time.
 pub type Turn = Arc<OwnedMutexGuard<()>>;
@@ -128,7 +128,7 @@ impl Consensus {
     ) -> Result<(), ChangeError> {
         self.may_be_added(id, &addresses)?;
         self.is_new(id, &addresses).await?;
-        let added = BTreeMap::from([(id.0, addresses)]);
+        let added = BTreeMap::from([(id.0, addresses.into())]);
         self.change(turn, Change::AddNodes(added), true).await
     }
 
@@ -422,7 +422,7 @@ impl Consensus {
     pub(super) async fn has_majority_at(
         &self,
         voters: &BTreeSet<MemberId>,
-        address: impl Fn(&MemberId) -> Option<MemberAddresses>,
+        address: impl Fn(&MemberId) -> Option<Node>,
     ) -> Result<(), ChangeError> {
         if voters.is_empty() {
             return refused("the last voter stays: without one there is no cluster");

@@ -10,6 +10,7 @@
 use super::consensus::Consensus;
 use super::error::ChangeError;
 use super::membership::{Change, MEMBERS_MAX, Turn};
+use super::types::Node;
 use crate::model::{MemberAddresses, MemberId, Membership, Role};
 use futures::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +73,7 @@ impl Plan {
         let mut first = Vec::new();
         if !self.moved.is_empty() {
             let moved = self.moved.iter();
-            let moved = moved.map(|(id, addresses)| (id.0, addresses.clone()));
+            let moved = moved.map(|(id, addresses)| (id.0, Node::from(addresses.clone())));
             first.push(Change::SetNodes(moved.collect()));
         }
         if !self.promote.is_empty() {
@@ -117,7 +118,11 @@ impl Consensus {
             )));
         }
         self.may_join(&plan).await?;
-        let at = |id: &MemberId| wanted.get(id).map(|(addresses, _)| addresses.clone());
+        let at = |id: &MemberId| {
+            wanted
+                .get(id)
+                .map(|(addresses, _)| addresses.clone().into())
+        };
         self.has_majority_at(&plan.voters, at).await?;
         let stay: BTreeSet<MemberId> = &plan.voters & &self.voters();
         self.step_aside(&stay).await?;
@@ -134,7 +139,7 @@ impl Consensus {
     async fn make(&self, turn: &Turn, plan: &Plan, patience: Duration) -> Result<(), ChangeError> {
         if !plan.join.is_empty() {
             let join = plan.join.iter();
-            let join = join.map(|(id, addresses)| (id.0, addresses.clone()));
+            let join = join.map(|(id, addresses)| (id.0, Node::from(addresses.clone())));
             self.change(turn, Change::AddNodes(join.collect()), true)
                 .await?;
         }

@@ -7,9 +7,9 @@
 //! 1. The current snapshot has been written, synced and read back.
 //! 2. While a snapshot is being sent, the log behind it is kept: its receiver needs what follows.
 
-use super::types::{self, SnapshotMeta};
+use super::types::{self, Node, SnapshotMeta};
 use crate::metrics::{STORAGE_BYTES, STORAGE_ENTRIES};
-use crate::model::{LogPosition, MemberAddresses, Membership, Zxid};
+use crate::model::{LogPosition, Membership, Zxid};
 use crate::runtime::{Pace, in_background};
 use crate::store::disk::{Disk, DiskFile, SnapshotFile, snapshot};
 use crate::store::{State, StateImage, StorageFault};
@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub type RaftSnapshot = Snapshot<CommittedLeaderId<u64>, u64, MemberAddresses, SnapshotHandle>;
+pub type RaftSnapshot = Snapshot<CommittedLeaderId<u64>, u64, Node, SnapshotHandle>;
 
 /// A snapshot that may be sent or installed.
 #[derive(Clone, Debug, PartialEq, Eq)]

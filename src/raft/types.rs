@@ -10,6 +10,7 @@ use openraft::impls::leader_id_std;
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// The types of our Raft group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +20,7 @@ impl openraft::RaftTypeConfig for TypeConfig {
     type D = Proposal;
     type R = ();
     type NodeId = u64;
-    type Node = MemberAddresses;
+    type Node = Node;
     type Term = u64;
     type LeaderId = leader_id_std::LeaderId<u64, u64>;
     type Vote = Vote;
@@ -37,14 +38,15 @@ impl openraft::RaftTypeConfig for TypeConfig {
     type ErrorSource = openraft::impls::BoxedErrorSource;
 }
 
+/// Shared, because consensus makes copies of the leader's several times for each message.
+pub type Node = Arc<MemberAddresses>;
 pub type LogId = openraft::LogId<CommittedLeaderId<u64>>;
 pub type Vote = openraft::Vote<leader_id_std::LeaderId<u64, u64>>;
-pub type RaftMembership = openraft::Membership<u64, MemberAddresses>;
-pub type StoredMembership =
-    openraft::StoredMembership<CommittedLeaderId<u64>, u64, MemberAddresses>;
-pub type Payload = openraft::EntryPayload<Proposal, u64, MemberAddresses>;
+pub type RaftMembership = openraft::Membership<u64, Node>;
+pub type StoredMembership = openraft::StoredMembership<CommittedLeaderId<u64>, u64, Node>;
+pub type Payload = openraft::EntryPayload<Proposal, u64, Node>;
 pub type Entry = openraft::Entry<CommittedLeaderId<u64>, Payload>;
-pub type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId<u64>, u64, MemberAddresses>;
+pub type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId<u64>, u64, Node>;
 
 /// An envelope as it was proposed; printed by its length only, because it holds clients' data.
 #[derive(Clone, PartialEq, Eq)]
@@ -97,7 +99,7 @@ pub fn raft_membership(membership: &Membership) -> Result<RaftMembership, String
             .map(|set| set.iter().map(|id| id.0).collect())
             .collect(),
         members
-            .map(|(id, addresses)| (id.0, addresses.clone()))
+            .map(|(id, addresses)| (id.0, Arc::new(addresses.clone())))
             .collect::<BTreeMap<_, _>>(),
     )
     .map_err(|error| error.to_string())
@@ -114,7 +116,7 @@ pub fn membership(position: Option<LogPosition>, raft: &RaftMembership) -> Membe
             .collect(),
         members: raft
             .nodes()
-            .map(|(id, addresses)| (MemberId(*id), addresses.clone()))
+            .map(|(id, addresses)| (MemberId(*id), MemberAddresses::clone(addresses)))
             .collect(),
     }
 }

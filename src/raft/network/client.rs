@@ -12,7 +12,7 @@ use crate::model::{LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
 use crate::raft::proto;
 use crate::raft::snapshot::{RaftSnapshot, SnapshotHandle};
-use crate::raft::types::{TypeConfig, Vote};
+use crate::raft::types::{Node, TypeConfig, Vote};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
@@ -56,15 +56,15 @@ impl PeerNetwork {
 impl RaftNetworkFactory<TypeConfig> for PeerNetwork {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, addresses: &MemberAddresses) -> Peer {
+    async fn new_client(&mut self, target: u64, addresses: &Node) -> Peer {
         self.peer(target, addresses, Lane::Append)
     }
 
-    async fn new_heartbeat_client(&mut self, target: u64, addresses: &MemberAddresses) -> Peer {
+    async fn new_heartbeat_client(&mut self, target: u64, addresses: &Node) -> Peer {
         self.peer(target, addresses, Lane::Control)
     }
 
-    async fn new_snapshot_client(&mut self, target: u64, addresses: &MemberAddresses) -> Peer {
+    async fn new_snapshot_client(&mut self, target: u64, addresses: &Node) -> Peer {
         self.peer(target, addresses, Lane::Snapshot)
     }
 }
