@@ -13,6 +13,7 @@
 //! those who use it. Decisions: `docs/adr/2026-11-22-fast-failure-detection.md`,
 //! `docs/adr/2026-11-22-raft-log-store.md`.
 
+mod async_runtime;
 mod checkpoint;
 mod consensus;
 pub mod envelope;

@@ -4,6 +4,7 @@
 //!
 //! One leader per term (`leader_id_std`), so a log id is a term and an index: our `LogPosition`.
 
+use super::async_runtime::Runtime;
 use crate::model::{LogPosition, MemberAddresses, MemberId, Membership};
 use bytes::Bytes;
 use openraft::impls::leader_id_std;
@@ -26,7 +27,7 @@ impl openraft::RaftTypeConfig for TypeConfig {
     type Vote = Vote;
     type Payload = Payload;
     type Entry = Entry;
-    type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = openraft::impls::OneshotResponder<Self, T>
     where
