@@ -6,13 +6,13 @@
 use super::connection::Connection;
 use super::frames::{self, Frame, FrameError, Frames, Kind};
 use super::links::Link;
+use super::when_woken::WhenWoken;
 use crate::raft::PeerError;
 use crate::raft::proto::{self, opening::Purpose};
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use prost::Message;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tonic::metadata::MetadataMap;
 
@@ -79,7 +79,7 @@ fn read<M: Message + Default>(
 pub struct AppendFrames {
     frames: Frames<Connection>,
     /// What is to be sent; `None` once it has ended.
-    requests: Option<BoxStream<'static, proto::AppendRequest>>,
+    requests: Option<WhenWoken<BoxStream<'static, proto::AppendRequest>>>,
 }
 
 impl AppendFrames {
@@ -90,7 +90,7 @@ impl AppendFrames {
     ) -> Result<AppendFrames, PeerError> {
         Ok(AppendFrames {
             frames: open(link, Purpose::Append, metadata).await?,
-            requests: Some(requests.boxed()),
+            requests: Some(WhenWoken::new(requests.boxed())),
         })
     }
 
@@ -105,7 +105,7 @@ impl AppendFrames {
             while self.frames.has_room()
                 && let Some(requests) = &mut self.requests
             {
-                match Pin::new(requests).poll_next(context) {
+                match requests.poll_next(context) {
                     Poll::Ready(Some(request)) => self.frames.put(Kind::Message, &request),
                     Poll::Ready(None) => {
                         self.requests = None;

@@ -29,3 +29,4 @@ pub mod receiving;
 pub mod sending;
 pub mod sent;
 pub mod server;
+pub mod when_woken;
