@@ -12,7 +12,7 @@ use crate::model::{LogPosition, MemberAddresses, MemberId};
 use crate::raft::PeerError;
 use crate::raft::proto;
 use crate::raft::snapshot::{RaftSnapshot, SnapshotHandle};
-use crate::raft::types::{Node, TypeConfig, Vote};
+use crate::raft::types::{LogId, Node, TypeConfig, Vote};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
@@ -31,6 +31,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Sleep;
 use tonic::Streaming;
+
+/// How long an answer that decides nothing waits for the next one.
+const ANSWER_HELD_MAX: Duration = Duration::from_millis(20);
 
 type RpcError = RPCError<TypeConfig>;
 type AppendResults<'a> = BoxStream<'a, Result<StreamAppendResult<TypeConfig>, RpcError>>;
@@ -167,6 +170,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 counter
                     .term
                     .store(request.vote.leader_id.term, Ordering::Relaxed);
+                let committed = request.leader_commit.map_or(0, |commit| commit.index);
+                counter.committed.store(committed, Ordering::Relaxed);
                 sending.sent(!request.entries.is_empty());
                 messages::append_request(&request)
             });
@@ -188,6 +193,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 sent,
                 answered: 0,
                 matched: None,
+                held: None,
+                held_until: Box::pin(tokio::time::sleep(ANSWER_HELD_MAX)),
                 timer: Box::pin(tokio::time::sleep(self.bulk.options().stall)),
                 asked_at_timer: 0,
                 answered_at_timer: 0,
@@ -266,6 +273,8 @@ struct Asked {
     count: AtomicU64,
     /// The leader's; a stream is of one term.
     term: AtomicU64,
+    /// The index up to which the peer was told that the log is committed.
+    committed: AtomicU64,
 }
 
 /// Where answers come from.
@@ -283,6 +292,14 @@ impl Answers {
     }
 }
 
+/// What is the next on a stream of answers.
+enum Heard {
+    Answer(proto::AppendResponse),
+    /// For as long as an answer is held.
+    Nothing,
+    End,
+}
+
 /// The answers on an append stream, in the order of its requests.
 struct AnswerStream<'a> {
     peer: &'a Peer,
@@ -292,6 +309,10 @@ struct AnswerStream<'a> {
     answered: u64,
     /// The highest index that the peer said is on its disk.
     matched: Option<u64>,
+    /// What the peer has beyond what consensus was told, all of it committed.
+    held: Option<LogId>,
+    /// When that is told at the latest. Set again only once it has fired, for the same reason as `timer`.
+    held_until: Pin<Box<Sleep>>,
     /// One timer for the whole stream: set again only when it fires, so that a message costs none.
     timer: Pin<Box<Sleep>>,
     asked_at_timer: u64,
@@ -306,20 +327,32 @@ impl AnswerStream<'_> {
         }
         let result = loop {
             let result = match self.next().await {
-                Ok(None) => return None,
-                Ok(Some(message)) => messages::to_append_result(message).map_err(malformed),
+                Ok(Heard::Answer(message)) => {
+                    messages::to_append_result(message).map_err(malformed)
+                }
+                Ok(nothing) => {
+                    self.over = matches!(nothing, Heard::End);
+                    let held = self.held.take()?;
+                    return Some((Ok(Ok(Some(held))), self));
+                }
                 Err(error) => {
                     let stall = self.peer.bulk.options().stall;
                     Err(self.peer.rpc_error(RPCTypes::AppendEntries, error, stall))
                 }
             };
+            // Consensus goes through all of its work for each answer. One that says again what was said, as to an
+            // append that only tells how far is committed, is not passed on; one that others have decided without
+            // waits for the next.
             if let Ok(Ok(Some(matched))) = &result {
-                // Consensus goes through all of its work for each answer: one that says again what it knows, as
-                // to each append that only says how far is committed, is not passed on.
                 if self.matched == Some(matched.index) {
                     continue;
                 }
                 self.matched = self.matched.max(Some(matched.index));
+                if matched.index <= self.asked.committed.load(Ordering::Relaxed) {
+                    self.hold(*matched);
+                    continue;
+                }
+                self.held = None;
             }
             break result;
         };
@@ -328,7 +361,14 @@ impl AnswerStream<'_> {
         Some((result, self))
     }
 
-    async fn next(&mut self) -> Result<Option<proto::AppendResponse>, PeerError> {
+    fn hold(&mut self, matched: LogId) {
+        if self.held.replace(matched).is_none() && self.held_until.is_elapsed() {
+            let until = tokio::time::Instant::now() + ANSWER_HELD_MAX;
+            self.held_until.as_mut().reset(until);
+        }
+    }
+
+    async fn next(&mut self) -> Result<Heard, PeerError> {
         let link = &self.peer.bulk;
         loop {
             tokio::select! {
@@ -336,8 +376,9 @@ impl AnswerStream<'_> {
                 answer = self.answers.next(link) => {
                     self.answered += 1;
                     self.sent.answered();
-                    return answer;
+                    return Ok(answer?.map_or(Heard::End, Heard::Answer));
                 }
+                () = self.held_until.as_mut(), if self.held.is_some() => return Ok(Heard::Nothing),
                 () = self.timer.as_mut() => {
                     // What was asked a moment ago is no sign of anything.
                     let waiting = self.asked_at_timer > self.answered;

@@ -1,8 +1,9 @@
 //! What one member proposes, all apply.
 
 use super::harness::{Cluster, Writer, within_deadline};
-use crate::raft::{NotProposed, envelope};
+use crate::raft::{Follower, NotProposed, envelope};
 use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
 use std::sync::atomic::Ordering;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,4 +72,31 @@ async fn followers_apply_long_before_the_next_heartbeat() {
         each < std::time::Duration::from_millis(cluster.timing.heartbeat_ms / 2),
         "on the average of a wait for the next heartbeat: {each:?}"
     );
+}
+
+/// Answers that decide nothing wait for a next one, which does not come here, nor does a heartbeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_knows_what_all_followers_have_though_nothing_more_is_written() {
+    let mut cluster = Cluster::new();
+    cluster.timing.heartbeat_ms = 200_000;
+    cluster.timing.election_ms_min = 500_000;
+    cluster.timing.election_ms_max = 800_000;
+    cluster.found(3).await;
+    let leader = &cluster.member(cluster.leader().await).consensus;
+    let writer = Writer::default();
+    for _ in 0..20 {
+        cluster.write(&writer, 1).await;
+        let last = leader.0.log.last().map_or(0, |last| last.index);
+        let mut metrics = leader.0.raft.metrics();
+        within_deadline("all have it", async {
+            let all_have_it = |followers: Vec<Follower>| {
+                let matched = followers.iter().map(|follower| follower.matched_index);
+                matched.filter(|matched| *matched >= last).count() == 2
+            };
+            while !leader.view().followers().is_some_and(all_have_it) {
+                metrics.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
 }
