@@ -348,7 +348,9 @@ impl AnswerStream<'_> {
                     continue;
                 }
                 self.matched = self.matched.max(Some(matched.index));
-                if matched.index <= self.asked.committed.load(Ordering::Relaxed) {
+                let decided = matched.index <= self.asked.committed.load(Ordering::Relaxed);
+                // To a heartbeat, a call by itself, there is no next answer.
+                if decided && self.peer.bulk.lane() == Lane::Append {
                     self.hold(*matched);
                     continue;
                 }
