@@ -295,7 +295,7 @@ impl Answers {
 /// What is the next on a stream of answers.
 enum Heard {
     Answer(proto::AppendResponse),
-    /// For as long as an answer is held.
+    /// For as long as an answer may be held.
     Nothing,
     End,
 }
@@ -350,8 +350,7 @@ impl AnswerStream<'_> {
                 self.matched = self.matched.max(Some(matched.index));
                 let decided = matched.index <= self.asked.committed.load(Ordering::Relaxed);
                 // To a heartbeat, a call by itself, there is no next answer.
-                if decided && self.peer.bulk.lane() == Lane::Append {
-                    self.hold(*matched);
+                if decided && self.peer.bulk.lane() == Lane::Append && self.hold(*matched) {
                     continue;
                 }
                 self.held = None;
@@ -363,11 +362,17 @@ impl AnswerStream<'_> {
         Some((result, self))
     }
 
-    fn hold(&mut self, matched: LogId) {
-        if self.held.replace(matched).is_none() && self.held_until.is_elapsed() {
+    /// False if it is time to tell: answers may come without a pause in which the timer would be asked.
+    fn hold(&mut self, matched: LogId) -> bool {
+        if self.held_until.is_elapsed() {
+            if self.held.is_some() {
+                return false;
+            }
             let until = tokio::time::Instant::now() + ANSWER_HELD_MAX;
             self.held_until.as_mut().reset(until);
         }
+        self.held = Some(matched);
+        true
     }
 
     async fn next(&mut self) -> Result<Heard, PeerError> {
