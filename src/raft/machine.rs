@@ -381,3 +381,30 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         .map_err(fault)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+
+    #[tokio::test]
+    async fn a_group_has_what_is_there_and_no_more_than_is_applied_at_once() {
+        let count = GROUP_ENTRIES_MAX + 3;
+        let mut entries = stream::iter(0..count).fuse();
+        let mut sizes = Vec::new();
+        while let Some(group) = next_group(&mut entries).await {
+            sizes.push(group.len());
+        }
+        assert_eq!(sizes, [GROUP_ENTRIES_MAX, 3]);
+        assert_eq!(next_group(&mut entries).await, None);
+
+        let (sender, receiver) = futures::channel::mpsc::unbounded();
+        let mut entries = receiver.fuse();
+        for group in [vec![1, 2], vec![3]] {
+            for entry in &group {
+                sender.unbounded_send(*entry).expect("it is read");
+            }
+            assert_eq!(next_group(&mut entries).await, Some(group));
+        }
+    }
+}
