@@ -117,8 +117,10 @@ pub fn encode(
 /// checksum is right. The version and the kind may still be unknown ones.
 pub fn decode_header(bytes: &[u8], segment: u64, offset: u32) -> Option<Header> {
     let header = bytes.get(..RECORD_HEADER_BYTES as usize)?;
-    // Zeros are the commonest thing behind the last record, and no version.
-    if header[0] == 0 || header_crc(segment, offset, &header[..32]) != u32_at(header, 32) {
+    // Behind the last record are zeros, or what the segment had before: most places there are told from a record
+    // without a checksum.
+    let may_be_one = header[0] != 0 && header[2..4] == [0, 0];
+    if !may_be_one || header_crc(segment, offset, &header[..32]) != u32_at(header, 32) {
         return None;
     }
     Some(Header {
