@@ -23,6 +23,8 @@ use tokio::time::{Instant, sleep_until};
 const BATCH_REQUESTS_MAX: usize = 1024;
 /// A batch of no more is not part of a flood.
 const FEW_REQUESTS: usize = 2;
+/// Batches that are no part of a flood and may follow each other at once. The desk gathers them with those of others.
+const FEW_BATCHES: usize = 3;
 /// Bytes of data, paths and access lists in one batch at most, unless a single request is larger or the log takes
 /// less than twice as much.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -115,7 +117,7 @@ async fn carry(
     let mut checks = tokio::time::interval(Duration::from_millis(STALL_CHECK_MS));
     checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut oldest = (None, 0);
-    let mut spacing = Spacing::default();
+    let mut spacing = Spacing::new(FEW_BATCHES);
     loop {
         let mut held_until;
         loop {

@@ -1,9 +1,11 @@
 //! The leader's desk: takes members' batches and proposes them, many in one Raft entry.
 //!
 //! At all times: batches of one member are proposed in the order in which it offered them. A lone
-//! batch is proposed at once; what comes while entries are under way gathers into the next one.
+//! batch is proposed at once; what comes while entries are under way gathers into the next one (`spacing`), and so does
+//! what is likely to come (`gathering`).
 
 use super::disk_room::DiskRoom;
+use super::gathering::Gathering;
 use super::proposing::{Packed, Proposing};
 use super::reconfig::Reconfigurer;
 use super::session_clock::SessionClock;
@@ -16,13 +18,15 @@ use crate::raft::{
 use crate::runtime::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-/// Batches that may wait to be proposed. Reached, members' streams are not read until there is room.
+/// Batches that may wait to be proposed, beside those of the next entry. Reached, members' streams are not read until
+/// there is room.
 pub const DESK_BATCHES_MAX: usize = 256;
 /// Batches in one Raft entry at most.
 const ENTRY_BATCHES_MAX: usize = 64;
@@ -30,6 +34,8 @@ const ENTRY_BATCHES_MAX: usize = 64;
 const ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Batches that are no larger together are not part of a flood.
 const FEW_BYTES: usize = 512;
+/// Entries under way behind which one goes at once, if the last of them is no part of a flood.
+const FEW_ENTRIES: usize = 1;
 /// What an entry has besides, at most.
 const ENTRY_OVERHEAD: usize = 1024;
 /// Raft entries proposed and not yet applied here, at most.
@@ -80,8 +86,10 @@ impl Desk {
         let mut leadership = consensus.leadership();
         let submit = |entry| consensus.submit(entry);
         let mut flights = FuturesUnordered::new();
-        let mut batches = Vec::new();
-        let mut spacing = Spacing::default();
+        let mut batches: Vec<Offered> = Vec::new();
+        let mut spacing = Spacing::new(FEW_ENTRIES);
+        let mut gathering = Gathering::default();
+        let mut alarm = clock.alarm();
         loop {
             let now = leadership.borrow_and_update().clone();
             self.proposing
@@ -89,34 +97,46 @@ impl Desk {
                 .store(if now.leads { now.term } else { 0 }, Ordering::Release);
             if !now.leads {
                 // Whoever sent these sends them again to the next leader.
+                batches.clear();
                 while outbox.try_recv().is_ok() {}
             }
             loop {
-                let held_until = spacing
-                    .held_until(flights.len())
-                    .filter(|_| outbox.len() < ENTRY_BATCHES_MAX);
+                let room = ENTRY_BATCHES_MAX - batches.len();
+                let waiting = batches
+                    .first()
+                    .filter(|_| flights.len() < ENTRIES_IN_FLIGHT_MAX);
+                let held_until = waiting.filter(|_| room > 0).and_then(|first| {
+                    let spaced = spacing.held_until(flights.len());
+                    spaced.or_else(|| gathering.held_until(batches.len(), first.at))
+                });
+                if waiting.is_some() && held_until.is_none() {
+                    let bytes: usize = batches.iter().map(|offered| offered.batch.len()).sum();
+                    spacing.went(bytes <= FEW_BYTES);
+                    gathering.went(batches.len());
+                    for packed in entries(clock.wall_ms(), &mut batches, self.bytes_max) {
+                        self.sizes.note(packed.entry.len());
+                        let carried = packed.batches;
+                        let under_way = self.proposing.hand_over(&submit, packed).await;
+                        let done = self.proposing.see_through(&submit, under_way, now.term);
+                        flights.push(done.map(move |took| (carried, took)));
+                    }
+                    continue;
+                }
                 tokio::select! {
                     biased;
                     changed = leadership.changed() => match changed {
                         Ok(()) => break,
                         Err(_) => return,
                     },
-                    Some(()) = flights.next(), if !flights.is_empty() => {}
-                    count = outbox.recv_many(&mut batches, ENTRY_BATCHES_MAX),
-                        if flights.len() < ENTRIES_IN_FLIGHT_MAX && held_until.is_none() =>
-                    {
+                    Some((carried, took)) = flights.next(), if !flights.is_empty() => {
+                        gathering.done(carried, took);
+                    }
+                    count = outbox.recv_many(&mut batches, room), if room > 0 => {
                         if count == 0 {
                             return;
                         }
-                        let bytes: usize = batches.iter().map(|offered| offered.batch.len()).sum();
-                        spacing.went(bytes <= FEW_BYTES);
-                        for packed in entries(clock.wall_ms(), &mut batches, self.bytes_max) {
-                            self.sizes.note(packed.entry.len());
-                            let under_way = self.proposing.hand_over(&submit, packed).await;
-                            flights.push(self.proposing.see_through(&submit, under_way, now.term));
-                        }
                     }
-                    () = sleep_until(held_until.unwrap_or_else(Instant::now)),
+                    () = async { alarm.wait_until(held_until.unwrap_or_else(Instant::now)).await },
                         if held_until.is_some() => {}
                 }
             }
@@ -167,6 +187,7 @@ fn entries(proposed_at_ms: i64, offered: &mut Vec<Offered>, bytes_max: usize) ->
         }
         entries.push(Packed {
             entry: envelope::encode(proposed_at_ms, &batches),
+            batches: batches.len(),
             oldest: first.at,
         });
         batches.clear();

@@ -24,6 +24,7 @@ mod connection;
 mod delivery;
 mod desk;
 mod disk_room;
+mod gathering;
 mod handle;
 mod liveness;
 mod load;

@@ -18,6 +18,7 @@ pub type LeadingTerm = Arc<AtomicU64>;
 /// An entry that was packed, and when the oldest batch in it came to the desk.
 pub struct Packed {
     pub entry: Bytes,
+    pub batches: usize,
     pub oldest: Instant,
 }
 
@@ -54,7 +55,7 @@ impl Proposing {
         S: Fn(Bytes) -> P,
         P: Future<Output = Result<A, NotProposed>>,
     {
-        let Packed { entry, oldest } = packed;
+        let Packed { entry, oldest, .. } = packed;
         self.proposals.increment(1);
         let began = Instant::now();
         let first = submit(entry.clone()).await;
@@ -68,8 +69,13 @@ impl Proposing {
 
     /// Waits until an entry is applied; offers it again while the term lasts, since a refusal (a
     /// lease not yet renewed) says nothing against it. Where later entries overtook it meanwhile,
-    /// apply finds their batches out of line and their members send again.
-    pub async fn see_through<S, P, A>(&self, submit: &S, under_way: UnderWay<A>, term: u64)
+    /// apply finds their batches out of line and their members send again. Returns how long it took.
+    pub async fn see_through<S, P, A>(
+        &self,
+        submit: &S,
+        under_way: UnderWay<A>,
+        term: u64,
+    ) -> Duration
     where
         S: Fn(Bytes) -> P,
         P: Future<Output = Result<A, NotProposed>>,
@@ -81,7 +87,7 @@ impl Proposing {
         };
         while let Err(refused) = outcome {
             if self.leading.load(Ordering::Acquire) != term {
-                return;
+                return under_way.began.elapsed();
             }
             tracing::debug!(%refused, "proposing an entry again");
             tokio::time::sleep(Duration::from_millis(PROPOSE_AGAIN_MS)).await;
@@ -91,7 +97,9 @@ impl Proposing {
             };
         }
         self.committed.increment(1);
-        self.proposal.took(under_way.began.elapsed());
+        let took = under_way.began.elapsed();
+        self.proposal.took(took);
+        took
     }
 }
 
@@ -114,6 +122,7 @@ mod tests {
         };
         let packed = Packed {
             entry: Bytes::new(),
+            batches: 1,
             oldest: Instant::now(),
         };
         sleep(Duration::from_secs(1)).await;
@@ -142,6 +151,7 @@ mod tests {
         };
         let packed = || Packed {
             entry: Bytes::new(),
+            batches: 1,
             oldest: Instant::now(),
         };
         let under_way = proposing.hand_over(&submit, packed()).await;

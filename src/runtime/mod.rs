@@ -3,8 +3,9 @@
 //! Owns: the wall clock, listeners and streams. Disks have their trait in `store::disk`.
 //! At all times: product code asks these traits and never `SystemTime` or `tokio::net` itself.
 //! Timers are tokio's (`tokio::time`), which a simulation pauses and advances; what reads a *date*
-//! asks the `Clock`. What blocks its thread goes through `blocking`.
+//! asks the `Clock`, and so does what waits for less than a millisecond. What blocks its thread goes through `blocking`.
 
+mod alarm;
 mod background;
 mod blocking;
 pub mod clock;
@@ -12,6 +13,7 @@ mod file_mark;
 pub mod network;
 mod open_files;
 
+pub use alarm::{Alarm, CoarseAlarm};
 pub use background::{Pace, in_background};
 #[cfg(any(test, feature = "testing"))]
 pub use blocking::block_inline;
