@@ -92,13 +92,14 @@ impl Upkeep {
         let upkeep = Upkeep {
             raft,
             machine,
-            options,
             requests,
-            checkpoint_due: Instant::now(),
+            // Not sooner: what was replayed is in the log still, and others may be starting beside this one.
+            checkpoint_due: Instant::now() + options.checkpoint_interval,
             checkpoint_not_before: Instant::now(),
             checkpoint_operations: 0,
             snapshot_not_before: Instant::now(),
             snapshot_bytes: 0,
+            options,
         };
         (upkeep, UpkeepHandle(handle))
     }

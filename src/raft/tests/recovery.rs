@@ -81,6 +81,29 @@ async fn a_member_that_is_shut_down_leaves_many_new_znodes_to_the_log() {
     }
 }
 
+/// It would take from the others, who start as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_leaves_to_the_log_what_it_replayed() {
+    let mut cluster = Cluster::new();
+    cluster.upkeep = UpkeepOptions {
+        checkpoint_interval: Duration::from_secs(3600),
+        last_checkpoint_rows: 10,
+        ..UpkeepOptions::default()
+    };
+    cluster.found(1).await;
+    cluster.write(&Writer::default(), 50).await;
+    cluster.kill(1).await;
+    cluster.restart(1).await;
+    cluster.agree(50).await;
+    let consensus = &cluster.member(1).consensus;
+    // After so many turns of its own, the first look at what is due has had its turn too.
+    for _ in 0..50 {
+        consensus.0.upkeep.last_checkpoint().await.unwrap().unwrap();
+    }
+    let checkpoint = consensus.checkpoint_position();
+    assert!(checkpoint.is_none_or(|at| at.index < 50), "{checkpoint:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_whose_next_entry_is_forgotten_catches_up_by_snapshot() {
     let mut cluster = Cluster::new();
