@@ -9,7 +9,7 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest wait for more to gather. The runtime's timer rounds it up by a millisecond.
+/// The longest wait for more to gather. The runtime's timer, by which batches wait, rounds it up by a millisecond.
 pub const SPACING: Duration = Duration::from_millis(1);
 
 pub struct Spacing {
