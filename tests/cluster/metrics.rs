@@ -62,7 +62,8 @@ pub fn value(text: &str, name: &str) -> f64 {
 #[test]
 fn every_number_is_shown_after_a_write_a_read_an_event_and_an_expiry() {
     // Nobody else is turned away: one connection too many is.
-    let cluster = ProcessCluster::start(options(1).setting("limits.sessions_max", 2));
+    let limited = options(1).setting("limits.sessions_max", 2);
+    let cluster = ProcessCluster::start(limited.setting("storage.checkpoint_interval_ms", 500));
     if !cluster.subject().is_vivarium() {
         return;
     }
