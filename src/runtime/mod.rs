@@ -13,7 +13,7 @@ mod file_mark;
 pub mod network;
 mod open_files;
 
-pub use alarm::{Alarm, CoarseAlarm};
+pub use alarm::Alarm;
 pub use background::{Pace, in_background};
 #[cfg(any(test, feature = "testing"))]
 pub use blocking::block_inline;
