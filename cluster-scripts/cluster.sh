@@ -13,6 +13,7 @@ usage: cluster.sh VERB N BASEPORT DIR [I]
   stop         end every member, or member I (TERM, then KILL after ten seconds)
   snapshot     have every member take a snapshot, all at once, and wait for them
   kill-leader  end the leader at once (KILL); prints KILLED=I; `start` brings it back
+  pause-leader have the leader's process stand still (STOP); prints PAUSED=I; `start` has it go on
   kill         end member I at once (KILL); prints KILLED=I
   leader       print the leader's number; nothing if there is none
   pids         print the process ids, separated by commas

@@ -60,6 +60,7 @@ register        | 9 | -       | register -c 1000 --session-timeout-ms 30000 | -c
 lock-handover   | 9 | -       | lock-handover -c 16 |
 sessions        | 9 | restart | sessions -c 10000 | -c 500 --session-timeout-ms 6000
 failover        | 9 | -       | failover -c 8 -p 1 --session-timeout-ms 6000 --call-timeout-ms 1000 --seconds 15 | --seconds 6
+silence         | 9 | -       | silence -c 8 -p 1 --session-timeout-ms 6000 --call-timeout-ms 1000 --seconds 36 | --seconds 9
 rolling         | 9 | -       | rolling -c 8 -p 1 --session-timeout-ms 6000 --call-timeout-ms 1000 |
 nodes           | 1 | wipe    | nodes --keys 100000 -c 4 -p 256 | --keys 10000
 nodes-1m        | 1 | wipe    | nodes --keys 1000000 -c 4 -p 256 | --keys 100000

@@ -123,6 +123,8 @@ end() {
   local i=$1 pid tries
   if pid=$(running "$i"); then
     kill "-$2" "$pid" 2>/dev/null || true
+    # One that stands still hears of it when it goes on.
+    kill -CONT "$pid" 2>/dev/null || true
     for tries in $(seq 400); do
       ! has_ended "$pid" || break
       [ "$tries" -ne 100 ] || kill -KILL "$pid" 2>/dev/null || true
@@ -130,6 +132,20 @@ end() {
     done
   fi
   rm -f "$(pid_file "$i")"
+}
+
+# pause I: its process stands still; whoever has a connection to it hears nothing.
+pause() {
+  local pid
+  pid=$(running "$1") || die "member $1 does not run"
+  kill -STOP "$pid"
+  echo "PAUSED=$1"
+}
+
+# launch_or_go_on I
+launch_or_go_on() {
+  local pid
+  if pid=$(running "$1"); then kill -CONT "$pid"; else launch "$1"; fi
 }
 
 kill_at_once() {
@@ -169,7 +185,7 @@ ensemble() {
       check_disk
       check
       begun=$(now_ms)
-      for i in $(seq "$members"); do running "$i" > /dev/null || launch "$i"; done
+      for i in $(seq "$members"); do launch_or_go_on "$i"; done
       write_ctl
       for i in $(seq "$members"); do wait_until_serving "$i"; done
       echo "READY_MS=$(($(now_ms) - begun))"
@@ -198,6 +214,11 @@ ensemble() {
       chosen=$(leader)
       [ -n "$chosen" ] || die "no member leads"
       kill_at_once "$chosen"
+      ;;
+    pause-leader)
+      chosen=$(leader)
+      [ -n "$chosen" ] || die "no member leads"
+      pause "$chosen"
       ;;
     kill)
       number "$chosen" 1 "$members" || die "kill takes a member's number, 1 to $members"

@@ -144,6 +144,8 @@ metrics! {
         "1 if this member leads, else 0. The sum over all members is 1 in quiet times.";
     TERM = Gauge "vivarium_term" Count,
         "The Raft term. It grows with every election.";
+    SILENCE_LIMIT_SECONDS = Gauge "vivarium_leader_silence_limit_seconds" Seconds,
+        "How long this member's leader may be silent before it is looked at, from how long it usually is. 0 at a leader and an observer.";
     APPLIED_LOG_INDEX = Gauge "vivarium_applied_log_index" Count,
         "The last log entry applied. The distance between members is how far one lags.";
     PURGED_LOG_INDEX = Gauge "vivarium_purged_log_index" Count,

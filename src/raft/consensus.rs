@@ -30,6 +30,7 @@ use super::options::{ConsensusOptions, Formation, MESSAGE_BYTES_MAX, Timing};
 use super::proto;
 use super::proto::cluster_server::ClusterServer;
 use super::proto::peer_server::PeerServer;
+use super::silence::Pulse;
 use super::snapshot::Snapshots;
 use super::types::{Node, Proposal, TypeConfig};
 use super::upkeep::{Upkeep, UpkeepHandle};
@@ -158,6 +159,7 @@ impl Consensus {
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
         let suspicions = Suspicions::new();
+        let pulse = Pulse::default();
         let consensus = Consensus(Arc::new(Inner {
             raft: raft.clone(),
             links: Arc::clone(&links),
@@ -189,6 +191,7 @@ impl Consensus {
             timing: consensus.0.options.timing.clone(),
             takes_frames: consensus.0.options.peers.frames,
             suspicions: suspicions.clone(),
+            pulse: pulse.clone(),
             remembered: AtomicU64::new(0),
             fault: Arc::clone(&fault),
         };
@@ -197,6 +200,7 @@ impl Consensus {
             links,
             timing: consensus.0.options.timing.clone(),
             suspicions,
+            pulse,
         };
         raft.run();
         consensus.spawn(publish(

@@ -1,15 +1,16 @@
-//! Seeing at once that a leader's process is gone, instead of waiting out the election time-out.
+//! Seeing soon that a leader is gone or silent, instead of waiting out the election time-out.
 //!
 //! When a leader's process dies, its machine's kernel closes its connections and refuses new ones.
-//! A follower that sees its append stream break off dials the leader anew:
+//! A follower that sees its append stream break off, or that hears nothing for a few times as long as is
+//! usual (`silence`), dials the leader anew:
 //!
-//! | answer | meaning | what is done |
-//! |---|---|---|
-//! | refused, or reset | the process is gone | ask for votes |
-//! | "I do not lead that term" | it restarted, or stepped down; it never leads that term again | ask for votes |
-//! | accepted, then broken | it is on its way out, or in | look again in a moment |
-//! | "I lead" | the stream broke for another reason | nothing |
-//! | none in time | a partition, a dead machine, a stopped process: nobody can tell | nothing: the election time-out decides |
+//! | answer | meaning | the stream broke off | nothing was heard |
+//! |---|---|---|---|
+//! | refused, or reset | the process is gone | ask for votes | ask for votes |
+//! | "I do not lead that term" | it restarted, or stepped down; it never leads that term again | ask for votes | ask for votes |
+//! | accepted, then broken | it is on its way out, or in | look again in a moment | the same, then ask for votes |
+//! | "I lead" | the stream broke, or was held up, for another reason | nothing | wait longer next time |
+//! | none in time | a partition, a dead machine, a stopped process: nobody can tell | nothing: it may be heard yet | ask for votes |
 //!
 //! Asking for votes means: forget the lease that this member granted the leader, wait a moment that
 //! differs by member, and hold a *pre-vote*. Peers grant it only if they forgot their lease too, each
@@ -21,13 +22,15 @@
 //! brings a leader at once.
 //!
 //! Safety does not depend on any of this: a lease only spares elections, no read relies on one.
-//! Decision: `docs/adr/2026-11-22-fast-failure-detection.md`.
+//! Decisions: `docs/adr/2026-11-22-fast-failure-detection.md`, `docs/adr/2026-11-30-silent-leaders.md`.
 
 use super::network::links::{Lane, Links};
 use super::network::server::Raft;
 use super::options::Timing;
 use super::proto;
+use super::silence::{Pulse, Silence};
 use super::types::{Node, TypeConfig, Vote};
+use crate::metrics::SILENCE_LIMIT_SECONDS;
 use crate::model::MemberId;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
@@ -38,6 +41,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 /// How often a pre-vote is held for one lost leader. After that the election time-out decides.
 const CAMPAIGNS_MAX: u32 = 5;
@@ -74,6 +78,7 @@ pub struct FailureDetector {
     pub links: Arc<Links>,
     pub timing: Timing,
     pub suspicions: Suspicions,
+    pub pulse: Pulse,
 }
 
 /// What a look at a leader showed.
@@ -105,13 +110,70 @@ impl FailureDetector {
     pub async fn run(self) {
         let mut suspicions = self.suspicions.0.subscribe();
         self.after_start().await;
-        while suspicions.changed().await.is_ok() {
-            let suspect = *suspicions.borrow_and_update();
-            if let Some(followed) = self.followed().filter(|f| Some(f.leader) == suspect) {
-                self.replace_if_gone(&followed, "the leader's stream broke off")
-                    .await;
+        let mut listening: Option<(Vote, Silence)> = None;
+        let limit = metrics::gauge!(SILENCE_LIMIT_SECONDS);
+        let mut steps = tokio::time::interval(Silence::step(&self.timing));
+        // While this member stands still nobody is silent.
+        steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                changed = suspicions.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let suspect = *suspicions.borrow_and_update();
+                    if let Some(followed) = self.followed().filter(|f| Some(f.leader) == suspect) {
+                        self.replace_if_gone(&followed, "the leader's stream broke off")
+                            .await;
+                    }
+                    tokio::time::sleep(LOOK_PAUSE).await;
+                }
+                _ = steps.tick() => {
+                    self.listen(&mut listening).await;
+                    let silence = listening.as_ref();
+                    limit.set(silence.map_or(0.0, |(_, silence)| silence.limit().as_secs_f64()));
+                }
             }
-            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// One step goes by. `listening`: to the leader of which vote, and how it is heard.
+    async fn listen(&self, listening: &mut Option<(Vote, Silence)>) {
+        let Some(followed) = self.followed() else {
+            *listening = None;
+            return;
+        };
+        let vote = followed.standing.vote;
+        let (_, silence) = match listening {
+            Some(now) if now.0 == vote => now,
+            other => other.insert((vote, Silence::new(&self.timing, &self.pulse))),
+        };
+        if !silence.is_suspicious(&self.pulse) {
+            return;
+        }
+        let limit = silence.limit();
+        let finding = self.look_until_clear(&followed).await;
+        tracing::warn!(
+            peer = %followed.leader,
+            term = vote.leader_id.term,
+            ?limit,
+            ?finding,
+            "the leader is silent"
+        );
+        match finding {
+            Finding::Alive => silence.ended_well(),
+            Finding::Gone | Finding::Broken | Finding::Unknown => tokio::select! {
+                biased;
+                // If it was, while it was looked at, nobody is asked.
+                () = self.heard_after(silence.beats()) => {}
+                () = self.campaign(&followed.standing) => {}
+            },
+        }
+    }
+
+    async fn heard_after(&self, beats: u64) {
+        while self.pulse.beats() == beats {
+            tokio::time::sleep(Silence::step(&self.timing)).await;
         }
     }
 

@@ -35,6 +35,7 @@ mod proto;
 mod read_index;
 mod reconfigure;
 mod record;
+mod silence;
 mod snapshot;
 mod snapshot_copy;
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod reconfig;
 mod refused_starts;
 mod rolling_restart;
 mod scripts;
+mod silent_leader;
 mod stop_with_stdin;
 mod syncs;
 mod tls;

@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use vivarium::testing::processes::is_free;
+use vivarium::testing::eventually;
+use vivarium::testing::processes::{PATIENCE, is_free};
 
 const MEMBERS: u16 = 3;
 /// Client, peer, gRPC and admin ports begin this far above the base.
@@ -146,6 +147,22 @@ fn every_verb_of_the_cluster_script_does_what_it_says() {
     assert_eq!(cluster.run(&["pids"]).split(',').count(), 2);
     let again = cluster.run(&["start"]);
     assert_eq!(field(&again, "PIDS").split(',').count(), 3);
+
+    let leader: u16 = cluster.run(&["leader"]).parse().unwrap();
+    let paused = cluster.ctl(&["pause-leader"]);
+    assert_eq!(paused, format!("PAUSED={leader}"));
+    let state = |process: u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1[..1].to_owned()
+    };
+    let process = cluster.pid(leader).unwrap();
+    // The signal is taken when the process is next to run.
+    eventually("it stands still", PATIENCE, || {
+        (state(process) == "T").then_some(())
+    });
+    cluster.run(&["start"]);
+    assert_ne!(state(process), "T");
+    assert_eq!(cluster.pid(leader), Some(process));
 
     cluster.ctl(&["snapshot"]);
     assert!(cluster.directory.join("data-1/state/snapshots").exists());
@@ -369,7 +386,7 @@ fn processes_left(directory: &Path) -> Vec<String> {
 
 #[test]
 fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
-    const WORKLOADS: [&str; 19] = [
+    const WORKLOADS: [&str; 20] = [
         "create",
         "set",
         "get",
@@ -385,6 +402,7 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         "lock-handover",
         "sessions",
         "failover",
+        "silence",
         "rolling",
         "nodes",
         "snapshot",
@@ -414,6 +432,7 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         ("nodes", "start"),
         ("nodes", "disk per znode"),
         ("failover", "gap"),
+        ("silence", "gap"),
         ("rolling", "paused"),
         ("snapshot", "quiet p99"),
         ("snapshot", "p99 to quiet"),
@@ -425,6 +444,7 @@ fn the_comparison_measures_every_workload_and_ends_what_it_has_started() {
         );
     }
     assert_eq!(row(&table, "failover", "lost")[2], "0");
+    assert_eq!(row(&table, "silence", "lost")[2], "0");
     assert_eq!(row(&table, "rolling", "lost")[2], "0");
     assert_eq!(row(&table, "nodes", "missing")[2], "0");
     let lines = fs::read_to_string(cluster.directory.join("results.jsonl")).unwrap();

@@ -19,6 +19,8 @@ pub enum Verb {
     /// One member alone.
     StopMember(usize),
     KillLeader,
+    /// Its process stands still until `Start`.
+    PauseLeader,
     /// All members at once.
     Snapshot,
 }
@@ -35,6 +37,7 @@ impl Control {
             Verb::Stop => self.said(&["stop"]).await,
             Verb::StopMember(member) => self.said(&["stop", &member.to_string()]).await,
             Verb::KillLeader => self.said(&["kill-leader"]).await,
+            Verb::PauseLeader => self.said(&["pause-leader"]).await,
             Verb::Snapshot => self.said(&["snapshot"]).await,
         }
         .map(drop)

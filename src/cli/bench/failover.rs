@@ -1,5 +1,5 @@
-//! The workload `failover`: creates, and in the middle the leader is killed; how long nothing was acknowledged,
-//! and whether what was acknowledged is there.
+//! The workloads `failover` and `silence`: creates, and in the middle the leader is killed, or stands still until
+//! the end; how long nothing was acknowledged, and whether what was acknowledged is there.
 
 use super::control::Verb;
 use super::drive::Loops;
@@ -9,8 +9,8 @@ use anyhow::Context;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
-    let control = run.control().context("failover needs --control")?;
+pub async fn run(run: &Arc<Run>, ending: Verb) -> anyhow::Result<Outcome> {
+    let control = run.control().context("needs --control")?;
     let sessions = run.sessions(run.args.connections).await?;
     let sessions = sessions.into_iter().map(Some).collect();
     let ledger = Arc::new(Ledger::in_memory());
@@ -25,7 +25,7 @@ pub async fn run(run: &Arc<Run>) -> anyhow::Result<Outcome> {
     let driving = tokio::spawn(async move { loops.drive(sessions).await });
     tokio::time::sleep(Duration::from_secs(run.args.seconds) / 3).await;
     measure.live.forget_gap();
-    control.call(Verb::KillLeader).await?;
+    control.call(ending).await?;
     let (figures, sessions) = driving.await??;
     // Where nothing came back, the gap lasts until now.
     let silent = measure.live.elapsed().saturating_sub(measure.live.worked());

@@ -39,6 +39,7 @@ pub use prepare::NobodyAnswers;
 use super::exit::Exit;
 use crate::runtime::{Environment, Network};
 use anyhow::bail;
+use control::Verb;
 use figures::Report;
 use ledger::Ledger;
 use native::Subject;
@@ -132,7 +133,8 @@ async fn of_workload(run: &Arc<Run>) -> anyhow::Result<Outcome> {
         Workload::LockHandover => lock_handover::run(run).await,
         Workload::Sessions => idle::run(run).await,
         Workload::Nodes => nodes::run(run).await,
-        Workload::Failover => failover::run(run).await,
+        Workload::Failover => failover::run(run, Verb::KillLeader).await,
+        Workload::Silence => failover::run(run, Verb::PauseLeader).await,
         Workload::Rolling => rolling::run(run).await,
         Workload::Snapshot => snapshot::run(run).await,
         Workload::Watches => watches::run(run).await,

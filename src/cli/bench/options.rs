@@ -97,8 +97,8 @@ pub struct LoadArgs {
     /// separated by commas, or a directory with a file I.pid for each
     #[arg(long, value_name = "IDS|DIR")]
     pub(super) pids: Option<Processes>,
-    /// Command that takes `start`, `stop`, `leader`, `kill-leader` and `snapshot` (default: DIR/ctl of --pids); nodes, failover,
-    /// rolling and snapshot use it
+    /// Command that takes `start`, `stop`, `leader`, `kill-leader`, `pause-leader` and `snapshot` (default: DIR/ctl of --pids);
+    /// nodes, failover, silence, rolling and snapshot use it
     #[arg(long, value_name = "COMMAND")]
     control: Option<PathBuf>,
     /// Watch once for all changes, rather than again after each, as etcd's clients do anyway (watch, watch-children)

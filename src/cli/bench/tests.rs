@@ -240,7 +240,7 @@ async fn an_acknowledged_write_that_is_gone_is_found() {
 #[tokio::test]
 async fn what_nobody_can_bring_about_is_refused_before_it_begins() {
     let (address, registry) = Registry::serve(None, None).await;
-    for workload in ["failover", "rolling", "snapshot"] {
+    for workload in ["failover", "silence", "rolling", "snapshot"] {
         let line = format!("create,{workload} --servers {address} --operations 1");
         let error = run(args(&line)).await.unwrap_err().to_string();
         assert!(

@@ -39,6 +39,8 @@ pub enum Workload {
     Nodes,
     /// Creates, and in the middle the leader is killed
     Failover,
+    /// Creates, and in the middle the leader's process stands still until the end
+    Silence,
     /// Creates, while the members are restarted one after another, the leader last
     Rolling,
     /// A paced load of sets on many znodes, without a snapshot and during snapshots
@@ -139,7 +141,7 @@ impl Workload {
     pub fn needs_control(self) -> bool {
         matches!(
             self,
-            Workload::Failover | Workload::Rolling | Workload::Snapshot
+            Workload::Failover | Workload::Silence | Workload::Rolling | Workload::Snapshot
         )
     }
 
@@ -156,7 +158,9 @@ impl Workload {
         let homes = (0..connections).map(|number| home_path(root, number));
         let parts = (0..keys.div_ceil(CHILDREN_MAX)).map(|part| part_path(root, part));
         match self {
-            Workload::Create | Workload::Failover | Workload::Rolling => homes.collect(),
+            Workload::Create | Workload::Failover | Workload::Silence | Workload::Rolling => {
+                homes.collect()
+            }
             Workload::Soak => homes.chain([common_directory(root)]).collect(),
             Workload::Mixed => homes.chain(parts).collect(),
             Workload::Set | Workload::Get | Workload::GetLin | Workload::Watches => parts.collect(),

@@ -11,6 +11,7 @@ use crate::raft::observer::{LeaderDesk, Report};
 use crate::raft::options::Timing;
 use crate::raft::proto::{self, peer_server::Peer};
 use crate::raft::read_index;
+use crate::raft::silence::Pulse;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::types::{TypeConfig, Vote};
 use futures::stream::{self, BoxStream};
@@ -36,6 +37,7 @@ pub struct PeerService {
     pub snapshots: Arc<Snapshots>,
     pub snapshot_idle: Duration,
     pub suspicions: Suspicions,
+    pub pulse: Pulse,
     pub timing: Timing,
     /// Whether streams to this member may be frames.
     pub takes_frames: bool,
@@ -59,6 +61,7 @@ impl PeerService {
             from,
             log: self.log.clone(),
             suspicions: self.suspicions.clone(),
+            pulse: self.pulse.clone(),
             ended: false,
         })
     }
@@ -135,6 +138,7 @@ pub struct Appends {
     from: MemberId,
     log: RaftLog,
     suspicions: Suspicions,
+    pulse: Pulse,
     /// In order, or by this member: the leader is not to be suspected.
     pub ended: bool,
 }
@@ -155,7 +159,10 @@ impl Appends {
                 self.ended = true;
                 None
             }
-            Ok(request) => Some(request),
+            Ok(request) => {
+                self.pulse.beat();
+                Some(request)
+            }
             Err(status) => {
                 tracing::error!(peer = %self.from, %status, "an append was refused");
                 self.ended = true;

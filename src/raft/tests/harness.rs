@@ -42,6 +42,7 @@ pub struct Names {
     known: Arc<Mutex<HashMap<String, SocketAddr>>>,
     in_use: Arc<Mutex<HashSet<String>>>,
     held: Arc<watch::Sender<Option<String>>>,
+    dialled: Arc<watch::Sender<HashMap<String, u32>>>,
 }
 
 impl Names {
@@ -59,9 +60,24 @@ impl Names {
         self.held.send_replace(None);
     }
 
+    /// How often this member was dialled.
+    pub fn dials(&self, id: u64) -> u32 {
+        dials(&self.dialled.borrow(), id)
+    }
+
+    pub async fn dialled_since(&self, id: u64, before: u32) {
+        let mut dialled = self.dialled.subscribe();
+        let again = dialled.wait_for(|now| dials(now, id) > before);
+        within_deadline("it is dialled", again).await.unwrap();
+    }
+
     pub fn refuse_to_bind(&self, id: u64) {
         self.in_use.lock().insert(address(id).peer);
     }
+}
+
+fn dials(dialled: &HashMap<String, u32>, id: u64) -> u32 {
+    dialled.get(&address(id).peer).copied().unwrap_or(0)
 }
 
 #[async_trait]
@@ -78,6 +94,8 @@ impl Network for Names {
     }
 
     async fn connect(&self, address: &str) -> io::Result<BoxedStream> {
+        self.dialled
+            .send_modify(|dialled| *dialled.entry(address.to_owned()).or_default() += 1);
         let mut held = self.held.subscribe();
         let passes = held.wait_for(|held| held.as_deref() != Some(address));
         let _ = passes.await.map_err(io::Error::other)?;

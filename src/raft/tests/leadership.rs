@@ -19,10 +19,23 @@ fn patient() -> Timing {
     }
 }
 
+/// As patient with time-outs, and quick to find a leader silent.
+fn attentive() -> Timing {
+    Timing {
+        election_ms_min: 1000,
+        probe_ms: 250,
+        ..patient()
+    }
+}
+
 /// A cluster in which, once there is a leader, only the failure detector can bring another.
 async fn patient_cluster() -> Cluster {
+    cluster_with(patient()).await
+}
+
+async fn cluster_with(timing: Timing) -> Cluster {
     let mut cluster = Cluster::new();
-    cluster.timing = patient();
+    cluster.timing = timing;
     for id in 1..=3 {
         let formation = crate::raft::Formation::Found(super::harness::addresses(1..=3));
         cluster.start(id, formation).await.unwrap();
@@ -151,6 +164,40 @@ async fn a_follower_that_loses_a_living_leader_disturbs_nobody() {
     cluster.names.forget(1);
     cluster.member(2).consensus.suspect(MemberId(1));
     cluster.write(&Writer::default(), 20).await;
+    cluster.agree(20).await;
+    assert_eq!(*cluster.member(1).consensus.leadership().borrow(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_machine_is_gone_is_missed_for_its_silence() {
+    let mut cluster = cluster_with(attentive()).await;
+    let writer = Writer::default();
+    cluster.write(&writer, 20).await;
+    let term = cluster.member(1).consensus.leadership().borrow().term;
+    // Nothing says that its process is gone: nobody there answers.
+    cluster.names.forget(1);
+    cluster.kill(1).await;
+    let next = next_leader(&cluster, term).await;
+    assert_ne!(next, 1);
+    cluster.write(&writer, 20).await;
+    cluster.agree(40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_hears_nothing_of_a_living_leader_disturbs_nobody() {
+    let mut cluster = cluster_with(attentive()).await;
+    let before = cluster.member(1).consensus.leadership().borrow().clone();
+    // Member 2 starts again where the leader cannot reach it, and nor can it reach the leader.
+    cluster.kill(2).await;
+    cluster.names.hold(2);
+    cluster.names.forget(1);
+    let dials = cluster.names.dials(3);
+    cluster.restart(2).await;
+    // Which it does not do before it asks for its vote.
+    cluster.names.dialled_since(3, dials).await;
+    let writer = Writer::default();
+    cluster.write(&writer, 20).await;
+    cluster.names.release();
     cluster.agree(20).await;
     assert_eq!(*cluster.member(1).consensus.leadership().borrow(), before);
 }

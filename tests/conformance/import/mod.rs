@@ -66,7 +66,9 @@ fn client_of_restored(cluster: &ProcessCluster, member: usize, report: &Value) -
     let restored = hex(report["outcome"]["restored"]["zxid"].as_str().unwrap());
     eventually("the member has what was restored", PATIENCE, || {
         let answer = cluster.member(member).four_letter_word("srvr")?;
-        let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: "))?;
+        let zxid = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("Zxid: "))?;
         (hex(zxid) >= restored).then_some(())
     });
     super_client(cluster, member)
