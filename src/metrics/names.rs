@@ -210,7 +210,7 @@ metrics! {
     EVENT_WATCHERS = Histogram "vivarium_event_watchers" Count,
         "Watchers told of one change that somebody watched, by `event`.";
     LOG_SYNC_SECONDS = Histogram "vivarium_log_sync_duration_seconds" Seconds,
-        "One fdatasync of the Raft log. No write is faster than this.";
+        "Writing once to the Raft log, with its fdatasync. No write of a client is faster than this.";
     ENTRY_REQUESTS = Histogram "vivarium_entry_requests" Count,
         "Client requests in one log entry.";
     CHANGE_WRITE_SECONDS = Histogram "vivarium_change_log_write_duration_seconds" Seconds,

@@ -39,7 +39,7 @@ impl Segment {
     /// Opens a segment that was prepared, and reads all of it.
     pub fn open(disk: &dyn Disk, dir: &Path, id: u64) -> Result<(Segment, Vec<u8>), StorageFault> {
         let path = Segment::path_of(dir, id);
-        let opened = disk.open(&path, false);
+        let opened = disk.open_to_append(&path, false);
         let file = opened.map_err(|e| StorageFault::io("open", &path, e))?;
         let length = file.len();
         let length = length.map_err(|e| StorageFault::io("read the length", &path, e))?;

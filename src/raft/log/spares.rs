@@ -28,11 +28,7 @@ use std::time::Duration;
 pub const FIRST_SEGMENT_BYTES_MAX: u32 = 4 << 20;
 /// Zeros are synced whenever this many were written, so that an append's own sync never finds a whole
 /// segment of them in front of it.
-const SYNC_BYTES: usize = 1 << 20;
-/// They are written in pieces of a page. A file that is written in larger pieces lies in larger pieces
-/// in the page cache of newer kernels (6.18 measured): each small write into it then counts as a
-/// megabyte in the process's `write_bytes`, and puts 5.9 KB instead of 5.1 KB on the disk.
-const ZEROS_BYTES: usize = 4 << 10;
+const ZEROS_BYTES: usize = 1 << 20;
 /// How long after a failed attempt the next one is made.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -235,7 +231,7 @@ impl Spares {
             let what = format!("it needs {capacity} bytes: free some space on this disk");
             return Err(fault(io::Error::new(io::ErrorKind::StorageFull, what)));
         }
-        let file = self.disk.open(&path, true).map_err(fault)?;
+        let file = self.disk.open_to_append(&path, true).map_err(fault)?;
         let zeros = vec![0; ZEROS_BYTES.min(capacity as usize)];
         let mut at = 0;
         while at < capacity as usize {
@@ -245,9 +241,7 @@ impl Spares {
             let piece = zeros.len().min(capacity as usize - at);
             file.write_at(&zeros[..piece], at as u64).map_err(fault)?;
             at += piece;
-            if at.is_multiple_of(SYNC_BYTES) || at == capacity as usize {
-                file.sync_data().map_err(fault)?;
-            }
+            file.sync_data().map_err(fault)?;
         }
         Ok(file)
     }

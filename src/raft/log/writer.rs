@@ -212,6 +212,7 @@ impl Writer {
             return Ok(());
         };
         let segment = &active.filled.segment;
+        let started = Instant::now();
         if !self.buffer.is_empty() {
             segment.write(&self.buffer, active.end)?;
             active.end += self.buffer.len() as u32;
@@ -226,7 +227,6 @@ impl Writer {
             state.room_bytes = active.room().into();
         }
         if self.must_sync && active.synced_to < active.end {
-            let started = Instant::now();
             segment.sync()?;
             active.synced_to = active.end;
             let elapsed = started.elapsed();

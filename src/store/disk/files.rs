@@ -1,5 +1,6 @@
 //! Files behind a trait, so that a simulation can lose what was not synced.
 
+use super::direct::DirectFile;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -9,6 +10,11 @@ use std::path::Path;
 pub trait Disk: Send + Sync + 'static {
     /// Opens for reading and writing; `create` makes the file if it is missing.
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>>;
+    /// As `open`, of a file that is written from front to back: what lay behind a write, up to the end of the
+    /// block of 4 KiB in which it ends, may be zeros afterwards.
+    fn open_to_append(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path, create)
+    }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// The names (not paths) of the files in a directory, sorted.
@@ -37,17 +43,28 @@ pub trait DiskFile: Send + Sync {
 /// The machine's own files.
 pub struct RealDisk;
 
-struct RealFile(fs::File);
+pub(super) struct RealFile(fs::File);
 
-impl Disk for RealDisk {
-    fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>> {
+impl RealFile {
+    pub fn open(path: &Path, create: bool) -> io::Result<RealFile> {
         let file = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create(create)
             .truncate(false)
             .open(path)?;
-        Ok(Box::new(RealFile(file)))
+        Ok(RealFile(file))
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile::open(path, create)?))
+    }
+
+    fn open_to_append(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>> {
+        let file = RealFile::open(path, create)?;
+        Ok(Box::new(DirectFile::open(path, file)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

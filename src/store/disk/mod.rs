@@ -25,6 +25,7 @@
 mod aside;
 pub mod changes;
 mod checkpoint;
+mod direct;
 mod file_checkpoint;
 pub mod files;
 pub mod identity;
