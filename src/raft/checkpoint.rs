@@ -10,7 +10,7 @@
 
 use crate::metrics::{STORAGE_BYTES, STORAGE_ENTRIES};
 use crate::model::{LogPosition, Zxid};
-use crate::runtime::in_background;
+use crate::runtime::{Pace, in_background};
 use crate::store::disk::CheckpointStore;
 use crate::store::{CheckpointDelta, SharedState, State, StateHeader, StorageFault};
 use parking_lot::Mutex;
@@ -64,9 +64,9 @@ impl Checkpoint {
         *self.position.lock()
     }
 
-    /// Saves what changed since the last time, unless a restore is under way. Blocks; the state is locked
-    /// only for a moment.
-    pub fn save(&self) -> Result<(), StorageFault> {
+    /// Saves what changed since the last time, unless a restore is under way; with rests, unless it is awaited or
+    /// late. Blocks; the state is locked only for a moment.
+    pub fn save(&self, haste: Haste) -> Result<(), StorageFault> {
         let mut store = self.store.lock();
         if store.whole {
             return self.save_whole(&mut store);
@@ -85,7 +85,14 @@ impl Checkpoint {
         (self.checkpointing)(delta.header.zxid);
         let saving = &mut store.store;
         // Not before: the lock above is one that writes wait for.
-        in_background("checkpoint", || saving.save(&delta))
+        let save = || {
+            let mut pace = Pace::begin();
+            saving.save_in_parts(&delta, &mut || match haste {
+                Haste::None => pace.rest_after_part(),
+                Haste::Great => {}
+            })
+        };
+        in_background("checkpoint", save)
             .map_err(|error| StorageFault::Refused(format!("no thread to save on: {error}")))??;
         store.whole = false;
         store.show(rows(&delta.header));
@@ -126,6 +133,13 @@ impl Checkpoint {
         *self.position.lock() = image.header.last_applied;
         Ok(())
     }
+}
+
+/// How a save shares disk and processors with those whom they answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    None,
+    Great,
 }
 
 impl Store {
@@ -183,7 +197,11 @@ mod tests {
             Ok(None)
         }
 
-        fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+        fn save_in_parts(
+            &mut self,
+            delta: &CheckpointDelta,
+            _: &mut dyn FnMut(),
+        ) -> Result<(), StorageFault> {
             self.note("save", delta.header.last_applied)
         }
 
@@ -218,14 +236,14 @@ mod tests {
         let state = SharedState::default();
         let checkpoint = checkpoint(&witness, &state);
         state.write().advance(LogPosition { term: 1, index: 1 });
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         witness.broken.store(true, Ordering::Relaxed);
-        checkpoint.save().unwrap_err();
-        checkpoint.save().unwrap_err();
+        checkpoint.save(Haste::Great).unwrap_err();
+        checkpoint.save(Haste::Great).unwrap_err();
         witness.broken.store(false, Ordering::Relaxed);
         state.write().advance(LogPosition { term: 1, index: 2 });
-        checkpoint.save().unwrap();
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         assert_eq!(
             *witness.calls.lock(),
             [("save", Some(1)), ("replace", Some(2)), ("save", Some(2))]
@@ -247,7 +265,7 @@ mod tests {
         assert_eq!(seen, Some(LogPosition { term: 1, index: 7 }));
         assert_eq!(checkpoint.position(), None);
         witness.broken.store(false, Ordering::Relaxed);
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         assert_eq!(*witness.calls.lock(), [("replace", Some(7))]);
     }
 
@@ -299,11 +317,11 @@ mod tests {
         let checkpoint = checkpoint(&witness, &state);
         let paths = |from: usize, to: usize| (from..to).map(|number| format!("/{number}"));
         writes(&mut state.write(), 1, paths(0, 100));
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         writes(&mut state.write(), 2, paths(100, WHOLE_ROWS_MIN + 1_000));
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         writes(&mut state.write(), 3, paths(1_000_000, 1_000_001));
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         let calls = [("save", Some(1)), ("save", Some(2)), ("save", Some(3))];
         assert_eq!(*witness.calls.lock(), calls);
 
@@ -317,15 +335,15 @@ mod tests {
             },
         ];
         apply(&mut state.write(), restore, SessionId::NONE, steps.into());
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         assert_eq!(checkpoint.position().map(|at| at.index), Some(3));
         assert_eq!(witness.calls.lock().len(), 3, "nothing is saved meanwhile");
 
         let finish = Command::FinishRestore { restore };
         apply(&mut state.write(), 5, SessionId::NONE, vec![finish]);
         assert!(state.read().sessions().is_empty());
-        checkpoint.save().unwrap();
-        checkpoint.save().unwrap();
+        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(Haste::Great).unwrap();
         let calls = [("replace", Some(5)), ("save", Some(5))];
         assert_eq!(witness.calls.lock()[3..], calls);
     }

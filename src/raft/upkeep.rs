@@ -7,6 +7,7 @@
 //! At all times: the log is purged only behind the checkpoint *and* behind a snapshot that was read
 //! back, and never what a snapshot on its way to a follower still needs.
 
+use super::checkpoint::Haste;
 use super::machine::Machine;
 use super::network::server::Raft;
 use super::options::UpkeepOptions;
@@ -112,13 +113,13 @@ impl Upkeep {
             tokio::select! {
                 request = self.requests.recv() => match request {
                     Some(Request::Checkpoint(done)) => {
-                        let result = self.checkpoint().await;
+                        let result = self.checkpoint(Haste::Great).await;
                         drop(done.send(result.map_err(Arc::new)));
                     }
                     Some(Request::LastCheckpoint(done)) => {
                         let result = match self.is_left_to_the_log() {
                             true => Ok(()),
-                            false => self.checkpoint().await,
+                            false => self.checkpoint(Haste::Great).await,
                         };
                         drop(done.send(result.map_err(Arc::new)));
                     }
@@ -133,7 +134,7 @@ impl Upkeep {
                         let _ = self.snapshot().await;
                     }
                     if self.checkpoint_is_due() {
-                        let _ = self.checkpoint().await;
+                        let _ = self.checkpoint(self.haste()).await;
                     }
                 }
             }
@@ -181,11 +182,19 @@ impl Upkeep {
             && self.applied() > position
     }
 
-    async fn checkpoint(&mut self) -> Result<(), StorageFault> {
+    /// What changes faster than it is saved with rests is saved without.
+    fn haste(&self) -> Haste {
+        match self.operations_behind() < 2 * self.options.checkpoint_operations {
+            true => Haste::None,
+            false => Haste::Great,
+        }
+    }
+
+    async fn checkpoint(&mut self, haste: Haste) -> Result<(), StorageFault> {
         let operations = self.applied_operations();
         let machine = Arc::clone(&self.machine);
         let began = Instant::now();
-        let result = blocking(move || machine.checkpoint.save()).await;
+        let result = blocking(move || machine.checkpoint.save(haste)).await;
         self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
         self.checkpoint_not_before = Instant::now();
         match &result {

@@ -16,6 +16,9 @@ const WORK_TIME: Duration = Duration::from_micros(500);
 /// Two thirds of the time, so that three members that share two cores leave one of them alone.
 const REST_TIME: Duration = Duration::from_millis(1);
 
+/// A piece of work that a disk held up, or others who wanted the core, is followed by no longer rest than this.
+const REST_TIME_MAX: Duration = Duration::from_millis(20);
+
 /// Long work in small pieces, with rests.
 pub struct Pace {
     work_began: Instant,
@@ -34,6 +37,13 @@ impl Pace {
             thread::sleep(REST_TIME);
             self.work_began = Instant::now();
         }
+    }
+
+    /// To be called after each piece of some milliseconds; rests twice as long as it took.
+    pub fn rest_after_part(&mut self) {
+        let rest = 2 * self.work_began.elapsed();
+        thread::sleep(rest.min(REST_TIME_MAX));
+        self.work_began = Instant::now();
     }
 }
 
@@ -87,6 +97,22 @@ mod tests {
         pace.work_began = began;
         pace.keep();
         assert_eq!(pace.work_began, began);
+    }
+
+    #[test]
+    fn a_rest_is_twice_as_long_as_the_work_and_not_without_end() {
+        let rest_after = |work: Duration| {
+            let now = Instant::now();
+            let mut pace = Pace {
+                work_began: now - work,
+            };
+            pace.rest_after_part();
+            assert!(pace.work_began > now);
+            now.elapsed()
+        };
+        let work = Duration::from_millis(3);
+        assert!(rest_after(work) >= 2 * work);
+        assert!(rest_after(Duration::from_secs(3600)) < Duration::from_secs(3600));
     }
 
     #[cfg(target_os = "linux")]

@@ -19,7 +19,16 @@ pub trait CheckpointStore: Send {
 
     /// Adds what changed, in one step, and returns once it is durable. A delta that does not continue
     /// what is here is refused.
-    fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault>;
+    fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+        self.save_in_parts(delta, &mut || {})
+    }
+
+    /// As `save`. Where one takes long, `rest` is called after each part of it.
+    fn save_in_parts(
+        &mut self,
+        delta: &CheckpointDelta,
+        rest: &mut dyn FnMut(),
+    ) -> Result<(), StorageFault>;
 
     /// Puts a whole state in the place of what is here. Until it is durable the old one stays.
     fn replace(&mut self, image: &StateImage) -> Result<(), StorageFault>;

@@ -52,7 +52,11 @@ impl CheckpointStore for FileCheckpoint {
         Ok(Some(state))
     }
 
-    fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+    fn save_in_parts(
+        &mut self,
+        delta: &CheckpointDelta,
+        _: &mut dyn FnMut(),
+    ) -> Result<(), StorageFault> {
         if self.lost_delta {
             return Err(StorageFault::Refused(
                 "an earlier delta could not be saved: the whole state has to be saved again".into(),

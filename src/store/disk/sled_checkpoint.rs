@@ -148,7 +148,7 @@ impl SledCheckpoint {
         contained(Duration::from_millis(self.options.open_ms_max), work)
     }
 
-    fn add(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+    fn add(&mut self, delta: &CheckpointDelta, rest: &mut dyn FnMut()) -> Result<(), StorageFault> {
         let generation = match &mut self.current {
             Some(generation) => generation,
             None => {
@@ -159,7 +159,7 @@ impl SledCheckpoint {
             }
         };
         generation.rows.check_continues(delta)?;
-        let places = generation.database.save(delta, &generation.rows)?;
+        let places = generation.database.save(delta, &generation.rows, rest)?;
         generation.rows.take(delta, places);
         Ok(())
     }
@@ -227,13 +227,17 @@ impl CheckpointStore for SledCheckpoint {
         Ok(None)
     }
 
-    fn save(&mut self, delta: &CheckpointDelta) -> Result<(), StorageFault> {
+    fn save_in_parts(
+        &mut self,
+        delta: &CheckpointDelta,
+        rest: &mut dyn FnMut(),
+    ) -> Result<(), StorageFault> {
         if self.lost_delta {
             return Err(StorageFault::Refused(
                 "an earlier delta could not be saved: the whole state has to be saved again".into(),
             ));
         }
-        let saved = self.add(delta);
+        let saved = self.add(delta, rest);
         self.lost_delta = saved.is_err();
         saved
     }

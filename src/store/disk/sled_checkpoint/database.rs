@@ -185,8 +185,9 @@ impl Database {
         &mut self,
         delta: &CheckpointDelta,
         rows: &Rows,
+        rest: &mut dyn FnMut(),
     ) -> Result<Vec<(u32, Option<Place>)>, StorageFault> {
-        let mut step = Step::begin(self, delta.slots.len() + delta.sessions.len())?;
+        let mut step = Step::begin(self, delta.slots.len() + delta.sessions.len(), rest)?;
         let places = step.put_delta(delta, rows)?;
         step.complete(&delta.header)?;
         Ok(places)
@@ -194,7 +195,8 @@ impl Database {
 
     /// Writes a whole state into this empty database, and returns once it is durable.
     pub fn build(&mut self, image: &StateImage) -> Result<Rows, StorageFault> {
-        let mut step = Step::begin(self, usize::MAX)?;
+        let mut no_rest = || {};
+        let mut step = Step::begin(self, usize::MAX, &mut no_rest)?;
         let mut rows = Rows::default();
         for session in &image.sessions {
             rows.insert_session(session.id);
@@ -318,10 +320,16 @@ struct Step<'a> {
     batch: sled::Batch,
     batched: usize,
     in_parts: bool,
+    /// Called after each part.
+    rest: &'a mut dyn FnMut(),
 }
 
-impl Step<'_> {
-    fn begin(database: &mut Database, records: usize) -> Result<Step<'_>, StorageFault> {
+impl<'a> Step<'a> {
+    fn begin(
+        database: &'a mut Database,
+        records: usize,
+        rest: &'a mut dyn FnMut(),
+    ) -> Result<Step<'a>, StorageFault> {
         let in_parts = records > database.records_at_once;
         if in_parts {
             let mut mark = sled::Batch::default();
@@ -335,6 +343,7 @@ impl Step<'_> {
             batch: sled::Batch::default(),
             batched: 0,
             in_parts,
+            rest,
         })
     }
 
@@ -347,6 +356,7 @@ impl Step<'_> {
         self.batched += 1;
         if self.in_parts && self.batched >= BATCH_ROWS {
             self.apply()?;
+            (self.rest)();
         }
         Ok(())
     }
@@ -465,7 +475,8 @@ impl Database {
 
     /// Saves a delta in parts until before the last, as a killed process does.
     pub fn save_without_end(&mut self, delta: &CheckpointDelta, rows: &Rows) {
-        let mut step = Step::begin(self, usize::MAX).unwrap();
+        let mut no_rest = || {};
+        let mut step = Step::begin(self, usize::MAX, &mut no_rest).unwrap();
         step.put_delta(delta, rows).unwrap();
         step.apply().unwrap();
     }

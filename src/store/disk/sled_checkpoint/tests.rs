@@ -50,7 +50,7 @@ fn deltas_that_are_saved_in_parts_add_up_too() {
 }
 
 #[test]
-fn a_save_of_more_rows_than_a_batch_has_is_read_back() {
+fn a_save_of_more_rows_than_a_batch_has_rests_and_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut scripted = Scripted::new(3);
     // Most are too large to share a row.
@@ -59,9 +59,14 @@ fn a_save_of_more_rows_than_a_batch_has_is_read_back() {
         scripted.run(100);
     }
     let mut store = open_for_parts(dir.path());
-    store.save(&scripted.state.take_delta()).unwrap();
+    let mut rests = 0;
+    let rest = &mut || rests += 1;
+    store
+        .save_in_parts(&scripted.state.take_delta(), rest)
+        .unwrap();
     let (_, own) = store.current.as_ref().unwrap().database.row_counts();
     assert!(own > 2 * database::BATCH_ROWS, "{own}");
+    assert!(rests >= own / database::BATCH_ROWS, "{rests}");
     drop(store);
     scripted.assert_same(&open(dir.path()).load().unwrap().unwrap());
 }
