@@ -238,9 +238,9 @@ pub const SETTINGS: &[Setting] = &[
     integer("timing.heartbeat_ms", (10, 60_000), "100", "ms",
         "How often a leader is heard when there is nothing to replicate."),
     integer("timing.election_timeout_ms_min", (50, 600_000), "1000", "ms",
-        "Shortest silence after which a follower calls an election. At least three heartbeats."),
+        "Shortest silence after which a follower calls an election by time-out; half of it is the shortest after which it looks whether its leader is there. At least three heartbeats."),
     integer("timing.election_timeout_ms_max", (51, 600_000), "2000", "ms",
-        "Longest such silence. Above the shortest, so that members do not call elections at once."),
+        "Longest such silence, and the longest before that look. Above the shortest, so that members do not call elections at once."),
 
     setting("storage.data_dir", Kind::Path, Default::Is("vivarium-data"), "",
         "Checkpoints, snapshots and the member's identity (dataDir). On a real disk."),

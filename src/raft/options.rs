@@ -39,7 +39,8 @@ pub struct ConsensusOptions {
 #[derive(Clone, Debug)]
 pub struct Timing {
     pub heartbeat_ms: u64,
-    /// A member that heard no leader for a random time between these two asks for votes.
+    /// A member that heard no leader for a random time between these two asks for votes. Half of the first and the second
+    /// bound the silence after which it looks at its leader.
     pub election_ms_min: u64,
     pub election_ms_max: u64,
     /// How long it may take to open a connection to a lost leader, and to hear from it, before it
