@@ -64,9 +64,9 @@ impl Checkpoint {
         *self.position.lock()
     }
 
-    /// Saves what changed since the last time, unless a restore is under way; with rests, unless it is awaited or
-    /// late. Blocks; the state is locked only for a moment.
-    pub fn save(&self, haste: Haste) -> Result<(), StorageFault> {
+    /// Saves what changed since the last time, unless a restore is under way. Where that takes long, it rests after
+    /// each part if it may. Blocks; the state is locked only for a moment.
+    pub fn save(&self, may_rest: &(dyn Fn() -> bool + Sync)) -> Result<(), StorageFault> {
         let mut store = self.store.lock();
         if store.whole {
             return self.save_whole(&mut store);
@@ -87,9 +87,10 @@ impl Checkpoint {
         // Not before: the lock above is one that writes wait for.
         let save = || {
             let mut pace = Pace::begin();
-            saving.save_in_parts(&delta, &mut || match haste {
-                Haste::None => pace.rest_after_part(),
-                Haste::Great => {}
+            saving.save_in_parts(&delta, &mut || {
+                if may_rest() {
+                    pace.rest_after_part();
+                }
             })
         };
         in_background("checkpoint", save)
@@ -133,13 +134,6 @@ impl Checkpoint {
         *self.position.lock() = image.header.last_applied;
         Ok(())
     }
-}
-
-/// How a save shares disk and processors with those whom they answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Haste {
-    None,
-    Great,
 }
 
 impl Store {
@@ -200,8 +194,9 @@ mod tests {
         fn save_in_parts(
             &mut self,
             delta: &CheckpointDelta,
-            _: &mut dyn FnMut(),
+            rest: &mut dyn FnMut(),
         ) -> Result<(), StorageFault> {
+            rest();
             self.note("save", delta.header.last_applied)
         }
 
@@ -231,19 +226,33 @@ mod tests {
     }
 
     #[test]
+    fn whether_it_may_rest_is_asked_after_each_part() {
+        let state = SharedState::default();
+        let checkpoint = checkpoint(&Arc::default(), &state);
+        state.write().advance(LogPosition { term: 1, index: 1 });
+        let asked = AtomicBool::new(false);
+        let may_rest = || {
+            asked.store(true, Ordering::Relaxed);
+            true
+        };
+        checkpoint.save(&may_rest).unwrap();
+        assert!(asked.into_inner());
+    }
+
+    #[test]
     fn a_failed_save_is_followed_by_the_whole_and_then_by_deltas_again() {
         let witness = Arc::new(Witness::default());
         let state = SharedState::default();
         let checkpoint = checkpoint(&witness, &state);
         state.write().advance(LogPosition { term: 1, index: 1 });
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
         witness.broken.store(true, Ordering::Relaxed);
-        checkpoint.save(Haste::Great).unwrap_err();
-        checkpoint.save(Haste::Great).unwrap_err();
+        checkpoint.save(&|| false).unwrap_err();
+        checkpoint.save(&|| false).unwrap_err();
         witness.broken.store(false, Ordering::Relaxed);
         state.write().advance(LogPosition { term: 1, index: 2 });
-        checkpoint.save(Haste::Great).unwrap();
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
+        checkpoint.save(&|| false).unwrap();
         assert_eq!(
             *witness.calls.lock(),
             [("save", Some(1)), ("replace", Some(2)), ("save", Some(2))]
@@ -265,7 +274,7 @@ mod tests {
         assert_eq!(seen, Some(LogPosition { term: 1, index: 7 }));
         assert_eq!(checkpoint.position(), None);
         witness.broken.store(false, Ordering::Relaxed);
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
         assert_eq!(*witness.calls.lock(), [("replace", Some(7))]);
     }
 
@@ -317,11 +326,11 @@ mod tests {
         let checkpoint = checkpoint(&witness, &state);
         let paths = |from: usize, to: usize| (from..to).map(|number| format!("/{number}"));
         writes(&mut state.write(), 1, paths(0, 100));
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
         writes(&mut state.write(), 2, paths(100, WHOLE_ROWS_MIN + 1_000));
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
         writes(&mut state.write(), 3, paths(1_000_000, 1_000_001));
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
         let calls = [("save", Some(1)), ("save", Some(2)), ("save", Some(3))];
         assert_eq!(*witness.calls.lock(), calls);
 
@@ -335,15 +344,15 @@ mod tests {
             },
         ];
         apply(&mut state.write(), restore, SessionId::NONE, steps.into());
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
         assert_eq!(checkpoint.position().map(|at| at.index), Some(3));
         assert_eq!(witness.calls.lock().len(), 3, "nothing is saved meanwhile");
 
         let finish = Command::FinishRestore { restore };
         apply(&mut state.write(), 5, SessionId::NONE, vec![finish]);
         assert!(state.read().sessions().is_empty());
-        checkpoint.save(Haste::Great).unwrap();
-        checkpoint.save(Haste::Great).unwrap();
+        checkpoint.save(&|| false).unwrap();
+        checkpoint.save(&|| false).unwrap();
         let calls = [("replace", Some(5)), ("save", Some(5))];
         assert_eq!(witness.calls.lock()[3..], calls);
     }

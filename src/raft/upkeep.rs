@@ -7,7 +7,6 @@
 //! At all times: the log is purged only behind the checkpoint *and* behind a snapshot that was read
 //! back, and never what a snapshot on its way to a follower still needs.
 
-use super::checkpoint::Haste;
 use super::machine::Machine;
 use super::network::server::Raft;
 use super::options::UpkeepOptions;
@@ -35,6 +34,19 @@ enum Request {
     Checkpoint(Done),
     LastCheckpoint(Done),
     Snapshot(Done),
+}
+
+/// Whether somebody waits for a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Yes,
+    No,
+}
+
+/// Whether a request is there that was not begun.
+fn somebody_waits(requests: &mpsc::WeakSender<Request>) -> bool {
+    let requests = requests.upgrade();
+    requests.is_some_and(|requests| requests.capacity() < requests.max_capacity())
 }
 
 /// Asks for upkeep out of turn.
@@ -73,6 +85,7 @@ pub struct Upkeep {
     machine: Arc<Machine>,
     options: UpkeepOptions,
     requests: mpsc::Receiver<Request>,
+    waiting: mpsc::WeakSender<Request>,
     checkpoint_due: Instant,
     /// After a failure, however much waits.
     checkpoint_not_before: Instant,
@@ -94,6 +107,7 @@ impl Upkeep {
             raft,
             machine,
             requests,
+            waiting: handle.downgrade(),
             // Not sooner: what was replayed is in the log still, and others may be starting beside this one.
             checkpoint_due: Instant::now() + options.checkpoint_interval,
             checkpoint_not_before: Instant::now(),
@@ -113,13 +127,13 @@ impl Upkeep {
             tokio::select! {
                 request = self.requests.recv() => match request {
                     Some(Request::Checkpoint(done)) => {
-                        let result = self.checkpoint(Haste::Great).await;
+                        let result = self.checkpoint(Awaited::Yes).await;
                         drop(done.send(result.map_err(Arc::new)));
                     }
                     Some(Request::LastCheckpoint(done)) => {
                         let result = match self.is_left_to_the_log() {
                             true => Ok(()),
-                            false => self.checkpoint(Haste::Great).await,
+                            false => self.checkpoint(Awaited::Yes).await,
                         };
                         drop(done.send(result.map_err(Arc::new)));
                     }
@@ -134,7 +148,7 @@ impl Upkeep {
                         let _ = self.snapshot().await;
                     }
                     if self.checkpoint_is_due() {
-                        let _ = self.checkpoint(self.haste()).await;
+                        let _ = self.checkpoint(Awaited::No).await;
                     }
                 }
             }
@@ -182,19 +196,17 @@ impl Upkeep {
             && self.applied() > position
     }
 
-    /// What changes faster than it is saved with rests is saved without.
-    fn haste(&self) -> Haste {
-        match self.operations_behind() < 2 * self.options.checkpoint_operations {
-            true => Haste::None,
-            false => Haste::Great,
-        }
-    }
-
-    async fn checkpoint(&mut self, haste: Haste) -> Result<(), StorageFault> {
+    /// What is awaited, or changes faster than it is saved with rests, is saved without; and what is being saved
+    /// while somebody begins to wait, a stop above all.
+    async fn checkpoint(&mut self, awaited: Awaited) -> Result<(), StorageFault> {
+        let is_late = self.operations_behind() >= 2 * self.options.checkpoint_operations;
+        let is_urgent = awaited == Awaited::Yes || is_late;
+        let waiting = self.waiting.clone();
+        let may_rest = move || !is_urgent && !somebody_waits(&waiting);
         let operations = self.applied_operations();
         let machine = Arc::clone(&self.machine);
         let began = Instant::now();
-        let result = blocking(move || machine.checkpoint.save(haste)).await;
+        let result = blocking(move || machine.checkpoint.save(&may_rest)).await;
         self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
         self.checkpoint_not_before = Instant::now();
         match &result {
@@ -292,4 +304,25 @@ async fn blocking<T: Send + 'static>(
     runtime::blocking(work)
         .await
         .unwrap_or_else(|error| Err(StorageFault::Refused(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_known_until_the_request_is_begun() {
+        let (handle, mut requests) = mpsc::channel(REQUESTS_MAX);
+        let waiting = handle.downgrade();
+        assert!(!somebody_waits(&waiting));
+        handle
+            .try_send(Request::LastCheckpoint(oneshot::channel().0))
+            .ok()
+            .unwrap();
+        assert!(somebody_waits(&waiting));
+        requests.try_recv().ok().unwrap();
+        assert!(!somebody_waits(&waiting));
+        drop(handle);
+        assert!(!somebody_waits(&waiting));
+    }
 }
