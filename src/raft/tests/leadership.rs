@@ -91,10 +91,15 @@ async fn next_leader(cluster: &Cluster, term: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_dies_is_replaced_without_waiting_for_a_time_out() {
-    let mut cluster = patient_cluster().await;
+    goes_on_without_its_leader(patient_cluster().await, |_| ()).await;
+}
+
+/// The leader is killed, and as much is known of it as `vanish` leaves.
+async fn goes_on_without_its_leader(mut cluster: Cluster, vanish: fn(&Cluster)) {
     let writer = Writer::default();
     cluster.write(&writer, 20).await;
     let term = cluster.member(1).consensus.leadership().borrow().term;
+    vanish(&cluster);
     cluster.kill(1).await;
     let next = next_leader(&cluster, term).await;
     assert_ne!(next, 1);
@@ -170,17 +175,9 @@ async fn a_follower_that_loses_a_living_leader_disturbs_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_whose_machine_is_gone_is_missed_for_its_silence() {
-    let mut cluster = cluster_with(attentive()).await;
-    let writer = Writer::default();
-    cluster.write(&writer, 20).await;
-    let term = cluster.member(1).consensus.leadership().borrow().term;
     // Nothing says that its process is gone: nobody there answers.
-    cluster.names.forget(1);
-    cluster.kill(1).await;
-    let next = next_leader(&cluster, term).await;
-    assert_ne!(next, 1);
-    cluster.write(&writer, 20).await;
-    cluster.agree(40).await;
+    let vanish = |cluster: &Cluster| cluster.names.forget(1);
+    goes_on_without_its_leader(cluster_with(attentive()).await, vanish).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
