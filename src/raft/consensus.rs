@@ -154,8 +154,12 @@ impl Consensus {
         )
         .await
         .map_err(|error| StartError::Recovery(error.to_string()))?;
-        let (upkeep, upkeep_handle) =
-            Upkeep::new(raft.clone(), Arc::clone(&machine), options.upkeep.clone());
+        let (upkeep, upkeep_handle) = Upkeep::new(
+            raft.clone(),
+            Arc::clone(&machine),
+            options.member,
+            options.upkeep.clone(),
+        );
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (stopped, stopped_seen) = watch::channel(None);
         let suspicions = Suspicions::new();

@@ -4,6 +4,9 @@
 //! writes go on meanwhile. A failure is logged and tried again: nothing here ends the member's part
 //! in consensus, and the log only grows until it works.
 //!
+//! Members take turns: what is due by an amount of the log is due on each at another point of it, so that a majority
+//! is undisturbed while one writes.
+//!
 //! At all times: the log is purged only behind the checkpoint *and* behind a snapshot that was read
 //! back, and never what a snapshot on its way to a follower still needs.
 
@@ -12,10 +15,11 @@ use super::network::server::Raft;
 use super::options::UpkeepOptions;
 use super::types;
 use crate::metrics::{CHECKPOINT_SECONDS, PURGED_LOG_INDEX, SNAPSHOT_FAILURES, SNAPSHOT_SECONDS};
-use crate::model::LogPosition;
+use crate::model::{LogPosition, MemberId, Membership};
 use crate::runtime;
 use crate::store::StorageFault;
 use openraft::async_runtime::WatchReceiver;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -41,6 +45,37 @@ enum Request {
 enum Awaited {
     Yes,
     No,
+}
+
+/// A member's place among the voters, and their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    place: u64,
+    of: u64,
+}
+
+impl Turn {
+    /// That of a member without a vote is the first: nothing waits for it.
+    fn of(member: MemberId, membership: &Membership) -> Turn {
+        let voters: BTreeSet<_> = membership.voters.iter().flatten().collect();
+        let place = voters.iter().position(|voter| **voter == member);
+        Turn {
+            place: place.unwrap_or(0) as u64,
+            of: voters.len().max(1) as u64,
+        }
+    }
+
+    /// How much sooner than those in the first place this member is due.
+    fn head_start(self, interval: u64) -> u64 {
+        (u128::from(interval) * u128::from(self.place) / u128::from(self.of)) as u64
+    }
+
+    /// Whether an amount that only grows has passed a multiple of the interval, less the head start, since it was `last`.
+    fn has_come(self, interval: u64, last: u64, now: u64) -> bool {
+        let interval = interval.max(1);
+        let round = |amount: u64| amount.saturating_add(self.head_start(interval)) / interval;
+        round(now) > round(last)
+    }
 }
 
 /// Whether a request is there that was not begun.
@@ -83,10 +118,12 @@ impl UpkeepHandle {
 pub struct Upkeep {
     raft: Raft,
     machine: Arc<Machine>,
+    member: MemberId,
     options: UpkeepOptions,
     requests: mpsc::Receiver<Request>,
     waiting: mpsc::WeakSender<Request>,
-    checkpoint_due: Instant,
+    began: Instant,
+    checkpoint_at: Instant,
     /// After a failure, however much waits.
     checkpoint_not_before: Instant,
     /// The operations that were applied at the last checkpoint.
@@ -100,19 +137,23 @@ impl Upkeep {
     pub fn new(
         raft: Raft,
         machine: Arc<Machine>,
+        member: MemberId,
         options: UpkeepOptions,
     ) -> (Upkeep, UpkeepHandle) {
         let (handle, requests) = mpsc::channel(REQUESTS_MAX);
+        let began = Instant::now();
         let upkeep = Upkeep {
             raft,
             machine,
+            member,
             requests,
             waiting: handle.downgrade(),
-            // Not sooner: what was replayed is in the log still, and others may be starting beside this one.
-            checkpoint_due: Instant::now() + options.checkpoint_interval,
-            checkpoint_not_before: Instant::now(),
+            began,
+            // As if: what was replayed is in the log still, and others may be starting beside this one.
+            checkpoint_at: began,
+            checkpoint_not_before: began,
             checkpoint_operations: 0,
-            snapshot_not_before: Instant::now(),
+            snapshot_not_before: began,
             snapshot_bytes: 0,
             options,
         };
@@ -169,6 +210,10 @@ impl Upkeep {
         amount.operations.load(Ordering::Relaxed)
     }
 
+    fn turn(&self) -> Turn {
+        Turn::of(self.member, self.machine.state.read().membership())
+    }
+
     /// Neither a checkpoint nor a snapshot has what a restore has brought so far.
     fn restore_is_under_way(&self) -> bool {
         self.machine.state.read().restore_under_way().is_some()
@@ -187,11 +232,17 @@ impl Upkeep {
 
     fn checkpoint_is_due(&self) -> bool {
         let position = self.machine.checkpoint.position();
-        // The log is forgotten behind both, and a snapshot is taken to forget it.
-        let is_called_for = self.operations_behind() >= self.options.checkpoint_operations
-            || self.machine.snapshots.position() > position;
         let now = Instant::now();
-        (now >= self.checkpoint_due || (is_called_for && now >= self.checkpoint_not_before))
+        let turn = self.turn();
+        let (last_operations, operations) = (self.checkpoint_operations, self.applied_operations());
+        let millis = |at: Instant| at.duration_since(self.began).as_millis() as u64;
+        let interval = self.options.checkpoint_interval.as_millis() as u64;
+        let is_called_for = turn.has_come(interval, millis(self.checkpoint_at), millis(now))
+            || turn.has_come(self.options.checkpoint_operations, last_operations, operations)
+            // The log is forgotten behind both, and a snapshot is taken to forget it.
+            || self.machine.snapshots.position() > position;
+        is_called_for
+            && now >= self.checkpoint_not_before
             && !self.restore_is_under_way()
             && self.applied() > position
     }
@@ -207,10 +258,9 @@ impl Upkeep {
         let machine = Arc::clone(&self.machine);
         let began = Instant::now();
         let result = blocking(move || machine.checkpoint.save(&may_rest)).await;
-        self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
-        self.checkpoint_not_before = Instant::now();
         match &result {
             Ok(()) => {
+                self.checkpoint_at = Instant::now();
                 self.checkpoint_operations = operations;
                 metrics::histogram!(CHECKPOINT_SECONDS).record(began.elapsed());
                 tracing::debug!(
@@ -221,8 +271,7 @@ impl Upkeep {
             }
             Err(fault) => {
                 tracing::error!(%fault, "the checkpoint was not written; it is tried again");
-                self.checkpoint_due = Instant::now() + RETRY;
-                self.checkpoint_not_before = self.checkpoint_due;
+                self.checkpoint_not_before = Instant::now() + RETRY;
             }
         }
         result
@@ -233,13 +282,15 @@ impl Upkeep {
             return false;
         };
         let last = self.machine.snapshots.position();
-        let entries = applied.index - last.map_or(0, |last| last.index).min(applied.index);
-        let bytes = self.applied_bytes() - self.snapshot_bytes;
+        let last_index = last.map_or(0, |last| last.index);
+        let turn = self.turn();
+        let entries = self.options.snapshot_log_entries;
+        let bytes = self.options.snapshot_log_bytes;
         Instant::now() >= self.snapshot_not_before
             && !self.restore_is_under_way()
             && last < Some(applied)
-            && (entries >= self.options.snapshot_log_entries
-                || bytes >= self.options.snapshot_log_bytes)
+            && (turn.has_come(entries, last_index, applied.index)
+                || turn.has_come(bytes, self.snapshot_bytes, self.applied_bytes()))
     }
 
     async fn snapshot(&mut self) -> Result<(), StorageFault> {
@@ -309,6 +360,42 @@ async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_come_to_their_turns_one_after_another() {
+        let voters = BTreeSet::from([MemberId(2), MemberId(5), MemberId(9)]);
+        let membership = Membership {
+            voters: vec![voters.clone()],
+            ..Membership::default()
+        };
+        let turns = voters
+            .iter()
+            .map(|member| Turn::of(*member, &membership))
+            .collect::<Vec<_>>();
+        let observer = Turn::of(MemberId(7), &membership);
+        assert_eq!(observer, turns[0]);
+        let (mut last, mut came) = ([0; 3], Vec::new());
+        for amount in 0..=600 {
+            for (member, turn) in turns.iter().enumerate() {
+                if turn.has_come(300, last[member], amount) {
+                    came.push((amount, member));
+                    last[member] = amount;
+                }
+            }
+        }
+        let once = [(100, 2), (200, 1), (300, 0)];
+        let again = once.map(|(amount, member)| (amount + 300, member));
+        assert_eq!(came, [once, again].concat());
+        // One that was asked for in between moves nobody's turn.
+        assert!(!turns[1].has_come(300, 450, 499) && turns[1].has_come(300, 450, 500));
+    }
+
+    #[test]
+    fn one_member_is_due_after_each_interval() {
+        let alone = Turn::of(MemberId(1), &Membership::default());
+        assert!(!alone.has_come(300, 0, 299) && alone.has_come(300, 0, 300));
+        assert!(!alone.has_come(300, 301, 599) && alone.has_come(300, 599, 900));
+    }
 
     #[test]
     fn who_waits_is_known_until_the_request_is_begun() {
