@@ -258,7 +258,7 @@ impl Machine {
         // One that was received is the current one already; any other has to become it.
         if self.snapshots.position() < position {
             let image = self.settled_image()?;
-            self.snapshots.write(&image, writing)?;
+            self.snapshots.write(&image, writing, &|| false)?;
         }
         Ok(())
     }
@@ -374,7 +374,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let machine = Arc::clone(&self.machine);
         runtime::blocking(move || {
             let image = machine.settled_image()?;
-            machine.snapshots.write(&image, writing)
+            machine.snapshots.write(&image, writing, &|| false)
         })
         .await
         .map_err(io::Error::other)?

@@ -122,19 +122,30 @@ impl Snapshots {
     }
 
     /// Writes an image, on a thread that gives way to what answers somebody and rests between, and makes it the
-    /// current snapshot. Blocks.
+    /// current snapshot, unless it is given up before all is written. Blocks.
     pub fn write(
         self: &Arc<Self>,
         image: &StateImage,
         _writing: Writing,
+        is_given_up: &(dyn Fn() -> bool + Sync),
     ) -> Result<RaftSnapshot, StorageFault> {
         let written = in_background("snapshot", || {
             let mut pace = Pace::begin();
-            let mut between = || pace.keep();
+            let mut between = || {
+                if is_given_up() {
+                    return Err(io::Error::other("it was given up"));
+                }
+                pace.keep();
+                Ok(())
+            };
             let disk = self.disk.as_ref();
             let file = snapshot::write_paced(disk, &self.directory, image, &mut between)?;
             // The log is purged behind it.
-            let header = snapshot::verify(disk, &file.path, &mut between)?;
+            let header = snapshot::verify(disk, &file.path, &mut || {
+                if !is_given_up() {
+                    pace.keep();
+                }
+            })?;
             Ok(known(file, header.zxid, header.membership))
         });
         let known = written.map_err(|error| {

@@ -21,7 +21,7 @@ use crate::store::StorageFault;
 use openraft::async_runtime::WatchReceiver;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -86,7 +86,10 @@ fn somebody_waits(requests: &mpsc::WeakSender<Request>) -> bool {
 
 /// Asks for upkeep out of turn.
 #[derive(Clone)]
-pub struct UpkeepHandle(mpsc::Sender<Request>);
+pub struct UpkeepHandle {
+    requests: mpsc::Sender<Request>,
+    stopping: Arc<AtomicBool>,
+}
 
 impl UpkeepHandle {
     /// Returns when the state as of the call is in the checkpoint; `None` if upkeep has ended.
@@ -95,8 +98,9 @@ impl UpkeepHandle {
     }
 
     /// Returns when a start finds all there is, in the least time for stop and start: in the checkpoint, or
-    /// behind it in the log.
+    /// behind it in the log. From now on no snapshot is written.
     pub async fn last_checkpoint(&self) -> Option<Result<(), Arc<StorageFault>>> {
+        self.stopping.store(true, Ordering::Relaxed);
         self.ask(Request::LastCheckpoint).await
     }
 
@@ -110,7 +114,7 @@ impl UpkeepHandle {
         request: impl FnOnce(Done) -> Request,
     ) -> Option<Result<(), Arc<StorageFault>>> {
         let (done, answer) = oneshot::channel();
-        self.0.send(request(done)).await.ok()?;
+        self.requests.send(request(done)).await.ok()?;
         answer.await.ok()
     }
 }
@@ -122,6 +126,7 @@ pub struct Upkeep {
     options: UpkeepOptions,
     requests: mpsc::Receiver<Request>,
     waiting: mpsc::WeakSender<Request>,
+    stopping: Arc<AtomicBool>,
     began: Instant,
     checkpoint_at: Instant,
     /// After a failure, however much waits.
@@ -141,6 +146,7 @@ impl Upkeep {
         options: UpkeepOptions,
     ) -> (Upkeep, UpkeepHandle) {
         let (handle, requests) = mpsc::channel(REQUESTS_MAX);
+        let stopping = Arc::new(AtomicBool::new(false));
         let began = Instant::now();
         let upkeep = Upkeep {
             raft,
@@ -148,6 +154,7 @@ impl Upkeep {
             member,
             requests,
             waiting: handle.downgrade(),
+            stopping: Arc::clone(&stopping),
             began,
             // As if: what was replayed is in the log still, and others may be starting beside this one.
             checkpoint_at: began,
@@ -157,7 +164,11 @@ impl Upkeep {
             snapshot_bytes: 0,
             options,
         };
-        (upkeep, UpkeepHandle(handle))
+        let handle = UpkeepHandle {
+            requests: handle,
+            stopping,
+        };
+        (upkeep, handle)
     }
 
     /// Runs until the member stops (the task is then aborted).
@@ -214,6 +225,10 @@ impl Upkeep {
         Turn::of(self.member, self.machine.state.read().membership())
     }
 
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Neither a checkpoint nor a snapshot has what a restore has brought so far.
     fn restore_is_under_way(&self) -> bool {
         self.machine.state.read().restore_under_way().is_some()
@@ -242,6 +257,7 @@ impl Upkeep {
             // The log is forgotten behind both, and a snapshot is taken to forget it.
             || self.machine.snapshots.position() > position;
         is_called_for
+            && !self.is_stopping()
             && now >= self.checkpoint_not_before
             && !self.restore_is_under_way()
             && self.applied() > position
@@ -287,6 +303,7 @@ impl Upkeep {
         let entries = self.options.snapshot_log_entries;
         let bytes = self.options.snapshot_log_bytes;
         Instant::now() >= self.snapshot_not_before
+            && !self.is_stopping()
             && !self.restore_is_under_way()
             && last < Some(applied)
             && (turn.has_come(entries, last_index, applied.index)
@@ -301,11 +318,13 @@ impl Upkeep {
         let bytes = self.applied_bytes();
         let machine = Arc::clone(&self.machine);
         let writing = machine.snapshots.begin_writing().await;
+        let stopping = Arc::clone(&self.stopping);
         let result = blocking(move || {
             let image = machine.settled_image()?;
             if image.header.last_applied > machine.snapshots.position() {
                 let began = Instant::now();
-                machine.snapshots.write(&image, writing)?;
+                let is_given_up = || stopping.load(Ordering::Relaxed);
+                machine.snapshots.write(&image, writing, &is_given_up)?;
                 metrics::histogram!(SNAPSHOT_SECONDS).record(began.elapsed());
             }
             Ok(())
@@ -313,6 +332,9 @@ impl Upkeep {
         .await;
         match &result {
             Ok(()) => self.snapshot_bytes = bytes,
+            Err(_) if self.is_stopping() => {
+                tracing::info!("a snapshot was given up: the member stops");
+            }
             Err(fault) => {
                 metrics::counter!(SNAPSHOT_FAILURES).increment(1);
                 tracing::error!(%fault, "no snapshot was written; it is tried again");

@@ -105,6 +105,29 @@ async fn a_start_leaves_to_the_log_what_it_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_gives_up_the_snapshot_that_is_being_written() {
+    let mut cluster = Cluster::founded(1).await;
+    cluster.write(&Writer::default(), 50).await;
+    let consensus = &cluster.member(1).consensus;
+    within_deadline("a last checkpoint", consensus.0.upkeep.last_checkpoint())
+        .await
+        .unwrap()
+        .unwrap();
+    let refused = within_deadline("an end", consensus.snapshot_now()).await;
+    assert!(refused.unwrap_err().to_string().contains("write"));
+    assert_eq!(consensus.0.machine.snapshots.position(), None);
+    cluster.kill(1).await;
+    cluster.restart(1).await;
+    cluster.agree(50).await;
+    let consensus = &cluster.member(1).consensus;
+    within_deadline("a snapshot", consensus.snapshot_now())
+        .await
+        .unwrap();
+    let position = consensus.0.machine.snapshots.position();
+    assert!(position.is_some_and(|at| at.index >= 50), "{position:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_whose_next_entry_is_forgotten_catches_up_by_snapshot() {
     let mut cluster = Cluster::new();
     cluster.upkeep = forgetful();

@@ -24,6 +24,7 @@ use super::Disk;
 use super::aside::move_aside;
 use crate::model::LogPosition;
 use crate::store::{State, StateHeader, StateImage, StorageFault};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"VIVSNAP\n";
@@ -57,15 +58,15 @@ pub fn write(
     dir: &Path,
     image: &StateImage,
 ) -> Result<SnapshotFile, StorageFault> {
-    write_paced(disk, dir, image, &mut || ())
+    write_paced(disk, dir, image, &mut || Ok(()))
 }
 
-/// The same; `between` is called before each record, and may rest.
+/// The same; `between` is called before each record, and may rest, or fail to give up.
 pub fn write_paced(
     disk: &dyn Disk,
     dir: &Path,
     image: &StateImage,
-    between: &mut dyn FnMut(),
+    between: &mut dyn FnMut() -> io::Result<()>,
 ) -> Result<SnapshotFile, StorageFault> {
     let path = dir.join(file_name(image.header.last_applied));
     let unfinished = unfinished_path(&path);

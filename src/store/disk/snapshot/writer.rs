@@ -25,7 +25,7 @@ pub(super) fn write(
     disk: &dyn Disk,
     path: &Path,
     image: &StateImage,
-    between: &mut dyn FnMut(),
+    between: &mut dyn FnMut() -> io::Result<()>,
 ) -> Result<u64, StorageFault> {
     let file = disk
         .open(path, true)
@@ -52,7 +52,7 @@ struct Counted {
 fn stream(
     mut file: HashedFile,
     image: &StateImage,
-    between: &mut dyn FnMut(),
+    between: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<Counted> {
     file.write_all(MAGIC)?;
     file.write_all(&FORMAT_VERSION.to_be_bytes())?;
@@ -61,13 +61,13 @@ fn stream(
     zstd.write_all(&encode_header(&image.header))?;
     let mut sessions = 0u64;
     for session in &image.sessions {
-        between();
+        between()?;
         zstd.write_all(&encode_session(session))?;
         sessions += 1;
     }
     let mut znodes = 0u64;
     for znode in image.tree.records() {
-        between();
+        between()?;
         zstd.write_all(&encode_znode(&znode))?;
         znodes += 1;
     }
