@@ -89,11 +89,7 @@ fn run(line: &str) -> anyhow::Result<Run> {
     let (subject, scale) = text("label")?
         .split_once('=')
         .ok_or_else(|| anyhow!("its label is not SUBJECT=SCALE"))?;
-    // What a mix of creates alone is.
-    let operation = match text("workload")? {
-        "mixed" => "create",
-        other => other,
-    };
+    let operation = text("workload")?;
     Ok(Run {
         subject: subject.to_owned(),
         scale: scale.parse::<u64>()? as f64,
