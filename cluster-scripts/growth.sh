@@ -91,7 +91,7 @@ for members in ${GROWTH_MEMBERS:-1 3}; do
     measure znodes "$scale" nodes --keys "$scale" -c 4 -p 64 --keep
     measure znodes "$scale" create -c 16 -p 8 --keep
     fresh
-    # So many sets as make each member write two checkpoints: what a set leaves to them is its own cost.
+    # So many sets that two checkpoints of each member fall due in their time: what a set leaves to them is its own cost.
     seconds=$longest measure znodes "$scale" get,set --operations 1000000 --keys "$scale" -c 16 -p 8 --keep
   done
   fresh

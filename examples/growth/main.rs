@@ -18,7 +18,7 @@ const SUBJECTS: [(&str, &str, &str); 4] = [
     (
         "znodes",
         "Znodes",
-        "Of 100 B. `nodes` creates them all; then, with all of them there, `create` adds to them, and `set` and `get` take any of them; 16 connections, 8 operations in flight on each. A million sets, so that what they leave to the checkpoint is counted.",
+        "Of 100 B. `nodes` creates them all; then, with all of them there, `create` adds to them, and `set` and `get` take any of them; 16 connections, 8 operations in flight on each. A million sets, so that checkpoints fall due in their time.",
     ),
     (
         "connections",
