@@ -32,7 +32,7 @@ pub const DESK_BATCHES_MAX: usize = 256;
 const ENTRY_BATCHES_MAX: usize = 64;
 /// Bytes of batches in one Raft entry at most, unless a single batch is larger or the log takes less.
 const ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Batches that are no larger together are not part of a flood.
+/// Batches that are no larger together are not part of a flood, and those that are no larger on average carry little.
 const FEW_BYTES: usize = 512;
 /// Entries under way behind which one goes at once, if the last of them is no part of a flood.
 const FEW_ENTRIES: usize = 1;
@@ -105,12 +105,13 @@ impl Desk {
                 let waiting = batches
                     .first()
                     .filter(|_| flights.len() < ENTRIES_IN_FLIGHT_MAX);
+                let bytes: usize = batches.iter().map(|offered| offered.batch.len()).sum();
                 let held_until = waiting.filter(|_| room > 0).and_then(|first| {
                     let spaced = spacing.held_until(flights.len());
-                    spaced.or_else(|| gathering.held_until(batches.len(), first.at))
+                    let carry_little = bytes <= FEW_BYTES * batches.len();
+                    spaced.or_else(|| gathering.held_until(batches.len(), first.at, carry_little))
                 });
                 if waiting.is_some() && held_until.is_none() {
-                    let bytes: usize = batches.iter().map(|offered| offered.batch.len()).sum();
                     spacing.went(bytes <= FEW_BYTES);
                     gathering.went(batches.len());
                     for packed in entries(clock.wall_ms(), &mut batches, self.bytes_max) {

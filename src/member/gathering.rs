@@ -3,7 +3,8 @@
 //! An entry of the log has a price of its own, whether it carries one batch or ten (`docs/performance.md`), and who was
 //! answered a moment ago is likely to ask again. So where several batches were on their way at a time, the next entry waits
 //! until there are as many again: those who were answered together are then proposed together. It waits for half of
-//! what an entry takes, from when the one before it was done, and for `WAIT_MAX` at the longest; in vain only once, for
+//! what an entry takes, from when the one before it was done, or for all of it but one's share where those that wait carry
+//! little, so that the entry is most of what they cost; and for `WAIT_MAX` at the longest. In vain it waits only once, for
 //! it then expects no more than there were. Where no two were ever on their way together, nobody waits.
 
 use std::time::Duration;
@@ -25,15 +26,24 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Until when those that wait, since `first_at`, wait for others; `None` if they go at once.
-    pub fn held_until(&mut self, waiting: usize, first_at: Instant) -> Option<Instant> {
+    /// Until when those that wait, since `first_at`, and carry little or much, wait for others; `None` if they go at once.
+    pub fn held_until(
+        &mut self,
+        waiting: usize,
+        first_at: Instant,
+        carry_little: bool,
+    ) -> Option<Instant> {
         let present = self.under_way + waiting;
         if present >= self.expected {
             self.expected = present;
             return None;
         }
         let began = self.done_at.map_or(first_at, |done| done.max(first_at));
-        let until = began + WAIT_MAX.min(self.entry_takes / 2);
+        let wait = match u32::try_from(self.expected) {
+            Ok(expected) if carry_little => self.entry_takes - self.entry_takes / expected,
+            _ => self.entry_takes / 2,
+        };
+        let until = began + WAIT_MAX.min(wait);
         (until > Instant::now()).then_some(until)
     }
 
@@ -71,7 +81,7 @@ mod tests {
     async fn who_is_always_alone_never_waits() {
         let mut gathering = settled();
         for _ in 0..10 {
-            assert_eq!(gathering.held_until(1, Instant::now()), None);
+            assert_eq!(gathering.held_until(1, Instant::now(), false), None);
             gathering.went(1);
             advance(ENTRY).await;
             gathering.done(1, ENTRY);
@@ -83,7 +93,7 @@ mod tests {
         let mut gathering = settled();
         gathering.went(1);
         assert_eq!(
-            gathering.held_until(2, Instant::now()),
+            gathering.held_until(2, Instant::now(), false),
             None,
             "three, as never before"
         );
@@ -92,14 +102,14 @@ mod tests {
         gathering.done(2, ENTRY);
         advance(ENTRY / 8).await;
         let until = Some(Instant::now() + ENTRY / 2);
-        assert_eq!(gathering.held_until(1, Instant::now()), until);
-        assert_eq!(gathering.held_until(2, Instant::now()), until);
-        assert_eq!(gathering.held_until(3, Instant::now()), None);
+        assert_eq!(gathering.held_until(1, Instant::now(), false), until);
+        assert_eq!(gathering.held_until(2, Instant::now(), false), until);
+        assert_eq!(gathering.held_until(3, Instant::now(), false), None);
         gathering.went(3);
         // Those under way count: nobody else is to be expected.
         gathering.done(3, ENTRY);
         gathering.went(2);
-        assert_eq!(gathering.held_until(1, Instant::now()), None);
+        assert_eq!(gathering.held_until(1, Instant::now(), false), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -108,12 +118,24 @@ mod tests {
         gathering.went(2);
         gathering.done(2, ENTRY);
         let came = Instant::now();
-        assert_eq!(gathering.held_until(1, came), Some(came + ENTRY / 2));
+        assert_eq!(gathering.held_until(1, came, false), Some(came + ENTRY / 2));
         advance(ENTRY / 2).await;
-        assert_eq!(gathering.held_until(1, came), None);
+        assert_eq!(gathering.held_until(1, came, false), None);
         gathering.went(1);
         gathering.done(1, ENTRY);
-        assert_eq!(gathering.held_until(1, Instant::now()), None);
+        assert_eq!(gathering.held_until(1, Instant::now(), false), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_carry_little_are_waited_for_the_longer_the_more_they_are() {
+        for (expected, wait) in [(2, ENTRY / 2), (4, ENTRY * 3 / 4), (8, ENTRY * 7 / 8)] {
+            let mut gathering = settled();
+            gathering.went(expected);
+            gathering.done(expected, ENTRY);
+            let came = Instant::now();
+            assert_eq!(gathering.held_until(1, came, true), Some(came + wait));
+            assert_eq!(gathering.held_until(1, came, false), Some(came + ENTRY / 2));
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -122,6 +144,6 @@ mod tests {
         gathering.went(2);
         gathering.done(2, Duration::from_secs(1));
         let came = Instant::now();
-        assert_eq!(gathering.held_until(1, came), Some(came + WAIT_MAX));
+        assert_eq!(gathering.held_until(1, came, false), Some(came + WAIT_MAX));
     }
 }
