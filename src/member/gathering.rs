@@ -144,6 +144,9 @@ mod tests {
         gathering.went(2);
         gathering.done(2, Duration::from_secs(1));
         let came = Instant::now();
-        assert_eq!(gathering.held_until(1, came, false), Some(came + WAIT_MAX));
+        for carry_little in [false, true] {
+            let until = gathering.held_until(1, came, carry_little);
+            assert_eq!(until, Some(came + WAIT_MAX));
+        }
     }
 }
