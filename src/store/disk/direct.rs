@@ -2,10 +2,10 @@
 //!
 //! What is written once and hardly ever read need not be copied into memory that has to be found, written back
 //! and given up again, which was most of what a long write to the Raft log cost. The kernel takes whole blocks
-//! only, so a write begins with what is in its first block already and ends with zeros.
+//! only, so a write begins with what is in its first block already and ends with zeros. At the end of a file that
+//! grows, where zeros would be taken for a part of it, the page cache keeps the block that is not whole yet.
 //!
-//! Where a file system does not know such writes, or a length is no whole number of blocks, the page cache
-//! takes them as ever.
+//! Where a file system does not know such writes, the page cache takes them as ever.
 //! Decision: `docs/adr/2026-11-30-direct-log-writes.md`.
 
 use super::files::{DiskFile, RealFile};
@@ -77,12 +77,12 @@ impl DiskFile for DirectFile {
         let state = &mut *self.state.lock();
         while !buf.is_empty() {
             let before = (offset % BLOCK_BYTES as u64) as usize;
-            let (piece, rest) = buf.split_at(buf.len().min(WINDOW_BYTES - before));
-            if !state.write(&self.file, piece, offset)? {
+            let length = buf.len().min(WINDOW_BYTES - before);
+            let whole = state.whole(offset, length);
+            let (piece, rest) = buf.split_at(if whole > 0 { whole } else { length });
+            if whole == 0 || !state.write(&self.file, piece, offset)? {
                 self.file.write_at(piece, offset)?;
-                // It may have grown, and the tail is not known.
-                state.length = state.length.max(offset + piece.len() as u64);
-                state.tail.clear();
+                state.was_written(piece, offset);
             }
             (buf, offset) = (rest, offset + piece.len() as u64);
         }
@@ -129,12 +129,41 @@ impl State {
         done
     }
 
+    /// How many of so many bytes at a place can be written as whole blocks without the file's becoming longer than
+    /// what is written.
+    fn whole(&self, offset: u64, length: usize) -> usize {
+        let end = offset + length as u64;
+        let beyond = (end % BLOCK_BYTES as u64) as usize;
+        match end.next_multiple_of(BLOCK_BYTES as u64) <= self.length.max(end) {
+            true => length,
+            false => length.saturating_sub(beyond),
+        }
+    }
+
+    /// The page cache has taken a piece.
+    fn was_written(&mut self, piece: &[u8], offset: u64) {
+        let end = offset + piece.len() as u64;
+        self.length = self.length.max(end);
+        let goes_on = self.tail_at + self.tail.len() as u64 == offset;
+        let begin = end - end % BLOCK_BYTES as u64;
+        if offset <= begin {
+            self.tail.clear();
+            self.tail
+                .extend_from_slice(&piece[(begin - offset) as usize..]);
+        } else if goes_on && self.tail_at == begin {
+            self.tail.extend_from_slice(piece);
+        } else {
+            self.tail.clear();
+        }
+        self.tail_at = begin;
+    }
+
     /// Writes the blocks in which a piece lies; `false` if that is not possible.
     fn write(&mut self, file: &RealFile, piece: &[u8], offset: u64) -> io::Result<bool> {
         let before = (offset % BLOCK_BYTES as u64) as usize;
         let (begin, end) = (offset - before as u64, offset + piece.len() as u64);
         let padded_end = end.next_multiple_of(BLOCK_BYTES as u64);
-        if self.direct.is_none() || padded_end > self.length.max(end) {
+        if self.direct.is_none() {
             return Ok(false);
         }
         with_window((padded_end - begin) as usize, |window| {
@@ -246,6 +275,60 @@ mod tests {
             assert!(read(&*RealDisk.open(&path, false).unwrap()) == expected);
             RealDisk.remove(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_that_grows_is_no_longer_than_what_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut random = StdRng::seed_from_u64(11);
+        let mut file = RealDisk.open_to_append(&path, true).unwrap();
+        let mut expected = Vec::new();
+        while expected.len() < 16 << 20 {
+            let most = match random.random_range(0..20) {
+                0 => 3 << 20,
+                1..=5 => 64 << 10,
+                6..=10 => 5000,
+                _ => 100,
+            };
+            let count = random.random_range(1..=most);
+            let piece = bytes(&mut random, count);
+            match random.random_range(0..10) {
+                0 => file = RealDisk.open_to_append(&path, false).unwrap(),
+                1 => {
+                    // Through another descriptor's pages, which have to be up to date afterwards.
+                    let other = RealDisk.open(&path, false).unwrap();
+                    assert!(read(&*other) == expected);
+                }
+                2 => {
+                    let shorter = expected.len() - expected.len().min(count / 2);
+                    file.set_len(shorter as u64).unwrap();
+                    expected.truncate(shorter);
+                }
+                _ => {}
+            }
+            file.write_at(&piece, expected.len() as u64).unwrap();
+            expected.extend(piece);
+            assert_eq!(file.len().unwrap(), expected.len() as u64);
+        }
+        file.sync_data().unwrap();
+        assert!(read(&*file) == expected);
+        assert!(read(&*RealDisk.open(&path, false).unwrap()) == expected);
+    }
+
+    #[test]
+    fn whole_blocks_alone_pass_the_page_cache_at_the_end_of_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let file = DirectFile::open(&path, RealFile::open(&path, true).unwrap()).unwrap();
+        let mut state = file.state.lock();
+        assert_eq!(state.whole(0, 100), 0);
+        assert_eq!(state.whole(0, BLOCK_BYTES), BLOCK_BYTES);
+        assert_eq!(state.whole(100, 3 * BLOCK_BYTES), 3 * BLOCK_BYTES - 100);
+        assert_eq!(state.whole(100, BLOCK_BYTES - 101), 0);
+        state.length = BLOCK_BYTES as u64;
+        assert_eq!(state.whole(0, 100), 100);
+        assert_eq!(state.whole(100, BLOCK_BYTES), BLOCK_BYTES - 100);
     }
 
     #[test]

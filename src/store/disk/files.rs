@@ -10,8 +10,8 @@ use std::path::Path;
 pub trait Disk: Send + Sync + 'static {
     /// Opens for reading and writing; `create` makes the file if it is missing.
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>>;
-    /// As `open`, of a file that is written from front to back: what lay behind a write, up to the end of the
-    /// block of 4 KiB in which it ends, may be zeros afterwards.
+    /// As `open`, of a file that is written from front to back: what lay in the file behind a write, up to the end of
+    /// the block of 4 KiB in which it ends, may be zeros afterwards.
     fn open_to_append(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>> {
         self.open(path, create)
     }

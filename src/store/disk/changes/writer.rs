@@ -117,7 +117,7 @@ impl ChangeFiles {
             }
         }
         disk.sync_dir(&dir)?;
-        self.file = Some(disk.open(&segment::path(&dir, last.begins_after), false)?);
+        self.file = Some(disk.open_to_append(&segment::path(&dir, last.begins_after), false)?);
         self.ahead = last;
         *self.reader.segments.write() = kept;
         if is_cut {
@@ -254,7 +254,7 @@ impl ChangeFiles {
 
     fn create(&self, after: Zxid) -> io::Result<(Box<dyn DiskFile>, Segment)> {
         let (disk, dir) = (&self.reader.disk, &self.reader.dir);
-        let file = disk.open(&segment::path(dir, after), true)?;
+        let file = disk.open_to_append(&segment::path(dir, after), true)?;
         let mark = encode_through(after);
         file.write_at(&mark, 0)?;
         disk.sync_dir(dir)?;
