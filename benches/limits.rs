@@ -3,7 +3,9 @@
 //! - A lone durable write of three members as the bare moves that no protocol can do without: a request, an
 //!   append to two followers, a few hundred bytes made durable by each, the answers. Nothing is encoded,
 //!   checked or kept, and every thread waits for one thing only.
-//! - The fan-out of one event: small messages, each to a connection of its own, until the last was read.
+//! - The fan-out of one event: small messages, each to a connection of its own, until the last was read; and the
+//!   same where whoever has read one asks again at once and is answered, as with a watch that is set again, in the
+//!   best order: no answer is sent before the last event.
 //!
 //! `TMPDIR` says on which disk; `ROUNDS=5000` and `WATCHERS=300` change the sizes.
 
@@ -19,13 +21,17 @@ const REQUEST_BYTES: usize = 150;
 const APPEND_BYTES: usize = 600;
 const ANSWER_BYTES: usize = 30;
 const EVENT_BYTES: usize = 60;
+const QUESTION_BYTES: usize = 40;
+/// 100 bytes of data, and what comes with them.
+const REPLY_BYTES: usize = 200;
 /// Written full before, so that a sync has nothing but data to write.
 const LOG_BYTES: usize = 16 << 20;
 
 fn main() -> io::Result<()> {
     let (rounds, watchers) = (size("ROUNDS", 5_000), size("WATCHERS", 300));
     lone_write(rounds)?;
-    fan_out(rounds.div_ceil(10), watchers)
+    fan_out(rounds.div_ceil(10), watchers)?;
+    fan_out_and_again(rounds.div_ceil(10), watchers)
 }
 
 fn size(name: &str, default: usize) -> usize {
@@ -141,6 +147,55 @@ fn fan_out(rounds: usize, watchers: usize) -> io::Result<()> {
         sending / each,
     );
     print("the same, reading", latencies, joined(reading) / each);
+    Ok(())
+}
+
+fn fan_out_and_again(rounds: usize, watchers: usize) -> io::Result<()> {
+    let mut ends = Vec::new();
+    for _ in 0..watchers {
+        ends.push(connected()?);
+    }
+    let (mut members, mut clients): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+    let (begun, begins) = mpsc::channel();
+    let (all_read, ended) = mpsc::channel();
+    let asking = counted(move || {
+        for began in begins.iter() {
+            for client in &mut clients {
+                client.read_exact(&mut [0; EVENT_BYTES])?;
+                client.write_all(&[7; QUESTION_BYTES])?;
+            }
+            let last = Instant::now().duration_since(began);
+            for client in &mut clients {
+                client.read_exact(&mut [0; REPLY_BYTES])?;
+            }
+            let _ = all_read.send((last, Instant::now().duration_since(began)));
+        }
+        Ok(())
+    });
+    let mut latencies = Vec::new();
+    let before = thread_cpu();
+    for _ in 0..rounds {
+        let _ = begun.send(Instant::now());
+        for member in &mut members {
+            member.write_all(&[7; EVENT_BYTES])?;
+        }
+        for member in &mut members {
+            member.read_exact(&mut [0; QUESTION_BYTES])?;
+            member.write_all(&[7; REPLY_BYTES])?;
+        }
+        latencies.push(ended.recv().expect("the reader reads on"));
+    }
+    let serving = thread_cpu() - before;
+    drop(begun);
+    let each = (rounds * watchers) as u32;
+    let (last_event, last_answer): (Vec<_>, Vec<_>) = latencies.into_iter().unzip();
+    let what = format!("one event to {watchers}, who ask again, telling");
+    print(&what, last_event, serving / each);
+    print(
+        "the same until all have their answers, asking",
+        last_answer,
+        joined(asking) / each,
+    );
     Ok(())
 }
 
