@@ -113,11 +113,7 @@ fn append(log: &File, round: usize) -> io::Result<()> {
 }
 
 fn fan_out(rounds: usize, watchers: usize) -> io::Result<()> {
-    let mut ends = Vec::new();
-    for _ in 0..watchers {
-        ends.push(connected()?);
-    }
-    let (mut senders, mut receivers): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+    let (mut senders, mut receivers) = connections(watchers)?;
     let (begun, begins) = mpsc::channel();
     let (all_read, ended) = mpsc::channel();
     let reading = counted(move || {
@@ -151,11 +147,7 @@ fn fan_out(rounds: usize, watchers: usize) -> io::Result<()> {
 }
 
 fn fan_out_and_again(rounds: usize, watchers: usize) -> io::Result<()> {
-    let mut ends = Vec::new();
-    for _ in 0..watchers {
-        ends.push(connected()?);
-    }
-    let (mut members, mut clients): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+    let (mut members, mut clients) = connections(watchers)?;
     let (begun, begins) = mpsc::channel();
     let (all_read, ended) = mpsc::channel();
     let asking = counted(move || {
@@ -197,6 +189,12 @@ fn fan_out_and_again(rounds: usize, watchers: usize) -> io::Result<()> {
         joined(asking) / each,
     );
     Ok(())
+}
+
+/// Both ends of so many.
+fn connections(count: usize) -> io::Result<(Vec<TcpStream>, Vec<TcpStream>)> {
+    let ends: io::Result<Vec<_>> = (0..count).map(|_| connected()).collect();
+    Ok(ends?.into_iter().unzip())
 }
 
 fn connected() -> io::Result<(TcpStream, TcpStream)> {
